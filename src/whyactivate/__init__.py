@@ -1,0 +1,83 @@
+"""Why do neural networks need activation functions? Train, collapse, prove.
+
+A network without activations is a composition of affine maps, and a composition of affine maps is
+one affine map. The public names below follow that story: data, model, training, the floor that no
+affine model can pass, collapse, and proof. Each name is loaded when it is first used, so that
+`import whyactivate` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whyactivate.activations import ACTIVATIONS, Activation, get_activation
+    from whyactivate.affine import analyze
+    from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
+    from whyactivate.collapse import Collapse, Step, collapse_linear
+    from whyactivate.datasets import DATASETS, Dataset, Task, load_dataset
+    from whyactivate.errors import (
+        CannotCollapseError,
+        CannotProveError,
+        DivergedError,
+        InputError,
+        NotAffineError,
+        RowsMixError,
+        UndecidedError,
+        UnknownNameError,
+        WhyActivateError,
+    )
+    from whyactivate.floor import Floor, linear_floor
+    from whyactivate.models import MLP, SimpleModel, parameter_count
+    from whyactivate.proof import Proof
+    from whyactivate.training import History, TrainConfig, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # data
+    "load_dataset", "Dataset", "Task", "DATASETS",
+    # model
+    "SimpleModel", "MLP", "parameter_count", "get_activation", "Activation", "ACTIVATIONS",
+    # training, and the floor that no affine model passes
+    "train", "TrainConfig", "History", "linear_floor", "Floor",
+    # is it affine, and which one layer is it?
+    "analyze", "Analysis", "Verdict", "Blame", "Counterexample", "collapse_linear", "Collapse", "Step",
+    # why should I believe it?
+    "Proof",
+    # what can go wrong
+    "WhyActivateError", "InputError", "UnknownNameError", "DivergedError", "CannotProveError",
+    "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError",
+]  # fmt: skip
+
+_NAMES_OF_MODULE = {
+    "activations": ("ACTIVATIONS", "Activation", "get_activation"),
+    "affine": ("analyze",),
+    "affine.analysis": ("Analysis", "Blame", "Counterexample", "Verdict"),
+    "collapse": ("Collapse", "Step", "collapse_linear"),
+    "datasets": ("DATASETS", "Dataset", "Task", "load_dataset"),
+    "errors": (
+        "CannotCollapseError", "CannotProveError", "DivergedError", "InputError", "NotAffineError",
+        "RowsMixError", "UndecidedError", "UnknownNameError", "WhyActivateError",
+    ),
+    "floor": ("Floor", "linear_floor"),
+    "models": ("MLP", "SimpleModel", "parameter_count"),
+    "proof": ("Proof",),
+    "training": ("History", "TrainConfig", "train"),
+}  # fmt: skip
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """The public name, imported from its module on first use (PEP 562)."""
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_MODULE_OF_NAME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, whether loaded or not."""
+    return sorted({*globals(), *__all__})

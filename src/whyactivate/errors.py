@@ -1,0 +1,68 @@
+"""Every error that the library raises on purpose."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whyactivate.affine.analysis import Analysis
+    from whyactivate.training import History
+
+
+class WhyActivateError(Exception):
+    """The parent of every error that the library raises on purpose."""
+
+
+class InputError(WhyActivateError, ValueError):
+    """An argument, a file or a data set cannot be used; the message says what was expected."""
+
+
+class UnknownNameError(InputError):
+    """A name is not in the table; the message lists the known ones and suggests the nearest.
+
+    Args:
+        kind: what is being named, as in "activation".
+        name: what came.
+        known: the names that would have been accepted.
+    """
+
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        self.kind, self.name, self.nearest = kind, name, near[0] if near else None
+
+
+class DivergedError(WhyActivateError):
+    """Training reached a loss that is not finite; `.history` holds every epoch before it."""
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+class CannotProveError(WhyActivateError):
+    """A proof of this kind cannot be carried out here; the message says why and what would do."""
+
+
+class CannotCollapseError(WhyActivateError):
+    """No single affine layer is known to equal the module; `.analysis` says where it stopped."""
+
+    def __init__(self, message: str, analysis: Analysis) -> None:
+        super().__init__(message)
+        self.analysis = analysis
+
+
+class NotAffineError(CannotCollapseError):
+    """The module is not affine: a verified counterexample is in `.analysis.counterexample`."""
+
+
+class UndecidedError(CannotCollapseError):
+    """The module is neither proved affine nor refuted; `.analysis.blame` says what stands in the way."""
+
+
+class RowsMixError(CannotCollapseError):
+    """The module is affine, but one row of a batch changes another, so no layer acts on each row."""
