@@ -1,0 +1,59 @@
+"""Checks of plain arguments, each with a message that says what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from whyactivate.errors import InputError
+
+LARGEST_SEED = 2**32 - 1
+
+
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> int:
+    """`value` as an int between `low` and `high` (both allowed).
+
+    Raises:
+        InputError: it is a bool, not a whole number, or outside.
+    """
+    wanted = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+    if isinstance(value, bool):
+        raise InputError(f"{name} must be {wanted}, but {value!r} came")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"{name} must be {wanted}, but {_show(value)} came") from None
+    if number < low or (high is not None and number > high):
+        raise InputError(f"{name} must be {wanted}, but {number} came")
+    return number
+
+
+def check_number(name: str, value: object, low: float, high: float = math.inf, *, low_allowed: bool = False) -> float:
+    """`value` as a finite float above `low` (or equal to it, where allowed) and below `high`.
+
+    Raises:
+        InputError: it is not a number, not finite, or outside.
+    """
+    wanted = f"a number {'of at least' if low_allowed else 'above'} {low:g}"
+    if high < math.inf:
+        wanted += f" and below {high:g}"
+    if isinstance(value, (bool, str, bytes)):
+        raise InputError(f"{name} must be {wanted}, but {_show(value)} came")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} must be {wanted}, but {_show(value)} came") from None
+    above = number >= low if low_allowed else number > low
+    if not (math.isfinite(number) and above and number < high):
+        raise InputError(f"{name} must be {wanted}, but {number} came")
+    return number
+
+
+def check_seed(value: object) -> int:
+    """`value` as a seed, which PyTorch, NumPy and scikit-learn all accept: 0 to 2**32 - 1."""
+    return check_whole("seed", value, 0, LARGEST_SEED)
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

@@ -1,0 +1,148 @@
+"""Networks in the article's style: affine layers with one activation between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate._checks import check_seed, check_whole
+from whyactivate.activations import get_activation
+from whyactivate.errors import InputError, UnknownNameError
+
+Init = Literal["default", "xavier", "he"]
+INITS: tuple[Init, ...] = ("default", "xavier", "he")
+
+
+class SimpleModel(nn.Module):
+    """The article's network: 10 → 18 → 18 → 4 → 1, 621 parameters, three hidden layers.
+
+    The initial weights depend on `seed` alone, never on the activation. They are the ones that
+    `nn.Linear` draws for fc1, fc2, fc3, fc4, in this order, after `torch.manual_seed(seed)`;
+    PyTorch's global random state is not touched.
+
+    Args:
+        activation: a name of `ACTIVATIONS`, None for no activation, or a callable.
+        seed: fixes the initial weights.
+
+    Raises:
+        UnknownNameError: no activation has that name.
+        InputError: the activation or the seed cannot be used.
+    """
+
+    def __init__(self, activation: str | Callable[[Tensor], Tensor] | None = "relu", seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(check_seed(seed))
+        self.fc1 = _linear(10, 18, generator)
+        self.fc2 = _linear(18, 18, generator)
+        self.fc3 = _linear(18, 4, generator)
+        self.fc4 = _linear(4, 1, generator)
+        self.activation = get_activation(activation).module()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, 10) to (rows, 1)."""
+        x = self.activation(self.fc1(x))
+        x = self.activation(self.fc2(x))
+        x = self.activation(self.fc3(x))
+        return self.fc4(x)
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron: affine layers fc1, fc2, … with one activation after all but the last.
+
+    `MLP([10, 18, 18, 4, 1], seed=s)` starts from the same weights as `SimpleModel(seed=s)`.
+
+    Args:
+        layers: widths from input to output; `[64, 32, 10]` is two affine layers.
+        activation: a name of `ACTIVATIONS`, None for no activation, or a callable.
+        bias: whether the layers have a bias.
+        init: "default" as `nn.Linear` draws; "xavier" uniform (Glorot & Bengio 2010) or
+            "he" uniform (He et al. 2015), both with zero biases.
+        seed: fixes the initial weights, whatever the activation.
+        dtype: floating dtype of the weights; PyTorch's default where None.
+
+    Raises:
+        UnknownNameError: no activation or no init has that name.
+        InputError: a width is not a whole number of at least 1, there are fewer than two, or
+            another argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        activation: str | Callable[[Tensor], Tensor] | None = "relu",
+        bias: bool = True,
+        init: Init = "default",
+        seed: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.widths = _check_widths(layers)
+        if init not in INITS:
+            raise UnknownNameError("init", init, INITS)
+        if not isinstance(bias, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"bias must be True or False, but {bias!r} came")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"dtype must be a floating-point torch dtype such as torch.float64, but {dtype!r} came")
+        generator = torch.Generator().manual_seed(check_seed(seed))
+        for number, (wide_in, wide_out) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1):
+            self.add_module(f"fc{number}", _linear(wide_in, wide_out, generator, bias, init, dtype))
+        self.activation = get_activation(activation).module()
+        if dtype is not None:
+            self.activation.to(dtype)
+
+    @property
+    def layers(self) -> tuple[nn.Linear, ...]:
+        """The affine layers, first to last."""
+        return tuple(self.get_submodule(f"fc{number}") for number in range(1, len(self.widths)))  # type: ignore[misc]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, widths[0]) to (rows, widths[-1])."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self.activation(layer(x))
+        return last(x)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """The number of numbers in `module.parameters()`; a tensor used twice counts once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _linear(
+    wide_in: int,
+    wide_out: int,
+    generator: torch.Generator,
+    bias: bool = True,
+    init: Init = "default",
+    dtype: torch.dtype | None = None,
+) -> nn.Linear:
+    """An `nn.Linear` whose values come from `generator`, drawn as `nn.Linear` itself would draw them."""
+    layer = torch.nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype)
+    if init == "xavier":
+        nn.init.xavier_uniform_(layer.weight, generator=generator)
+    elif init == "he":
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    else:
+        nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    if bias and init == "default":
+        bound = 1 / math.sqrt(wide_in)
+        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    elif bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _check_widths(layers: Sequence[int]) -> tuple[int, ...]:
+    try:
+        widths = list(layers)
+    except TypeError:
+        widths = []
+    if isinstance(layers, (str, bytes)) or len(widths) < 2:
+        raise InputError(
+            f"layers must list at least two widths, input and output, as in [10, 18, 1]; {layers!r} came"
+        )
+    return tuple(check_whole(f"layers[{i}]", width, 1) for i, width in enumerate(widths))
