@@ -1,0 +1,1 @@
+"""Arithmetic without rounding (`ExactArray`) and with proved enclosures (`BallArray`)."""

@@ -1,0 +1,328 @@
+"""BallArray: numbers enclosed in balls, for functions whose values no fraction can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Real
+from typing import Any, Self, TypeGuard
+
+import numpy as np
+import torch
+from flint import arb, ctx, fmpq
+from numpy.typing import NDArray
+
+from whyactivate.arithmetic.exact import ExactArray, Scalar
+from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
+from whyactivate.errors import InputError
+
+DEFAULT_BITS = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BallArray(PointsArray):
+    """An array of balls (python-flint's `arb`), each of which is proved to contain the true number.
+
+    Shapes and indexing as in `PointsArray`. Every operation rounds outward at `bits` of working precision, and
+    leaves flint's global precision as it found it. A value outside a function's domain, or a division by a ball
+    that contains 0, gives a ball that is not finite and decides nothing.
+
+    A comparison tells whether it *certainly* holds: where neither `a < b` nor `a >= b` is true, the balls do not
+    decide. Source: Johansson, "Arb: efficient arbitrary-precision midpoint-radius interval arithmetic" (2017).
+
+    Attributes:
+        balls: object array of `arb`, shape `[points, *shape]`.
+        bits: working precision; of two operands the larger counts.
+    """
+
+    balls: Cells
+    bits: int = DEFAULT_BITS
+
+    # -- making -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_exact(cls, exact: ExactArray, bits: int = DEFAULT_BITS) -> Self:
+        """Enclosures of exact numbers; of radius 0 where `bits` suffice."""
+        unit = fmpq(exact.unit.numerator, exact.unit.denominator)
+        with ctx.workprec(bits):
+            scale = arb(unit)
+            return cls(_map(lambda i: arb(i) * scale, exact.ints), bits)
+
+    @classmethod
+    def from_tensor(cls, tensor: torch.Tensor, bits: int = DEFAULT_BITS) -> Self:
+        """The tensor's values as a constant; errors as `ExactArray.from_tensor`."""
+        return cls.from_exact(ExactArray.from_tensor(tensor), bits)
+
+    @classmethod
+    def from_points(cls, tensor: torch.Tensor, bits: int = DEFAULT_BITS) -> Self:
+        """The tensor's values, its first axis being the points."""
+        return cls.from_exact(ExactArray.from_points(tensor), bits)
+
+    @classmethod
+    def from_fraction(cls, value: Scalar, bits: int = DEFAULT_BITS) -> Self:
+        """One number as a 0-dimensional constant."""
+        return cls.from_exact(ExactArray.from_fraction(value), bits)
+
+    @classmethod
+    def zeros(cls, points: int, shape: Sequence[int], bits: int = DEFAULT_BITS) -> Self:
+        """Zeros of shape `[points, *shape]`."""
+        return cls(np.full((points, *shape), arb(0), dtype=object), bits)
+
+    # -- arithmetic -------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Self | ExactArray | Scalar) -> Self:
+        return self._binary(other, np.add)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Self:
+        return type(self)(_map(lambda x: x.neg(exact=True), self.balls), self.bits)
+
+    def __sub__(self, other: Self | ExactArray | Scalar) -> Self:
+        return self._binary(other, np.subtract)
+
+    def __rsub__(self, other: ExactArray | Scalar) -> Self:
+        return -self + other
+
+    def __mul__(self, other: Self | ExactArray | Scalar) -> Self:
+        return self._binary(other, np.multiply)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Self | ExactArray | Scalar) -> Self:
+        return self._binary(other, np.true_divide)
+
+    def __rtruediv__(self, other: ExactArray | Scalar) -> Self:
+        return self._coerced(other) / self
+
+    def __matmul__(self, other: Self | ExactArray) -> Self:
+        """Matrix product over the last two logical axes; leading axes broadcast, 1-D operands as in torch."""
+        factor = self._coerced(other)
+        left = self if self.ndim > 1 else self.reshape(1, -1)
+        right = factor if factor.ndim > 1 else factor.reshape(-1, 1)
+        if left.shape[-1] != right.shape[-2]:
+            raise InputError(f"cannot multiply shapes {self.shape} and {factor.shape}")
+        bits = max(self.bits, factor.bits)
+        a, b = align(left.balls, right.balls)
+        with ctx.workprec(bits):
+            if left.shape[-1]:
+                balls = np.matmul(a, b)
+            else:
+                leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+                balls = np.full((*leading, a.shape[-2], b.shape[-1]), arb(0), dtype=object)
+        if self.ndim == 1:
+            balls = balls[..., 0, :]
+        if factor.ndim == 1:
+            balls = balls[..., 0]
+        return type(self)(balls, bits)
+
+    def __rmatmul__(self, other: ExactArray) -> Self:
+        return self._coerced(other) @ self
+
+    def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
+        """Sums over logical axes; over all of them where none is given."""
+        with ctx.workprec(self.bits):
+            balls = np.add.reduce(self.balls, axis=self._axes(dims), keepdims=keepdim, initial=arb(0))
+        return type(self)(objects(balls), self.bits)
+
+    # -- functions --------------------------------------------------------------------------------------------
+
+    def __abs__(self) -> Self:
+        return self._apply(abs)
+
+    def exp(self) -> Self:
+        """e^x."""
+        return self._apply(lambda x: x.exp())
+
+    def log(self) -> Self:
+        """The natural logarithm; not finite where the ball reaches 0 or below."""
+        return self._apply(lambda x: x.log())
+
+    def log1p(self) -> Self:
+        """log(1 + x), sharp near 0."""
+        return self._apply(lambda x: x.log1p())
+
+    def expm1(self) -> Self:
+        """e^x - 1, sharp near 0."""
+        return self._apply(lambda x: x.expm1())
+
+    def sqrt(self) -> Self:
+        """The square root; not finite where the ball reaches below 0."""
+        return self._apply(lambda x: x.sqrt())
+
+    def tanh(self) -> Self:
+        """The hyperbolic tangent."""
+        return self._apply(lambda x: x.tanh())
+
+    def erf(self) -> Self:
+        """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+        return self._apply(lambda x: x.erf())
+
+    def sigmoid(self) -> Self:
+        """1 / (1 + e^-x), in the form that does not overflow."""
+        return self._apply(lambda x: 1 / (1 + (-x).exp()) if x >= 0 else x.exp() / (1 + x.exp()))
+
+    def softplus(self) -> Self:
+        """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
+        return self._apply(lambda x: x.max(arb(0)) + (-abs(x)).exp().log1p())
+
+    def maximum(self, other: Self | ExactArray | Scalar) -> Self:
+        """The larger of the two, entry by entry; an enclosure also where the order is not decided."""
+        return self._binary(other, np.frompyfunc(lambda x, y: x.max(y), 2, 1))
+
+    def minimum(self, other: Self | ExactArray | Scalar) -> Self:
+        """The smaller of the two, entry by entry; an enclosure also where the order is not decided."""
+        return self._binary(other, np.frompyfunc(lambda x, y: x.min(y), 2, 1))
+
+    @classmethod
+    def where(cls, yes_mask: Mask, no_mask: Mask, yes: Self, no: Self) -> Self:
+        """`yes` where `yes_mask` certainly holds, `no` where `no_mask` does, and a ball around both elsewhere.
+
+        As in `BallArray.where(x > 0, x <= 0, x, x.expm1())`.
+        """
+        bits = max(yes.bits, no.bits)
+
+        def choose(first: bool, second: bool, x: arb, y: arb) -> arb:
+            return x if first else y if second else x.union(y)
+
+        with ctx.workprec(bits):
+            return cls(objects(np.frompyfunc(choose, 4, 1)(*align(yes_mask, no_mask, yes.balls, no.balls))), bits)
+
+    # -- comparing: does it certainly hold? -------------------------------------------------------------------
+
+    def __lt__(self, other: Self | ExactArray | Scalar) -> Mask:
+        return self._certainly(other, lambda x, y: x < y)
+
+    def __le__(self, other: Self | ExactArray | Scalar) -> Mask:
+        return self._certainly(other, lambda x, y: x <= y)
+
+    def __gt__(self, other: Self | ExactArray | Scalar) -> Mask:
+        return self._certainly(other, lambda x, y: x > y)
+
+    def __ge__(self, other: Self | ExactArray | Scalar) -> Mask:
+        return self._certainly(other, lambda x, y: x >= y)
+
+    def __eq__(self, other: object) -> Mask:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Certainly equal: both are the same exact number."""
+        if not self._takes(other):
+            return NotImplemented
+        return self._certainly(other, lambda x, y: x == y)
+
+    def __ne__(self, other: object) -> Mask:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Certainly different: the balls are disjoint."""
+        if not self._takes(other):
+            return NotImplemented
+        return self.disjoint(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def disjoint(self, other: Self | ExactArray | Scalar) -> Mask:
+        """True where both balls are finite and have no number in common."""
+        return self._certainly(other, lambda x, y: x.is_finite() and y.is_finite() and not x.overlaps(y))
+
+    def contains(self, other: ExactArray | Scalar) -> Mask:
+        """True where the exact number lies in the ball; decided exactly."""
+        exact = other if isinstance(other, ExactArray) else ExactArray.from_fraction(other)
+        balls, numbers = align(self.balls, exact.to_fractions())
+        return objects(np.frompyfunc(_holds, 2, 1)(balls, numbers)).astype(bool)
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    @property
+    def cells(self) -> Cells:
+        """The balls, shape `[points, *shape]`."""
+        return self.balls
+
+    def is_finite(self) -> Mask:
+        """True where the ball is bounded; elsewhere it says nothing."""
+        return _map(lambda x: x.is_finite(), self.balls).astype(bool)
+
+    def lower(self) -> torch.Tensor:
+        """The largest float64 known not to exceed the true number, shape `[points, *shape]`; -inf where none is."""
+        return self._ends(lambda x: -_float_up((-x).upper()))
+
+    def upper(self) -> torch.Tensor:
+        """A float64 not below the true number, shape `[points, *shape]`; inf where none is known."""
+        return self._ends(lambda x: _float_up(x.upper()))
+
+    def to_float64(self) -> torch.Tensor:
+        """The midpoints, rounded to float64: for looking at, they prove nothing."""
+        return self._ends(lambda x: float(x.mid()))
+
+    def to_words(self) -> NDArray[np.object_]:
+        """Each ball in decimal, as in `[0.4621171572 +/- 2.6e-11]`."""
+        return _map(lambda x: x.str(10), self.balls)
+
+    def __str__(self) -> str:
+        held = "constant" if self.points == 1 else f"{self.points} points"
+        return f"BallArray of shape {self.shape}, {held}, at {self.bits} bits"
+
+    __repr__ = __str__
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _with_cells(self, cells: Cells) -> Self:
+        return type(self)(cells, self.bits)
+
+    def _zero_cell(self) -> arb:
+        return arb(0)
+
+    def _alike(self, others: Sequence[Self]) -> list[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        bits = max(self.bits, *(a.bits for a in others)) if others else self.bits
+        return [type(self)(a.balls, bits) for a in (self, *others)]
+
+    def _takes(self, value: object) -> TypeGuard[Self | ExactArray | Scalar]:
+        return isinstance(value, (BallArray, ExactArray, Real))
+
+    def _coerced(self, other: Self | ExactArray | Scalar) -> Self:
+        if isinstance(other, BallArray):
+            return other
+        exact = other if isinstance(other, ExactArray) else ExactArray.from_fraction(other)
+        return self.from_exact(exact, self.bits)
+
+    def _binary(self, other: Self | ExactArray | Scalar, function: Callable[[Cells, Cells], Any]) -> Self:
+        operand = self._coerced(other)
+        bits = max(self.bits, operand.bits)
+        a, b = align(self.balls, operand.balls)
+        with ctx.workprec(bits):
+            return type(self)(objects(function(a, b)), bits)
+
+    def _apply(self, function: Callable[[arb], arb]) -> Self:
+        with ctx.workprec(self.bits):
+            return type(self)(_map(function, self.balls), self.bits)
+
+    def _certainly(self, other: Self | ExactArray | Scalar, test: Callable[[arb, arb], bool]) -> Mask:
+        operand = self._coerced(other)
+        with ctx.workprec(max(self.bits, operand.bits)):
+            return objects(np.frompyfunc(test, 2, 1)(*align(self.balls, operand.balls))).astype(bool)
+
+    def _ends(self, end: Callable[[arb], float]) -> torch.Tensor:
+        with ctx.workprec(self.bits):
+            values = [end(x) for x in self.balls.ravel().tolist()]
+        return torch.tensor(values, dtype=torch.float64).reshape(self.balls.shape)
+
+
+def _map(function: Callable[[Any], Any], cells: Cells) -> Cells:
+    """`function` of every cell, the shape kept (0 entries included)."""
+    return objects(np.frompyfunc(function, 1, 1)(cells))
+
+
+def _holds(ball: arb, number: Fraction) -> bool:
+    if not ball.is_finite():
+        return True
+    return abs(_dyadic(ball.mid()) - number) <= _dyadic(ball.rad())
+
+
+def _dyadic(number: arb) -> Fraction:
+    significand, exponent = number.man_exp()
+    return int(significand) * Fraction(2) ** int(exponent)
+
+
+def _float_up(number: arb) -> float:
+    """A float64 not below an upper end."""
+    if number.is_nan():
+        return math.inf
+    near = float(number)
+    return near if number <= arb(near) else math.nextafter(near, math.inf)

@@ -1,0 +1,400 @@
+"""ExactArray: numbers without rounding, as integers times one common fraction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral, Real
+from typing import Any, Self, TypeGuard
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whyactivate.arithmetic.floats import decode
+from whyactivate.arithmetic.integer_product import integer_matmul
+from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
+from whyactivate.errors import InputError
+
+Scalar = int | float | Fraction
+"""Exact scalars; a float stands for the dyadic rational that it is."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactArray(PointsArray):
+    """An array of rational numbers: `ints * unit`, every operation exact.
+
+    Shapes are logical: the points axis in front of `ints` is hidden (see `PointsArray`). Sums and products of
+    floats are integers times a power of two; a division brings in other denominators and stays exact.
+    Comparisons (`==`, `<`, …) return bool arrays of shape `[points, *shape]`.
+
+    Attributes:
+        ints: object array of Python ints, shape `[points, *shape]`.
+        unit: positive fraction common to all entries.
+    """
+
+    ints: Cells
+    unit: Fraction = Fraction(1)
+
+    # -- making -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_tensor(cls, tensor: torch.Tensor) -> Self:
+        """The tensor's values as a constant: any real floating dtype, integers, bool.
+
+        Raises:
+            InputError: complex or float8 dtype, or an infinite or NaN entry (it is named).
+        """
+        significand, exponent = decode(tensor)
+        return cls._from_parts(significand[None], exponent[None])
+
+    @classmethod
+    def from_points(cls, tensor: torch.Tensor) -> Self:
+        """The tensor's values, its first axis being the points: shape `[points, *shape]`."""
+        return cls._from_parts(*decode(tensor))
+
+    @classmethod
+    def _from_parts(cls, significand: NDArray[np.int64], exponent: NDArray[np.int64]) -> Self:
+        used = significand != 0
+        if not used.any():
+            return cls(objects(significand))
+        lowest = int(exponent[used].min())
+        shift = np.where(used, exponent - lowest, 0)
+        if shift.max() <= 62 - int(np.abs(significand).max()).bit_length():
+            ints = objects(significand << shift)
+        else:
+            ints = objects(objects(significand) << objects(shift))
+        return cls(ints, Fraction(2) ** lowest)._reduced()
+
+    @classmethod
+    def from_fraction(cls, value: Scalar) -> Self:
+        """One number as a 0-dimensional constant."""
+        return cls.from_fractions(np.array(_fraction(value), dtype=object))
+
+    @classmethod
+    def from_fractions(cls, values: Any) -> Self:
+        """A constant from (nested) ints, floats or Fractions."""
+        array = np.array(values, dtype=object)
+        fractions = [_fraction(v) for v in array.ravel()]
+        common = math.lcm(*(f.denominator for f in fractions))
+        ints = np.empty(len(fractions), dtype=object)
+        ints[:] = [f.numerator * (common // f.denominator) for f in fractions]
+        return cls(ints.reshape(1, *array.shape), Fraction(1, common))._reduced()
+
+    @classmethod
+    def zeros(cls, points: int, shape: Sequence[int]) -> Self:
+        """Zeros of shape `[points, *shape]`."""
+        return cls(np.zeros((points, *shape), dtype=object))
+
+    @classmethod
+    def identity(cls, size: int) -> Self:
+        """The identity matrix, a constant of shape `(size, size)`."""
+        return cls(objects(np.eye(size, dtype=np.int64))[None])
+
+    # -- arithmetic -------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Self | Scalar) -> Self:
+        if not self._takes(other):
+            return NotImplemented
+        a, b, unit = self._with(other)
+        return type(self)(a + b, unit)._reduced()
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Self:
+        return type(self)(-self.ints, self.unit)
+
+    def __sub__(self, other: Self | Scalar) -> Self:
+        if not self._takes(other):
+            return NotImplemented
+        a, b, unit = self._with(other)
+        return type(self)(a - b, unit)._reduced()
+
+    def __rsub__(self, other: Scalar) -> Self:
+        return -self + other
+
+    def __mul__(self, other: Self | Scalar) -> Self:
+        if not self._takes(other):
+            return NotImplemented
+        factor = self._coerced(other)
+        a, b = align(self.ints, factor.ints)
+        return type(self)(a * b, self.unit * factor.unit)._reduced()
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Self | Scalar) -> Self:
+        """Entrywise quotient, exact: over the least common multiple of the divisors.
+
+        Raises:
+            ZeroDivisionError: a divisor is zero; its entry is named.
+        """
+        if not self._takes(other):
+            return NotImplemented
+        divisor = self._coerced(other)
+        if (divisor.ints == 0).any():
+            entry = [int(i) for i in np.argwhere(divisor.ints == 0)[0]]
+            raise ZeroDivisionError(f"the divisor is zero at [point, *entry] = {entry}")
+        common = math.lcm(*divisor.ints.ravel().tolist())
+        a, b = align(self.ints, common // divisor.ints)
+        return type(self)(a * b, self.unit / (divisor.unit * common))._reduced()
+
+    def __rtruediv__(self, other: Scalar) -> Self:
+        return self.from_fraction(other) / self
+
+    def __matmul__(self, other: PointsArray) -> Self:
+        """Matrix product over the last two logical axes; leading axes broadcast, 1-D operands as in torch."""
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        if self.ndim == 0 or other.ndim == 0:
+            raise InputError(f"@ needs at least one axis on both sides; got shapes {self.shape} and {other.shape}")
+        left = self if self.ndim > 1 else self.reshape(1, -1)
+        right = other if other.ndim > 1 else other.reshape(-1, 1)
+        if left.shape[-1] != right.shape[-2]:
+            raise InputError(f"cannot multiply shapes {self.shape} and {other.shape}: {left.shape[-1]} columns meet "
+                             f"{right.shape[-2]} rows")
+        ints = _matmul(left.ints, right.ints)
+        if self.ndim == 1:
+            ints = ints[..., 0, :]
+        if other.ndim == 1:
+            ints = ints[..., 0]
+        return type(self)(ints, self.unit * other.unit)._reduced()
+
+    def __abs__(self) -> Self:
+        return type(self)(np.abs(self.ints), self.unit)
+
+    def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
+        """Sums over logical axes; over all of them where none is given."""
+        ints = np.add.reduce(self.ints, axis=self._axes(dims), keepdims=keepdim)
+        return type(self)(objects(ints), self.unit)._reduced()
+
+    # -- comparing --------------------------------------------------------------------------------------------
+
+    def sign(self) -> NDArray[np.int8]:
+        """-1, 0 or 1 per entry, shape `[points, *shape]`."""
+        return (self.ints > 0).astype(np.int8) - (self.ints < 0).astype(np.int8)
+
+    def __eq__(self, other: object) -> Mask:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not self._takes(other):
+            return NotImplemented
+        a, b, _ = self._with(other)
+        return (a == b).astype(bool)
+
+    def __ne__(self, other: object) -> Mask:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not self._takes(other):
+            return NotImplemented
+        return ~(self == other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __lt__(self, other: Self | Scalar) -> Mask:
+        if not self._takes(other):
+            return NotImplemented
+        a, b, _ = self._with(other)
+        return (a < b).astype(bool)
+
+    def __le__(self, other: Self | Scalar) -> Mask:
+        if not self._takes(other):
+            return NotImplemented
+        a, b, _ = self._with(other)
+        return (a <= b).astype(bool)
+
+    def __gt__(self, other: Self | Scalar) -> Mask:
+        if not self._takes(other):
+            return NotImplemented
+        return ~(self <= other)
+
+    def __ge__(self, other: Self | Scalar) -> Mask:
+        if not self._takes(other):
+            return NotImplemented
+        return ~(self < other)
+
+    def maximum(self, other: Self | Scalar) -> Self:
+        """The larger of the two, entry by entry."""
+        a, b, unit = self._with(other)
+        return type(self)(np.maximum(a, b), unit)
+
+    def minimum(self, other: Self | Scalar) -> Self:
+        """The smaller of the two, entry by entry."""
+        a, b, unit = self._with(other)
+        return type(self)(np.minimum(a, b), unit)
+
+    @classmethod
+    def where(cls, mask: Mask, yes: Self | Scalar, no: Self | Scalar) -> Self:
+        """`yes` where the mask, of shape `[points, *shape]`, is true, and `no` elsewhere."""
+        first = yes if isinstance(yes, ExactArray) else cls.from_fraction(yes)
+        a, b, unit = first._with(no)
+        condition, x, y = align(mask, a, b)
+        return cls(objects(np.where(condition, x, y)), unit)
+
+    def equals(self, other: Self) -> bool:
+        """True where shapes agree and every entry is the same number."""
+        return self.shape == other.shape and bool((self == other).all())
+
+    def first_difference(self, other: Self) -> tuple[int, ...] | None:
+        """`(point, *entry)` of the first entry that differs; None where there is none.
+
+        Raises:
+            InputError: the shapes differ.
+        """
+        if self.shape != other.shape:
+            raise InputError(f"cannot compare shapes {self.shape} and {other.shape}")
+        places = np.argwhere(self != other)
+        return tuple(int(i) for i in places[0]) if len(places) else None
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    @property
+    def cells(self) -> Cells:
+        """The integers, shape `[points, *shape]`."""
+        return self.ints
+
+    @property
+    def is_dyadic(self) -> bool:
+        """True where every entry is an integer times a power of two, as every finite float is."""
+        denominator = self._reduced().unit.denominator
+        return denominator & (denominator - 1) == 0
+
+    @property
+    def bits(self) -> int:
+        """The bit length of the largest integer held."""
+        return max((abs(i).bit_length() for i in self.ints.ravel().tolist()), default=0)
+
+    def to_fractions(self) -> NDArray[np.object_]:
+        """The entries as `fractions.Fraction`, shape `[points, *shape]`."""
+        result = np.empty(self.ints.size, dtype=object)
+        result[:] = [i * self.unit for i in self.ints.ravel().tolist()]
+        return result.reshape(self.ints.shape)
+
+    def to_float64(self) -> torch.Tensor:
+        """The nearest float64 of every entry (ties to even), shape `[points, *shape]`.
+
+        Raises:
+            InputError: an entry lies beyond the largest float64; it is named.
+        """
+        # Python rounds int / int correctly, subnormal results included.
+        numerator, denominator = self.unit.numerator, self.unit.denominator
+        try:
+            values = [i * numerator / denominator for i in self.ints.ravel().tolist()]
+        except OverflowError:
+            largest = np.unravel_index(int(np.abs(self.ints).argmax()), self.ints.shape)
+            entry = [int(i) for i in largest]
+            about = self.bits + numerator.bit_length() - denominator.bit_length()
+            raise InputError(
+                f"the exact value at [point, *entry] = {entry} is about 2^{about}, beyond the largest float64 "
+                "(below 2^1024); read it with to_fractions()"
+            ) from None
+        return torch.tensor(values, dtype=torch.float64).reshape(self.ints.shape)
+
+    def to_float64_up(self) -> torch.Tensor:
+        """The smallest float64 not below each entry, shape `[points, *shape]`."""
+        near = self.to_float64()
+        below = torch.as_tensor(type(self).from_points(near) < self)
+        return torch.where(below, torch.nextafter(near, torch.full_like(near, math.inf)), near)
+
+    def error_of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Upper bounds, float64, of |tensor - exact|, in the tensor's shape.
+
+        The tensor has the shape `[points, *shape]`, or `shape` where this is a constant; any floating dtype.
+        Each bound is the error itself, rounded up.
+        """
+        constant = tensor.ndim == self.ndim
+        given = self.from_tensor(tensor) if constant else self.from_points(tensor)
+        if given.shape != self.shape or (constant and self.points != 1):
+            raise InputError(f"expected shape {self.shape} or {self.ints.shape}, got {tuple(tensor.shape)}")
+        bound = abs(given - self).to_float64_up()
+        return bound[0] if constant else bound
+
+    def __str__(self) -> str:
+        held = "constant" if self.points == 1 else f"{self.points} points"
+        unit = self._unit_words()
+        return f"ExactArray of shape {self.shape}, {held}, integers of up to {self.bits} bits times {unit}"
+
+    __repr__ = __str__
+
+    def _unit_words(self) -> str:
+        num, den = self.unit.numerator, self.unit.denominator
+        if num == 1 and den & (den - 1) == 0:
+            return f"2^-{den.bit_length() - 1}"
+        if den == 1 and num & (num - 1) == 0:
+            return f"2^{num.bit_length() - 1}"
+        return str(self.unit)
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _with_cells(self, cells: Cells) -> Self:
+        return type(self)(cells, self.unit)
+
+    def _zero_cell(self) -> int:
+        return 0
+
+    def _alike(self, others: Sequence[Self]) -> list[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        unit = self.unit
+        for array in others:
+            unit = _common_unit(unit, array.unit)
+        return [type(self)(a._ints_in(unit), unit) for a in (self, *others)]
+
+    def _takes(self, value: object) -> TypeGuard[Self | Scalar]:
+        return isinstance(value, (ExactArray, Real))
+
+    def _coerced(self, other: Self | Scalar) -> Self:
+        return other if isinstance(other, ExactArray) else self.from_fraction(other)
+
+    def _ints_in(self, unit: Fraction) -> Cells:
+        """The entries counted in a unit that divides this one."""
+        factor = self.unit / unit
+        return self.ints if factor == 1 else self.ints * factor.numerator
+
+    def _with(self, other: Self | Scalar) -> tuple[Cells, Cells, Fraction]:
+        """Both operands' integers in one unit, their axes aligned."""
+        operand = self._coerced(other)
+        unit = _common_unit(self.unit, operand.unit)
+        a, b = align(self._ints_in(unit), operand._ints_in(unit))
+        return a, b, unit
+
+    def _reduced(self) -> Self:
+        """The same numbers with the integers' greatest common divisor moved into the unit, so that they stay small."""
+        divisor = int(np.gcd.reduce(self.ints, axis=None))
+        if divisor == 1:
+            return self
+        if divisor == 0:
+            return type(self)(self.ints)
+        if divisor & (divisor - 1) == 0:
+            return type(self)(self.ints >> (divisor.bit_length() - 1), self.unit * divisor)
+        return type(self)(self.ints // divisor, self.unit * divisor)
+
+
+def _fraction(value: Scalar) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, Integral):
+        return Fraction(int(value))
+    if not math.isfinite(value):
+        raise InputError(f"expected a finite number, got {value}")
+    return Fraction(float(value))
+
+
+def _common_unit(a: Fraction, b: Fraction) -> Fraction:
+    """The largest fraction of which both are integer multiples."""
+    if a == b:
+        return a
+    return Fraction(math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
+
+
+def _matmul(left: Cells, right: Cells) -> Cells:
+    """`[K, *batch, m, k] @ [K', *batch', k, n]`, the points and batch axes broadcast."""
+    left, right = align(left, right)
+    if math.prod(right.shape[:-2]) == 1:
+        rows = left.reshape(-1, left.shape[-1])
+        return integer_matmul(rows, right.reshape(right.shape[-2:])).reshape(*left.shape[:-1], right.shape[-1])
+    if math.prod(left.shape[:-2]) == 1:
+        return _matmul(right.swapaxes(-1, -2), left.swapaxes(-1, -2)).swapaxes(-1, -2)
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    a = np.broadcast_to(left, batch + left.shape[-2:])
+    b = np.broadcast_to(right, batch + right.shape[-2:])
+    result = np.empty((*batch, a.shape[-2], b.shape[-1]), dtype=object)
+    for place in np.ndindex(*batch):
+        result[place] = integer_matmul(a[place], b[place])
+    return result
+
