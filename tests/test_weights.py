@@ -155,7 +155,8 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         "cut": whole[:-10],
         "long header": struct.pack("<Q", 2**60) + whole[8:],
         "not json": struct.pack("<Q", 8) + b"{]]]]]]]",
-        "forged shape": header({"fc1.weight": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4]}}) + b"0000",
+        "forged shape": header({"fc1.weight": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4]}})
+        + b"0000",
         "unknown dtype": header({"fc1.weight": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}) + b"0000",
         "zip": b"PK\x03\x04" + bytes(60),
         "pickle": pickle.dumps({"fc1.weight": [1.0]}),
