@@ -55,6 +55,7 @@ class PageRunner(DefaultRunner):
     pages: dict[Path, Page] = {}  # noqa: RUF012
 
     def runtest(self, test: FenceTestDefinition, args: dict[str, Any], *, asyncio_runner: object = None) -> None:
+        """Runs what the page has not run yet, up to this block."""
         page = self.pages.setdefault(test.source_path, Page(names=args))
         for line, code, promised in blocks_of(test.source_path):
             if page.line < line <= test.start_line:

@@ -1,0 +1,138 @@
+"""The built site asks no other host for anything, its links lead somewhere, and its figures have names."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CSS_URL = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
+FETCHED_LINKS = {"stylesheet", "icon", "preload", "preconnect", "prefetch", "dns-prefetch", "manifest", "modulepreload"}
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+
+
+@dataclass
+class Html(HTMLParser):
+    """What a page fetches, where it leads, the names it can be entered at, and its drawings."""
+
+    fetched: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    figures: list[dict[str, str | None]] = field(default_factory=list)
+    headings: int = 0
+    language: str | None = None
+
+    def __post_init__(self):
+        super().__init__()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.ids += [values["id"]] if values.get("id") else []
+        self.fetched += [url for pair in CSS_URL.findall(values.get("style") or "") for url in pair if url]
+        if tag == "html":
+            self.language = values.get("lang")
+        elif tag == "h1":
+            self.headings += 1
+        elif tag == "a":
+            self.links += [values["href"]] if values.get("href") else []
+        elif tag == "link":
+            self.fetched += [values["href"]] if FETCHED_LINKS & set((values.get("rel") or "").split()) else []
+        elif tag == "svg" and "viewbox" in values and "aria-label" in values:
+            self.figures.append(values)
+        else:
+            named = [values.get(name) for name in ("src", "data", "poster", "xlink:href")]
+            sizes = [part.split()[0] for part in (values.get("srcset") or "").split(",") if part.strip()]
+            self.fetched += [url for url in [*named, *sizes] if url and not url.startswith("#")]
+
+    @classmethod
+    def read(cls, path: Path) -> Html:
+        page = cls()
+        text = path.read_text(encoding="utf-8")
+        page.feed(text)
+        for style in re.findall(r"<style[^>]*>(.*?)</style>", text, re.S):
+            page.fetched += [url for pair in CSS_URL.findall(style) for url in pair if url]
+        return page
+
+
+def build(folder: Path) -> Path:
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def pages(site) -> dict[Path, Html]:
+    pages = {path: Html.read(path) for path in site.rglob("*.html")}
+    assert len(pages) > 10
+    return pages
+
+
+def test_nothing_is_fetched_from_another_host(site, pages):
+    fetched = {(str(path.relative_to(site)), url) for path, page in pages.items() for url in page.fetched}
+    for sheet in site.rglob("*.css"):
+        fetched |= {
+            (str(sheet.relative_to(site)), url) for pair in CSS_URL.findall(sheet.read_text()) for url in pair if url
+        }
+    assert len(fetched) > 100
+    assert [(where, url) for where, url in sorted(fetched) if urlsplit(url).netloc] == []
+
+
+def test_whatever_is_fetched_is_there(site, pages):
+    missing = [
+        (str(path.relative_to(site)), url)
+        for path, page in pages.items()
+        for url in page.fetched
+        if not url.startswith("data:") and not target(site, path, url).is_file()
+    ]
+    assert missing == []
+
+
+def test_links_inside_the_site_lead_somewhere(site, pages):
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            aim = target(site, path, link)
+            names = pages[aim].ids if aim in pages else [parts.fragment]
+            if not aim.is_file() or (parts.fragment and unquote(parts.fragment) not in names):
+                broken.append((str(path.relative_to(site)), link))
+    assert broken == []
+
+
+def test_every_page_has_a_language_one_title_and_no_name_twice(site, pages):
+    for path, page in pages.items():
+        where = str(path.relative_to(site))
+        assert page.language == "en", where
+        assert page.headings == 1, where
+        assert sorted({name for name in page.ids if page.ids.count(name) > 1}) == [], where
+
+
+def test_figures_have_names(pages):
+    figures = [figure for page in pages.values() for figure in page.figures]
+    assert len(figures) >= 3
+    assert all(figure.get("role") == "img" and len(figure["aria-label"]) > 20 for figure in figures)
+
+
+def target(site: Path, page: Path, link: str) -> Path:
+    """The file that a link on a page leads to."""
+    path = unquote(urlsplit(link).path)
+    aim = (site / path.lstrip("/") if path.startswith("/") else page.parent / path) if path else page
+    return aim.resolve() / "index.html" if aim.is_dir() else aim.resolve()
