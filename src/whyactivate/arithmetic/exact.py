@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whyactivate.arithmetic.floats import decode
+from whyactivate.arithmetic.floats import decode, round_to
 from whyactivate.arithmetic.integer_product import integer_matmul
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
 from whyactivate.errors import InputError
@@ -293,6 +293,26 @@ class ExactArray(PointsArray):
         below = torch.as_tensor(type(self).from_points(near) < self)
         return torch.where(below, torch.nextafter(near, torch.full_like(near, math.inf)), near)
 
+    def to_tensor(self, dtype: torch.dtype) -> torch.Tensor:
+        """The nearest number of a floating dtype to every entry (ties to even), shape `[points, *shape]`.
+
+        One rounding from the exact value, never two: float64 on the way is rounded to odd, which cannot move a tie
+        (Boldo & Melquiond 2008).
+
+        Raises:
+            InputError: the dtype is not a floating one, or an entry rounds beyond its largest number; it is named.
+        """
+        near = self.to_float64()
+        if dtype == torch.float64:
+            return near
+        exact_near = type(self).from_points(near)
+        above, below = torch.as_tensor(exact_near > self), torch.as_tensor(exact_near < self)
+        even = (near.view(torch.int64) & 1) == 0
+        infinity = torch.full_like(near, math.inf)
+        odd = torch.where(even & below, torch.nextafter(near, infinity), near)
+        odd = torch.where(even & above, torch.nextafter(near, -infinity), odd)
+        return round_to(odd, dtype)
+
     def error_of(self, tensor: torch.Tensor) -> torch.Tensor:
         """Upper bounds, float64, of |tensor - exact|, in the tensor's shape.
 
@@ -386,7 +406,7 @@ def _matmul(left: Cells, right: Cells) -> Cells:
     """`[K, *batch, m, k] @ [K', *batch', k, n]`, the points and batch axes broadcast."""
     left, right = align(left, right)
     if math.prod(right.shape[:-2]) == 1:
-        rows = left.reshape(-1, left.shape[-1])
+        rows = left.reshape(math.prod(left.shape[:-1]), left.shape[-1])
         return integer_matmul(rows, right.reshape(right.shape[-2:])).reshape(*left.shape[:-1], right.shape[-1])
     if math.prod(left.shape[:-2]) == 1:
         return _matmul(right.swapaxes(-1, -2), left.swapaxes(-1, -2)).swapaxes(-1, -2)

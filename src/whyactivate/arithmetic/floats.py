@@ -85,3 +85,29 @@ def decode(tensor: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     significand = np.where(field > 0, significand | (1 << layout.fraction), significand)
     exponent = np.maximum(field, 1) - 1 + layout.lowest_exponent
     return np.where(bits < 0, -significand, significand), exponent
+
+
+def round_to(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A float64 tensor in another floating dtype, rounded once to nearest even.
+
+    `Tensor.to` may pass through float32 on its way to a half precision and round twice; this does not.
+
+    Raises:
+        InputError: the dtype is not a floating one, or an entry rounds beyond its largest number.
+    """
+    if dtype not in FLOAT_FORMATS:
+        raise InputError(f"cannot round to {dtype}; expected one of {', '.join(str(d) for d in FLOAT_FORMATS)}")
+    layout = FLOAT_FORMATS[dtype]
+    significand, exponent = decode(tensor.double())
+    size = np.abs(significand)
+    bits = np.frexp(size.astype(np.float64))[1].astype(np.int64)
+    drop = np.clip(np.maximum(bits - layout.fraction - 1, layout.lowest_exponent - exponent), 0, 62)
+    kept = size >> drop
+    rest, half = size - (kept << drop), (np.int64(1) << drop) >> 1
+    up = (rest > half) | ((rest == half) & (drop > 0) & (kept & 1 == 1))
+    rounded = torch.as_tensor(np.ldexp((kept + up) * np.sign(significand), exponent + drop))
+    beyond = rounded.abs() > torch.finfo(dtype).max
+    if beyond.any():
+        entry = tuple(int(i) for i in np.argwhere(beyond.numpy())[0])
+        raise InputError(f"entry {list(entry)}, {tensor[entry].item():g}, is beyond the largest {dtype}")
+    return rounded.to(dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,12 +145,12 @@ class PointsArray(ABC):
 
     def __getitem__(self, key: Any) -> Self:
         """Logical indexing with ints, slices, None, ... or integer arrays, as in numpy."""
-        inner: Any = key if isinstance(key, tuple) else (key,)
+        inner = cast(tuple[Any, ...], key) if isinstance(key, tuple) else (key,)
         return self._with_cells(objects(self.cells[(slice(None), *inner)]))
 
     def gather_flat(self, index: NDArray[np.integer[Any]]) -> Self:
         """Entries of the flattened logical array at `index`, in the index's shape; index -1 gives 0."""
-        flat = self.cells.reshape(self.points, -1)
+        flat = self.cells.reshape(self.points, self.size)
         if index.size and (index.min() < -1 or index.max() >= flat.shape[1]):
             raise InputError(f"an index from {index.min()} to {index.max()} into {flat.shape[1]} entries")
         if (index < 0).any():
