@@ -1,0 +1,40 @@
+"""Is it affine? Which layers are one?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
+
+from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
+from whyactivate.affine.recording import Example, record_all
+from whyactivate.affine.verdict import decide
+from whyactivate.errors import InputError
+
+__all__ = ["AffineRun", "Analysis", "Blame", "Counterexample", "Verdict", "analyze"]
+
+
+def analyze(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any]) -> Analysis:
+    """Whether a module is an affine map of its input, with the evidence.
+
+    The module's own forward is run on several inputs like the example, and every operation that touches them
+    is recorded. The verdict is about the module as a function of real numbers, in the mode (train or eval)
+    that it is in. The module itself stays as it is.
+
+    Args:
+        module: any `nn.Module`.
+        example_input: what its forward takes, batch dimension first: a tensor, a tuple of several arguments,
+            or a dict of keywords. Its numbers do not matter, its shapes do.
+
+    Raises:
+        InputError: not a module, an input that cannot be used, or a forward that raises on it.
+    """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"analyze needs an nn.Module; what came is a {type(module).__name__}")
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if isinstance(tensor, UninitializedTensorMixin):
+            raise InputError(f"{name} has no shape yet (a lazy module); run the module once, then analyse it")
+        if tensor.is_meta:
+            raise InputError(f"{name} is on the meta device, without numbers; load its weights first")
+    return decide(module, record_all(module, Example.of(example_input)))

@@ -1,0 +1,145 @@
+"""What an analysis says: verdict, blame, runs, counterexample."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+
+from torch import Tensor
+
+from whyactivate.affine.recording import Recordings
+from whyactivate.affine.tape import Tape
+
+
+class Verdict(StrEnum):
+    """Whether a module is an affine map of its input, as a function of real numbers."""
+
+    AFFINE = "affine"
+    NOT_AFFINE = "not_affine"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """One operation that keeps the module from being one affine map.
+
+    Attributes:
+        op: the operation, as in `aten.relu.default`; empty where the module was refused before any operation.
+        module: path of the module in which it runs, as in `encoder.layers.3.mlp`; empty for the module itself.
+        source: `file:line` of the nearest code outside PyTorch; empty where there is none.
+        line: the text of that line.
+        reason: what it does, in words.
+    """
+
+    op: str
+    module: str
+    source: str
+    line: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = " at ".join(part for part in (f"in {self.module}" if self.module else "", self.source) if part)
+        code = f"\n    {self.line}" if self.line else ""
+        return f"{self.reason}{f' ({place})' if place else ''}{code}"
+
+
+@dataclass(frozen=True, slots=True)
+class AffineRun:
+    """A maximal part of the program that is affine between two operations that are not.
+
+    Attributes:
+        modules: paths of the modules with weights in it, in the order in which they run.
+        ends_at: the operation that ends it, or "output".
+    """
+
+    modules: tuple[str, ...]
+    ends_at: str
+
+    def __str__(self) -> str:
+        return f"{' · '.join(self.modules) or '(no weights)'} → {self.ends_at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """Two inputs and two weights with sum 1 at which f(λa + μb) and λf(a) + μf(b) differ, verified.
+
+    No affine map lets them differ. Verified means: the recorded program was evaluated at the three points
+    without rounding ("exact"), or enclosed in intervals that do not meet ("balls").
+
+    Attributes:
+        a, b: the two inputs, float64, with a batch axis of one row; one tensor each per input of the module.
+        weights: λ and μ.
+        output_index: which entry of the (flattened) output differs.
+        at_mix: f(λa + μb) there, nearest float64.
+        mix_of: λf(a) + μf(b) there, nearest float64.
+        gap: a proved lower bound of their distance.
+        arithmetic: "exact" or "balls".
+    """
+
+    a: tuple[Tensor, ...]
+    b: tuple[Tensor, ...]
+    weights: tuple[Fraction, Fraction]
+    output_index: int
+    at_mix: float
+    mix_of: float
+    gap: float
+    arithmetic: str
+
+    def __str__(self) -> str:
+        first, second = self.weights
+        how = "computed without rounding" if self.arithmetic == "exact" else "enclosed in disjoint intervals"
+        return (
+            f"f({first}·a + {second}·b) = {self.at_mix:.9g}, but {first}·f(a) + {second}·f(b) = {self.mix_of:.9g} "
+            f"(output {self.output_index}; {how}, at least {self.gap:.3g} apart)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Whether a module is affine, what stands in the way, and what that was concluded from.
+
+    Attributes:
+        module: the name of the module's class.
+        verdict: affine, not affine, or undecided.
+        per_example: False where one row of a batch changes the result of another, or rows are treated differently.
+        blame: the operations that stand in the way, in program order; empty for an affine module.
+        runs: the maximal affine runs, in program order.
+        counterexample: None unless verified; present exactly where the verdict is not affine.
+        notes: what was taken for granted on the way.
+        proved: what is proved, in words.
+        tested: what was tested, in words.
+    """
+
+    module: str
+    verdict: Verdict
+    per_example: bool
+    blame: tuple[Blame, ...]
+    runs: tuple[AffineRun, ...]
+    counterexample: Counterexample | None
+    notes: tuple[str, ...]
+    proved: str
+    tested: str
+    recordings: Recordings | None = field(repr=False, default=None)
+
+    @property
+    def tape(self) -> Tape | None:
+        """The recorded program for one row; None where the module could not be recorded."""
+        return self.recordings.single if self.recordings else None
+
+    def __str__(self) -> str:
+        lines = [f"{self.module}: {self.verdict.replace('_', ' ')}"]
+        if self.verdict is Verdict.AFFINE and not self.per_example:
+            lines[0] += ", but not row by row"
+        lines += [f"  {text}" for text in (self.proved, self.tested) if text]
+        if self.counterexample:
+            lines.append(f"  counterexample: {self.counterexample}")
+        lines += [f"  because {blame}" for blame in self.blame]
+        if len(self.runs) > 1:
+            lines += [f"  affine run: {run}" for run in self.runs]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"

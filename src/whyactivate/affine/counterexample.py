@@ -1,0 +1,89 @@
+"""Searches for two inputs that show that a program is not affine, and verifies them on the tape."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from whyactivate.affine.analysis import Counterexample
+from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
+from whyactivate.affine.tape import Tape
+from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.exact import ExactArray
+
+_SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20)
+_MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
+
+
+def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) -> Counterexample | None:
+    """Two inputs a, b and weights λ + μ = 1 with f(λa + μb) ≠ λf(a) + μf(b), verified; None where none was found.
+
+    Opposite and independent pairs of random inputs are tried, from small to large. The three values are
+    computed without rounding, or enclosed in intervals where exponentials are on the way.
+
+    Raises:
+        CannotEvaluate: an operation on the way has no formula.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    balls = needs_balls(tape)
+    for scale in _SCALES:
+        for opposite in (True, False):
+            a = [_draw(tensor, scale, generator) for tensor in tape.given]
+            b = [-tensor for tensor in a] if opposite else [_draw(tensor, scale, generator) for tensor in tape.given]
+            for weights in _MIXES:
+                found = _check(tape, constants, a, b, weights, balls)
+                if found is not None:
+                    return found
+    return None
+
+
+def _draw(like: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64) * scale
+    # Few bits, so that the numbers print short and are exact in every dtype.
+    return ((drawn / scale * 64).round() / 64 * scale).to(like.dtype).double()
+
+
+def _check(
+    tape: Tape,
+    constants: ExactConstants,
+    a: list[Tensor],
+    b: list[Tensor],
+    weights: tuple[Fraction, Fraction],
+    balls: bool,
+) -> Counterexample | None:
+    first, second = weights
+    inputs: list[Numbers] = []
+    for x, y in zip(a, b, strict=True):
+        exact_x, exact_y = ExactArray.from_tensor(x), ExactArray.from_tensor(y)
+        points = ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second])
+        inputs.append(BallArray.from_exact(points) if balls else points)
+    for output in Replay(tape, constants=constants).outputs(inputs):
+        flat = output.flatten()
+        if flat.points == 1:
+            continue
+        at_mix, mix_of = flat.at(2), flat.at(0) * first + flat.at(1) * second
+        gap = _lower_gap(at_mix, mix_of)
+        where = int(gap.argmax())
+        if float(gap[where]) > 0:
+            return Counterexample(
+                a=tuple(a),
+                b=tuple(b),
+                weights=weights,
+                output_index=where,
+                at_mix=float(at_mix.to_float64()[0, where]),
+                mix_of=float(mix_of.to_float64()[0, where]),
+                gap=float(gap[where]),
+                arithmetic="balls" if balls else "exact",
+            )
+    return None
+
+
+def _lower_gap(at_mix: Numbers, mix_of: Numbers) -> Tensor:
+    """A lower bound of the distance, entry by entry."""
+    distance = abs(at_mix - mix_of)
+    if isinstance(distance, BallArray):
+        return distance.lower()[0]
+    nearest = distance.to_float64()[0]
+    return torch.nextafter(nearest, torch.zeros_like(nearest))

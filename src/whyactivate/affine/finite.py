@@ -1,0 +1,77 @@
+"""Finds numbers on the way to the output that are not finite, or that nobody has written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from whyactivate.affine._torch_compat import number_operands, storage_key
+from whyactivate.affine.rules import find_rule
+from whyactivate.affine.tape import Constant, Tape, Value
+
+
+def find_non_finite(tape: Tape, names: Mapping[int, str]) -> str | None:
+    """Where NaN, infinity or unwritten memory enters the program, in words; None where nowhere.
+
+    `names` gives the name of the parameter or buffer that lies at each storage key.
+    """
+    for constant in (constant for constant in tape.outputs if isinstance(constant, Constant)):
+        if (text := _bad_entry(constant, names)) is not None:
+            return text
+    for node in tape.needed():
+        rule = find_rule(node.op)
+        passive = rule.passive if rule else frozenset[str]()
+        for name, argument in node.arguments.items():
+            if name in passive:
+                continue
+            for item in argument if isinstance(argument, list) else [argument]:
+                if isinstance(item, Constant) and (text := _bad_entry(item, names)) is not None:
+                    return text
+                if isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
+                    return f"operand {name!r} of {node.op} is {item}"
+    return _unwritten(tape)
+
+
+def _bad_entry(constant: Constant, names: Mapping[int, str]) -> str | None:
+    tensor = constant.tensor
+    if not tensor.is_floating_point():
+        return None
+    finite = torch.isfinite(tensor)
+    if bool(finite.all()):
+        return None
+    where = tuple(int(i) for i in (~finite).nonzero()[0])
+    entry = tensor[where].item() if where else tensor.item()
+    owner = names.get(storage_key(tensor), "a tensor made in forward")
+    return f"{owner} holds {entry}" + (f" at {where}" if where else "")
+
+
+def _unwritten(tape: Tape) -> str | None:
+    """Follows which cells still hold what was not finite before the program came to write there."""
+    bad = {
+        key: ~torch.isfinite(storage.initial.tensor)
+        for key, storage in tape.storages.items()
+        if storage.initial is not None and not bool(torch.isfinite(storage.initial.tensor).all())
+    }
+    if not bad:
+        return None
+
+    def cells(value: Value) -> torch.Tensor:
+        geometry = value.geometry
+        return torch.as_strided(bad[value.storage], geometry.size, geometry.stride, geometry.offset)
+
+    for node in tape.needed():
+        rule = find_rule(node.op)
+        passive = rule.passive if rule else frozenset[str]()
+        for name, argument in node.arguments.items():
+            for item in argument if isinstance(argument, list) else [argument]:
+                if isinstance(item, Value) and item.storage in bad and name not in passive and bool(cells(item).any()):
+                    return f"{node.op} reads memory that holds NaN, infinity or nothing yet"
+        for output in node.outputs:
+            if output is not None and output.storage in bad:
+                cells(output).fill_(False)
+    for output in tape.outputs:
+        if isinstance(output, Value) and output.storage in bad and bool(cells(output).any()):
+            return "the output shows memory that holds NaN, infinity or nothing yet"
+    return None

@@ -1,0 +1,138 @@
+"""Sums, products, copies: affine in each addend, and in one factor at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
+from whyactivate.affine.rules.table import affine
+from whyactivate.affine.tape import Argument
+
+aten = torch.ops.aten
+
+
+@affine(aten.add.Tensor, aten.add.Scalar, form="self + other")
+def add(self: Any, other: Any, alpha: Any) -> Any:
+    return self + other * alpha
+
+
+@affine(aten.sub.Tensor, aten.sub.Scalar, form="self + other")
+def sub(self: Any, other: Any, alpha: Any) -> Any:
+    return self - other * alpha
+
+
+@affine(aten.rsub.Tensor, aten.rsub.Scalar, form="self + other")
+def rsub(self: Any, other: Any, alpha: Any) -> Any:
+    return other - self * alpha
+
+
+@affine(aten.neg.default, form="self")
+def neg(self: Any) -> Any:
+    return -self
+
+
+@affine(aten.mul.Tensor, aten.mul.Scalar, form="self*other")
+def mul(self: Any, other: Any) -> Any:
+    return self * other
+
+
+def _denominator_is_constant(arguments: Mapping[str, Argument]) -> str | None:
+    return "div divides by a number that depends on the input" if depends(arguments["other"]) else None
+
+
+@affine(aten.div.Tensor, aten.div.Scalar, form="self", when=_denominator_is_constant)
+def div(self: Any, other: Any) -> Any:
+    return self / other
+
+
+@affine(aten.addcmul.default, form="self + tensor1*tensor2")
+def addcmul(self: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
+    return self + tensor1 * tensor2 * value
+
+
+@affine(aten.lerp.Scalar, aten.lerp.Tensor, form="self*weight + end*weight + self")
+def lerp(self: Any, end: Any, weight: Any) -> Any:
+    return self + (end - self) * weight
+
+
+def _exponent_is_one(arguments: Mapping[str, Argument]) -> str | None:
+    return None if arguments["exponent"] == 1 else f"pow raises to the power {arguments['exponent']}"
+
+
+@affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one)
+def power(self: Any, exponent: Any) -> Any:
+    if exponent < 1 or exponent != int(exponent):
+        raise CannotEvaluate(f"a power of {exponent} has no exact form here")
+    result = self
+    for _ in range(int(exponent) - 1):
+        result = result * self
+    return result
+
+
+def _axes(dim: Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    return tuple(range(ndim)) if not dim else tuple(d % max(ndim, 1) for d in dim)
+
+
+def _target_is_real(arguments: Mapping[str, Argument]) -> str | None:
+    dtype: Any = arguments.get("dtype")
+    return None if dtype is None or is_real(dtype) else f"a cast to {dtype} is not affine"
+
+
+@affine(aten.sum.dim_IntList, form="self", when=_target_is_real)
+def sum_dims(self: Any, dim: Sequence[int] | None, keepdim: bool) -> Any:
+    return self.sum(_axes(dim, self.ndim), keepdim)
+
+
+@affine(aten.sum.default, form="self", when=_target_is_real)
+def sum_all(self: Any) -> Any:
+    return self.sum()
+
+
+@affine(aten.mean.dim, form="self", when=_target_is_real)
+def mean_dims(self: Any, dim: Sequence[int] | None, keepdim: bool) -> Any:
+    axes = _axes(dim, self.ndim)
+    count = 1
+    for axis in axes:
+        count *= self.shape[axis] if self.ndim else 1
+    return self.sum(axes, keepdim) / count
+
+
+@affine(aten.mean.default, form="self", when=_target_is_real)
+def mean_all(self: Any) -> Any:
+    return self.sum() / self.size
+
+
+@affine(
+    aten._to_copy.default,
+    form="self",
+    when=_target_is_real,
+    stores=True,
+    note="a cast between floating dtypes counts as the identity on the reals",
+)
+def to_copy(self: Any) -> Any:
+    return self
+
+
+@affine(aten.clone.default, aten.lift_fresh_copy.default, form="self")
+def clone(self: Any) -> Any:
+    return self
+
+
+@affine(aten.copy.default, form="src", passive=frozenset({"self"}), stores=True)
+def copy(self: Any, src: Any) -> Any:
+    return src.expand(self.shape)
+
+
+@affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), stores=True)
+def fill(self: Any, value: Any) -> Any:
+    return self + value
+
+
+@affine(aten.zero.default, form="self")
+def zero(self: Any) -> Any:
+    return self * 0
+
+

@@ -1,0 +1,123 @@
+"""What the table says about one operation: through which operands it is affine, and what it computes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+
+from whyactivate.affine._torch_compat import argument_names
+from whyactivate.affine.tape import Argument, Constant, Value
+
+Form = tuple[tuple[str, ...], ...]
+"""A sum of products of operands: `(("self",), ("mat1", "mat2"))` stands for self + mat1*mat2."""
+
+
+class CannotEvaluate(Exception):
+    """A formula has no exact or enclosed value for these operands; the message says why."""
+
+
+class Label(StrEnum):
+    """What the formula of a rule is made of."""
+
+    RATIONAL = "rational"  # sums and products of stored numbers
+    PIECEWISE = "piecewise"  # the same, with comparisons
+    ALGEBRAIC = "algebraic"  # a square root on the way to a coefficient
+    SMOOTH = "smooth"  # exponentials and kin: enclosed in balls
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One operation of the table.
+
+    Attributes:
+        op: the operation in its functional form.
+        form: the operands through which it is affine, as a sum of products; None where it never is.
+        formula: its value on exact or ball arrays, a function of the operands that it names; None for views.
+        label: what the formula is made of.
+        passive: operands whose shape alone matters.
+        when: a further condition on the operands; gives the reason where it fails.
+        note: words for `Analysis.notes` where this operation is used.
+        is_view: the result shares memory with its operand.
+        constant_result: the result does not depend on the numbers in any operand.
+        uninitialised: the result is memory that nobody has written yet.
+        stores: operands are rounded to the dtype of the result rather than to the dtype of computation.
+        affine_outputs: which results the form speaks of; the others must stay unused.
+    """
+
+    op: OpOverload
+    form: Form | None = None
+    formula: Callable[..., Any] | None = None
+    label: Label = Label.RATIONAL
+    passive: frozenset[str] = frozenset()
+    when: Callable[[Mapping[str, Argument]], str | None] | None = None
+    note: str | None = None
+    is_view: bool = False
+    constant_result: bool = False
+    uninitialised: bool = False
+    stores: bool = False
+    affine_outputs: frozenset[int] = frozenset({0})
+
+    def __post_init__(self) -> None:
+        names = set(argument_names(self.op))
+        used = {name for term in self.form or () for name in term} | set(self.passive)
+        if self.formula is not None:
+            used |= set(self.parameters)
+        if not used <= names:
+            raise ValueError(f"{self.op} has no operand {sorted(used - names)}; it has {sorted(names)}")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The operands that the formula takes."""
+        return tuple(inspect.signature(self.formula).parameters) if self.formula else ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What to say where this operation is used."""
+        return (self.note,) if self.note else ()
+
+    def objection(self, arguments: Mapping[str, Argument]) -> str | None:
+        """Why the operation is not known to be affine in the operands that depend on the input; None if it is."""
+        if self.is_view or self.constant_result:
+            return None
+        name = self.op._schema.name.split("::")[-1]
+        free = {key for key, argument in arguments.items() if depends(argument)} - self.passive
+        if self.form is None:
+            return f"{name} is not an affine operation"
+        stray = free - {key for term in self.form for key in term}
+        if stray:
+            return f"{name} is not affine in its operand {sorted(stray)[0]!r}"
+        for term in self.form:
+            both = [key for key in term if key in free]
+            if len(both) > 1:
+                return f"{name} multiplies {' and '.join(map(repr, both))}, and both depend on the input"
+            if not both and term[0] in {key for other in self.form if free & {*other} for key in other}:
+                return f"{name} uses {term[0]!r} both as a factor and as an addend"
+        return self.when(arguments) if self.when else None
+
+    def constant_terms(self, arguments: Mapping[str, Argument]) -> frozenset[str]:
+        """Operands to set to zero so that only the linear part is left."""
+        return frozenset(
+            term[0] for term in self.form or () if not any(depends(arguments.get(key)) for key in term)
+        )
+
+
+def depends(argument: Argument) -> bool:
+    """True where an operand, or an item of a list of operands, depends on the input."""
+    if isinstance(argument, (list, tuple)):
+        return any(depends(item) for item in argument)
+    return isinstance(argument, Value)
+
+
+def is_real(dtype: torch.dtype | None) -> bool:
+    """True for the floating dtypes whose casts count as the identity on the reals."""
+    return dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def constant_tensor(argument: Argument) -> torch.Tensor | None:
+    """The tensor of a constant operand, None for anything else."""
+    return argument.tensor if isinstance(argument, Constant) else None

@@ -1,0 +1,192 @@
+"""The tape: what one run of a module did to the numbers that depend on its input.
+
+A tape is written once, by the tracker, and read by everything else: verdict, blame, steps, proofs.
+It holds only operations that touch the input. Memory is followed per storage, so a view is a
+geometry and not an operation, and a write in place is a new version of its storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from whyactivate.errors import InputError
+
+_Leaf = TypeVar("_Leaf")
+
+Argument = object
+"""What a node was called with: a `Value`, a `Constant`, a plain Python value, or a list of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the elements of a tensor lie in its storage, counted in elements of `dtype`."""
+
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def numel(self) -> int:
+        """The number of elements."""
+        count = 1
+        for extent in self.size:
+            count *= extent
+        return count
+
+    @property
+    def is_contiguous(self) -> bool:
+        """True where the elements follow each other in row-major order from the offset on."""
+        expected = 1
+        for extent, step in zip(reversed(self.size), reversed(self.stride), strict=True):
+            if extent != 1 and step != expected:
+                return False
+            expected *= extent
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor that depends on the input: one version of one storage, seen through one geometry."""
+
+    storage: int
+    version: int
+    geometry: Geometry
+    roots: frozenset[int]
+
+
+@dataclass(eq=False, slots=True)
+class Constant:
+    """A tensor that does not depend on the input, by reference.
+
+    Where the module itself goes on to overwrite the tensor, the tracker swaps in a copy made just before.
+    """
+
+    tensor: Tensor
+    version: int
+
+    def read(self) -> Tensor:
+        """The tensor as it was in the recorded run.
+
+        Raises:
+            InputError: the tensor has been changed since.
+        """
+        if self.tensor._version != self.version:
+            raise InputError(
+                "a weight or buffer of the module was changed after the module was analysed; "
+                "analyse it again to get an answer about the new values"
+            )
+        return self.tensor.detach()
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an operation was asked for: the module's path, and the nearest line of code outside PyTorch."""
+
+    module: str = ""
+    kind: str = ""
+    call: int = 0
+    file: str | None = None
+    line: int | None = None
+    text: str = ""
+
+    @property
+    def source(self) -> str:
+        """`file:line`, or an empty text where no code outside PyTorch took part."""
+        return f"{self.file}:{self.line}" if self.file else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation on numbers that depend on the input.
+
+    `op` is the functional form of what was called, whatever its spelling (`add_`, `out=`). `outputs` holds a
+    Value for each result, None for results that do not depend on the input. `reason` is None where the
+    table knows the operation as affine in these operands; otherwise it says why not, and the outputs are
+    the root `root`.
+    """
+
+    index: int
+    op: torch._ops.OpOverload
+    arguments: Mapping[str, Argument]
+    outputs: tuple[Value | None, ...]
+    location: Location
+    reason: str | None = None
+    root: int | None = None
+
+    def values(self) -> Iterator[Value]:
+        """The operands that depend on the input."""
+        return (value for argument in self.arguments.values() for value in _leaves(argument, Value))
+
+    def constants(self) -> Iterator[Constant]:
+        """The tensor operands that do not depend on the input."""
+        return (constant for argument in self.arguments.values() for constant in _leaves(argument, Constant))
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A block of memory that came to depend on the input, with what it held before that."""
+
+    numel: int
+    dtype: torch.dtype
+    initial: Constant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """The recorded program, from `inputs` to `outputs`.
+
+    `outputs` has one entry per tensor that the module returned, a Constant where it does not depend on
+    the input; `given` and `returned` are the numbers of this very run. `refusal` says what the tracker would not follow; where it is not None the tape is not the
+    whole program. `state` names what the module changed about itself.
+    """
+
+    inputs: tuple[Value, ...]
+    given: tuple[Tensor, ...]
+    outputs: tuple[Value | Constant, ...]
+    returned: tuple[Tensor, ...]
+    nodes: tuple[Node, ...]
+    storages: Mapping[int, Storage]
+    refusal: str | None = None
+    refused_at: Location = field(default_factory=Location)
+    state: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def needed(self) -> tuple[Node, ...]:
+        """The nodes on which an output may depend, in order."""
+        live = {value.storage for value in self.outputs if isinstance(value, Value)}
+        kept: list[Node] = []
+        for node in reversed(self.nodes):
+            if any(output is not None and output.storage in live for output in node.outputs):
+                kept.append(node)
+                live.update(value.storage for value in node.values())
+        return tuple(reversed(kept))
+
+    def roots_of_outputs(self) -> frozenset[int]:
+        """Every root on which an output depends, directly or through other roots; 0 is the input."""
+        found: set[int] = set()
+        frontier = {root for value in self.outputs if isinstance(value, Value) for root in value.roots}
+        behind = {
+            node.root: {root for value in node.values() for root in value.roots}
+            for node in self.nodes
+            if node.root is not None
+        }
+        while frontier:
+            root = frontier.pop()
+            if root not in found:
+                found.add(root)
+                frontier |= behind.get(root, set())
+        return frozenset(found)
+
+
+def _leaves(argument: Argument, kind: type[_Leaf]) -> Iterator[_Leaf]:
+    if isinstance(argument, kind):
+        yield argument
+    elif isinstance(argument, (list, tuple)):
+        for item in argument:
+            yield from _leaves(item, kind)

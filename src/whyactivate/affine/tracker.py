@@ -1,0 +1,354 @@
+"""Runs a module's own forward, eagerly, and writes down every operation that touches its input."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine import _torch_compat as compat
+from whyactivate.affine.guards import LeakGuard, ModuleState, Refusal, same_randomness
+from whyactivate.affine.rules import find_rule
+from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
+
+_OWN_FOLDER = str(Path(__file__).parent)
+_INPUT_ROOT = frozenset({0})
+
+
+def record(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], *, locate: bool = True) -> Tape:
+    """The tape of `module(*args, **kwargs)`; the module, its buffers and all random states stay as they were.
+
+    Floating tensors among the arguments are the input; everything else is held fixed.
+
+    Args:
+        module: the module, in the mode (train or eval) it is to be judged in.
+        args: positional arguments of its forward.
+        kwargs: keyword arguments of its forward.
+        locate: whether to note the module path and source line of each operation, which takes time.
+
+    Raises:
+        Exception: whatever the module's forward itself raises.
+    """
+    return _Recorder(module, locate).run(args, kwargs)
+
+
+class _Recorder(compat.DispatchMode):
+    def __init__(self, module: nn.Module, locate: bool) -> None:
+        super().__init__()
+        self._module, self._locate = module, locate
+        self._names = {id(part): name for name, part in module.named_modules()}
+        self._calls: dict[str, list[FrameType]] = {}
+
+        self._memory: dict[int, tuple[int, torch.UntypedStorage]] = {}  # address -> (storage id, kept alive)
+        self._storages: dict[int, Storage] = {}
+        self._versions: dict[int, int] = {}
+        self._roots: dict[int, frozenset[int]] = {}
+        self._root_count = 0
+
+        self._born_here: set[int] = set()
+        self._saved: dict[int, tuple[Tensor, Tensor]] = {}  # address -> (live bytes, their copy)
+        self._constants: dict[int, list[Constant]] = {}
+
+        self._nodes: list[Node] = []
+        self._refusal: str | None = None
+        self._refused_at = Location()
+        self._notes: list[str] = []
+
+    # -- the run ----------------------------------------------------------------------------------------------
+
+    def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tape:
+        inputs: list[Value] = []
+        outputs: list[Value | Constant] = []
+
+        def fresh(argument: Any) -> Any:
+            if isinstance(argument, Tensor):
+                argument = argument.detach().clone(memory_format=torch.contiguous_format)
+                if argument.is_floating_point():
+                    inputs.append(self._adopt(argument, _INPUT_ROOT))
+            return argument
+
+        given = tuple(tensor for tensor in _tensors([args, kwargs]) if tensor.is_floating_point())
+        args, kwargs = _map(fresh, list(args)), _map(fresh, dict(kwargs))
+        state = ModuleState(self._module)
+        result: Any = None
+        try:
+            with same_randomness(), compat.eager(), LeakGuard(self._depends, self._refuse), self:
+                result = self._module(*args, **kwargs)
+            outputs = [self._output(tensor) for tensor in _tensors(result)]
+        except Refusal:
+            pass
+        finally:
+            self._calls.clear()
+            changed = state.restore() + self._restore_memory()
+        return Tape(
+            inputs=tuple(inputs),
+            given=given,
+            outputs=tuple(outputs),
+            returned=tuple(tensor.detach() for tensor in _tensors(result)),
+            nodes=tuple(self._nodes),
+            storages=self._storages,
+            refusal=self._refusal,
+            refused_at=self._refused_at,
+            state=tuple(changed),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    def _output(self, tensor: Tensor) -> Value | Constant:
+        return self._value(tensor) if self._depends(tensor) else Constant(tensor, tensor._version)
+
+    # -- one operation ----------------------------------------------------------------------------------------
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        operands = compat.bind(func, args, kwargs)
+        if not any(self._depends(tensor) for tensor in _tensors(operands)):
+            return self._constant_operation(func, operands, args, kwargs)
+        if compat.needs_data(func):
+            self._refuse(
+                f"{func} turns numbers that depend on the input into a Python number or a shape, "
+                "so which operations run may depend on the input"
+            )
+        return self._operation(func, operands, args, kwargs)
+
+    def _constant_operation(self, func: Any, operands: dict[str, Any], args: Any, kwargs: Any) -> Any:
+        if compat.is_random(func):
+            self._note_refusal(f"{func} draws random numbers: two calls with one input may differ")
+        for name in compat.written_names(func):
+            for tensor in _tensors(operands.get(name)):
+                self._before_write(tensor)
+        known = {compat.storage_key(tensor) for tensor in _tensors(operands)}
+        result = func(*args, **kwargs)
+        self._born_here.update({compat.storage_key(tensor) for tensor in _tensors(result)} - known)
+        if func._schema.name.split("::")[-1].startswith(("empty", "new_empty")):
+            _poison(result)
+        return result
+
+    def _operation(self, func: Any, operands: dict[str, Any], args: Any, kwargs: Any) -> Any:
+        op = compat.functional_form(func)
+        operands.pop("out", None)
+        arguments = {name: self._argument(operand) for name, operand in operands.items()}
+        behind = frozenset[int]().union(*(value.roots for value in _values(arguments)))
+        rule = find_rule(op)
+        reason = rule.objection(arguments) if rule else f"no rule of the table covers {op}"
+        if compat.is_random(func):
+            reason = f"{func} draws random numbers"
+
+        written = [
+            tensor
+            for name in compat.written_names(func)
+            for tensor in _tensors(kwargs.get(name, operands.get(name)))
+        ]
+        if rule is not None and rule.is_view and reason is None:
+            return self._view(op, arguments, func(*args, **kwargs))
+        if rule is not None and rule.constant_result and not written:
+            result = func(*args, **kwargs)
+            self._born_here.update(compat.storage_key(tensor) for tensor in _tensors(result))
+            if rule.uninitialised:
+                _poison(result)
+            return result
+
+        before = {compat.storage_key(tensor): self._contents(tensor) for tensor in written if not self._depends(tensor)}
+        for tensor in written:
+            self._before_write(tensor)
+        result = func(*args, **kwargs)
+        results = _tensors(result) or written
+        if reason is None and not all(tensor.is_floating_point() for tensor in results):
+            reason = f"{op} gives {results[0].dtype} numbers, which change in steps"
+        if reason is None and rule is not None:
+            self._notes.extend(rule.notes())
+
+        root: int | None = None
+        roots = behind
+        if reason is not None:
+            self._root_count += 1
+            root = self._root_count
+            roots = frozenset({root})
+        outputs: list[Value | None] = []
+        for position, tensor in enumerate(results):
+            if tensor.numel() == 0:
+                outputs.append(None)
+                continue
+            if reason is None and rule is not None and position not in rule.affine_outputs:
+                self._note_refusal(f"a side result of {op} (number {position}) is not known to be affine")
+            outputs.append(self._write(tensor, roots, before.get(compat.storage_key(tensor))))
+        self._nodes.append(
+            Node(len(self._nodes), op, arguments, tuple(outputs), self._location(), reason, root)
+        )
+        return result
+
+    def _view(self, op: compat.OpOverload, arguments: Mapping[str, Argument], result: Any) -> Any:
+        """A view shares memory with its operand, so it needs no node: whoever reads it gives its geometry."""
+        source = _values(arguments)[0]
+        for tensor in _tensors(result):
+            seen = self._memory.get(compat.storage_key(tensor))
+            if seen is None or seen[0] != source.storage or tensor.dtype != source.geometry.dtype:
+                self._refuse(f"{op} gave a tensor that does not share its operand's memory or element type")
+        return result
+
+    # -- memory -----------------------------------------------------------------------------------------------
+
+    def _depends(self, tensor: Tensor) -> bool:
+        return compat.storage_key(tensor) in self._memory
+
+    def _adopt(self, tensor: Tensor, roots: frozenset[int], initial: Constant | None = None) -> Value:
+        """Follow a tensor's storage from now on."""
+        storage = tensor.untyped_storage()
+        number = len(self._storages)
+        self._memory[storage._cdata] = (number, storage)
+        self._storages[number] = Storage(storage.nbytes() // tensor.element_size(), tensor.dtype, initial)
+        self._versions[number] = 0
+        self._roots[number] = roots
+        return self._value(tensor)
+
+    def _value(self, tensor: Tensor) -> Value:
+        number = self._memory[compat.storage_key(tensor)][0]
+        if tensor.dtype != self._storages[number].dtype:
+            self._refuse(f"memory of {self._storages[number].dtype} numbers is read as {tensor.dtype}")
+        if tensor.is_conj() or tensor.is_neg():
+            self._refuse("a lazily conjugated or negated view")
+        geometry = Geometry(
+            tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype
+        )
+        return Value(number, self._versions[number], geometry, self._roots[number])
+
+    def _argument(self, operand: Any) -> Argument:
+        if isinstance(operand, Tensor):
+            if self._depends(operand):
+                return self._value(operand)
+            if operand.layout != torch.strided or operand.is_meta:
+                self._refuse("a weight without ordinary memory (sparse, quantised or on the meta device) is used")
+            constant = Constant(operand, operand._version)
+            self._constants.setdefault(compat.storage_key(operand), []).append(constant)
+            return constant
+        if isinstance(operand, (list, tuple)):
+            return [self._argument(item) for item in operand]
+        return operand
+
+    def _contents(self, tensor: Tensor) -> Constant:
+        """A copy of all that a tensor's memory holds, in one row."""
+        flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage()).clone()
+        return Constant(flat, flat._version)
+
+    def _write(self, tensor: Tensor, roots: frozenset[int], before: Constant | None) -> Value:
+        """Note that an operation has put numbers that depend on `roots` into `tensor`, over what was there `before`."""
+        key = compat.storage_key(tensor)
+        if key == compat.NO_MEMORY:
+            self._refuse("a tensor without ordinary memory (sparse, quantised or a subclass)")
+        seen = self._memory.get(key)
+        if seen is None:
+            return self._adopt(tensor, roots, before)
+        number = seen[0]
+        self._versions[number] += 1
+        self._roots[number] |= roots
+        return self._value(tensor)
+
+    def _before_write(self, tensor: Tensor) -> None:
+        """Keep what a write is about to destroy: the caller's numbers, and constants that the tape refers to."""
+        key = compat.storage_key(tensor)
+        if key in self._memory:
+            return
+        if key not in self._born_here and key not in self._saved:
+            live = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+            self._saved[key] = (live, live.clone())
+        for constant in self._constants.pop(key, ()):
+            constant.tensor = constant.tensor.clone()
+            constant.version = constant.tensor._version
+
+    def _restore_memory(self) -> list[str]:
+        """Put back what was overwritten outside the run's own tensors; the result names parameters and buffers."""
+        names = {
+            compat.storage_key(tensor): name
+            for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
+            if not isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+        }
+        changed: list[str] = []
+        for key, (live, copy) in self._saved.items():
+            if not torch.equal(live, copy):
+                live.copy_(copy)
+                changed.append(names.get(key, "a tensor made outside the module's call"))
+        return changed
+
+    # -- refusals and places ----------------------------------------------------------------------------------
+
+    def _note_refusal(self, reason: str) -> None:
+        if self._refusal is None:
+            self._refusal, self._refused_at = reason, self._location()
+
+    def _refuse(self, reason: str) -> None:
+        self._note_refusal(reason)
+        raise Refusal(reason)
+
+    def _location(self) -> Location:
+        if not self._locate:
+            return Location()
+        module = kind = ""
+        call = 0
+        found: FrameType | None = None
+        named = False
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and frame.f_code is not _Recorder.run.__code__:
+            code = frame.f_code
+            if not named and code is compat.MODULE_CALL_CODE:
+                part = frame.f_locals["self"]
+                if id(part) in self._names:
+                    module, kind, named = self._names[id(part)], type(part).__name__, True
+                    call = self._call_number(module, frame)
+            elif found is None and not code.co_filename.startswith((compat.TORCH_FOLDER, _OWN_FOLDER, "<frozen")):
+                found = frame
+            frame = frame.f_back
+        if found is None:
+            return Location(module, kind, call)
+        file, line = found.f_code.co_filename, found.f_lineno
+        return Location(module, kind, call, file, line, linecache.getline(file, line).strip())
+
+    def _call_number(self, module: str, frame: FrameType) -> int:
+        """Which call of the module this is, counted from 0; frames are kept so that none is mistaken for another."""
+        frames = self._calls.setdefault(module, [])
+        for number, known in enumerate(frames):
+            if known is frame:
+                return number
+        frames.append(frame)
+        return len(frames) - 1
+
+
+def _poison(result: Any) -> None:
+    """Fill fresh, uninitialised memory with NaN, so that reading it before writing it is noticed."""
+    for tensor in _tensors(result):
+        if tensor.is_floating_point() or tensor.is_complex():
+            tensor.fill_(float("nan"))
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    if isinstance(tree, Tensor):
+        found.append(tree)
+    elif isinstance(tree, (list, tuple)):
+        for item in tree:
+            found += _tensors(item)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            found += _tensors(item)
+    return found
+
+
+def _values(arguments: Mapping[str, Argument]) -> list[Value]:
+    found: list[Value] = []
+    for argument in arguments.values():
+        found += [item for item in (argument if isinstance(argument, list) else [argument]) if isinstance(item, Value)]
+    return found
+
+
+def _map(change: Callable[[Any], Any], tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _map(change, item) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_map(change, item) for item in tree)
+    return change(tree)

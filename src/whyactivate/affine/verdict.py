@@ -1,0 +1,151 @@
+"""From recordings to a verdict: affine, not affine, or undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
+from whyactivate.affine.blame import find_blame, find_runs
+from whyactivate.affine.counterexample import find_counterexample
+from whyactivate.affine.finite import find_non_finite
+from whyactivate.affine.recording import Recordings
+from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
+from whyactivate.affine.rules import CannotEvaluate
+from whyactivate.affine.rows import mixes_rows
+from whyactivate.affine.tape import Value
+from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.exact import ExactArray
+
+_TESTED = (
+    "tested: the module is that program: the same operations on several inputs of one row and of two rows, "
+    "and its outputs are the program's"
+)
+
+
+def decide(module: nn.Module, recordings: Recordings) -> Analysis:
+    """The analysis that the recordings of a module allow."""
+    names = _names(module)
+    constants = ExactConstants()
+    notes = tuple(dict.fromkeys(note for tape in recordings.tapes for note in tape.notes))
+
+    def conclude(
+        verdict: Verdict,
+        *,
+        per_example: bool = True,
+        reason: str | None = None,
+        counterexample: Counterexample | None = None,
+        proved: str = "",
+        tested: str = "",
+        more: tuple[str, ...] = (),
+    ) -> Analysis:
+        blame = () if verdict is Verdict.AFFINE else _blame(recordings)
+        if reason is not None:
+            blame = (Blame("", "", "", "", reason), *(one for one in blame if one.reason != reason))
+        return Analysis(
+            module=type(module).__name__,
+            verdict=verdict,
+            per_example=per_example,
+            blame=blame,
+            runs=find_runs(recordings.single),
+            counterexample=counterexample,
+            notes=(*notes, *more),
+            proved=proved,
+            tested=tested,
+            recordings=recordings,
+        )
+
+    obstacle = _obstacle(recordings, names)
+    if obstacle is not None:
+        return conclude(Verdict.UNDECIDED, reason=obstacle)
+
+    at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
+    try:
+        mismatch = _mismatch(recordings, constants)
+    except CannotEvaluate as missing:
+        return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
+    if mismatch is not None:
+        return conclude(Verdict.UNDECIDED, reason=mismatch)
+
+    if at_fault:
+        counterexample = find_counterexample(recordings.single, constants)
+        if counterexample is None:
+            return conclude(
+                Verdict.UNDECIDED,
+                tested="no counterexample was found among random inputs; that proves nothing",
+            )
+        return conclude(
+            Verdict.NOT_AFFINE,
+            counterexample=counterexample,
+            proved="proved: the recorded program is not affine, by the counterexample",
+            tested=_TESTED,
+        )
+
+    mixing = mixes_rows(recordings, constants)
+    return conclude(
+        Verdict.AFFINE,
+        per_example=mixing is None,
+        proved="proved: every operation of the recorded program is affine in what depends on the input",
+        tested=_TESTED,
+        more=(mixing,) if mixing else (),
+    )
+
+
+def _blame(recordings: Recordings) -> tuple[Blame, ...]:
+    return find_blame(recordings.single) or next((b for tape in recordings.pairs if (b := find_blame(tape))), ())
+
+
+def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
+    """What keeps the recordings from being the whole truth about the module, in words."""
+    for tape in recordings.tapes:
+        if tape.refusal is not None:
+            return tape.refusal
+        if tape.state:
+            return f"the module changes itself while it runs ({', '.join(tape.state)}), so it is not a function"
+        if not tape.outputs:
+            return "the module returned nothing that holds a tensor"
+        if not all(output.dtype in _REALS for output in tape.returned):
+            return f"an output is {next(o.dtype for o in tape.returned if o.dtype not in _REALS)}, not real numbers"
+        if (bad := find_non_finite(tape, names)) is not None:
+            return bad
+    if recordings.disagreement is not None:
+        return f"the module does not run the same program on every input: {recordings.disagreement}"
+    return None
+
+
+_REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
+    """Where the recorded program and the module give visibly different outputs on the recorded inputs.
+
+    This is a test: it notices what happened out of sight (another thread, say), not a small difference.
+    """
+    tape = recordings.pairs[0]
+    balls = needs_balls(tape)
+    points = [
+        ExactArray.from_points(torch.stack([pair.given[i].detach() for pair in recordings.pairs]))
+        for i in range(len(tape.given))
+    ]
+    replay = Replay(tape, constants=constants)
+    outputs = replay.outputs([BallArray.from_exact(p) if balls else p for p in points])
+    for position, (output, value) in enumerate(zip(outputs, tape.outputs, strict=True)):
+        if not isinstance(value, Value):
+            continue
+        computed = output.at_points(len(recordings.pairs)).to_float64()
+        returned = torch.stack([pair.returned[position].double() for pair in recordings.pairs])
+        slack = torch.finfo(value.geometry.dtype).eps ** 0.5 * max(replay.largest(), 1e-300)
+        if not bool(((computed - returned).abs() <= slack).all()):
+            return (
+                "the module's output is not that of the recorded operations: something that was not seen "
+                f"(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
+            )
+    return None
+
+
+def _names(module: nn.Module) -> dict[int, str]:
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {storage_key(tensor): name for name, tensor in reversed(named)}
