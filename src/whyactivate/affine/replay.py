@@ -61,7 +61,7 @@ class Replay:
         for value, numbers in zip(self.tape.inputs, inputs, strict=True):
             memory[value.storage] = numbers.flatten()
         self.run(self.tape.needed(), memory)
-        return [self._read(output, memory) for output in self.tape.outputs]
+        return [self.read(output, memory) for output in self.tape.outputs]
 
     def largest(self) -> float:
         """The largest magnitude among the numbers of the last run, roughly."""
@@ -97,7 +97,7 @@ class Replay:
 
     def _operand(self, argument: Argument, dtype: torch.dtype | None, memory: Mapping[int, Numbers]) -> Any:
         if isinstance(argument, Value):
-            return self._read(argument, memory)
+            return self.read(argument, memory)
         if isinstance(argument, Constant):
             return self.constants.of(argument, dtype)
         if isinstance(argument, list) and any(isinstance(item, (Value, Constant)) for item in argument):
@@ -106,7 +106,8 @@ class Replay:
             return Fraction(torch.tensor(argument, dtype=dtype).double().item())
         return argument
 
-    def _read(self, output: Value | Constant, memory: Mapping[int, Numbers]) -> Numbers:
+    def read(self, output: Value | Constant, memory: Mapping[int, Numbers]) -> Numbers:
+        """The numbers of a value as `memory` holds them."""
         if isinstance(output, Constant):
             numbers = self.constants.of(output)
             return _zero_like(numbers) if self.linear else numbers

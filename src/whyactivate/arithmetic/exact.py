@@ -375,7 +375,7 @@ class ExactArray(PointsArray):
 
     def _reduced(self) -> Self:
         """The same numbers with the integers' greatest common divisor moved into the unit, so that they stay small."""
-        divisor = int(np.gcd.reduce(self.ints, axis=None))
+        divisor = abs(int(np.gcd.reduce(self.ints, axis=None)))  # of one entry it is that entry, sign and all
         if divisor == 1:
             return self
         if divisor == 0:

@@ -11,7 +11,7 @@ from whyactivate.affine.rules.table import affine
 aten = torch.ops.aten
 
 
-@affine(aten.addmm.default, form="self + mat1*mat2")
+@affine(aten.addmm.default, form="self + mat1*mat2", row_product=("mat1", "mat2", False))
 def addmm(self: Any, mat1: Any, mat2: Any, beta: Any, alpha: Any) -> Any:
     return self * beta + (mat1 @ mat2) * alpha
 
@@ -26,7 +26,8 @@ def addmv(self: Any, mat: Any, vec: Any, beta: Any, alpha: Any) -> Any:
     return self * beta + (mat @ vec) * alpha
 
 
-@affine(aten.mm.default, aten.bmm.default, form="self*mat2")
+@affine(aten.bmm.default, form="self*mat2")
+@affine(aten.mm.default, form="self*mat2", row_product=("self", "mat2", False))
 def mm(self: Any, mat2: Any) -> Any:
     return self @ mat2
 
@@ -41,7 +42,7 @@ def dot(self: Any, tensor: Any) -> Any:
     return self @ tensor
 
 
-@affine(aten.linear.default, form="bias + input*weight")
+@affine(aten.linear.default, form="bias + input*weight", row_product=("input", "weight", True))
 def linear(input: Any, weight: Any, bias: Any) -> Any:
     product = input @ weight.swap(-1, -2)
     return product if bias is None else product + bias

@@ -47,6 +47,8 @@ class Rule:
         constant_result: the result does not depend on the numbers in any operand.
         uninitialised: the result is memory that nobody has written yet.
         stores: operands are rounded to the dtype of the result rather than to the dtype of computation.
+        row_product: where the operation multiplies a row by a stored matrix: the operands that hold row and matrix,
+            and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
     """
 
@@ -61,6 +63,7 @@ class Rule:
     constant_result: bool = False
     uninitialised: bool = False
     stores: bool = False
+    row_product: tuple[str, str, bool] | None = None
     affine_outputs: frozenset[int] = frozenset({0})
 
     def __post_init__(self) -> None:
@@ -70,6 +73,11 @@ class Rule:
             used |= set(self.parameters)
         if not used <= names:
             raise ValueError(f"{self.op} has no operand {sorted(used - names)}; it has {sorted(names)}")
+
+    @property
+    def is_algebraic(self) -> bool:
+        """True where a square root is on the way to a coefficient."""
+        return self.label is Label.ALGEBRAIC
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -1,0 +1,275 @@
+"""The collapse: the one affine layer that a composition of affine maps is equal to."""
+
+from __future__ import annotations
+
+import copy
+import html
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine import Analysis, Verdict, analyze
+from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
+from whyactivate.affine.replay import ExactConstants, Replay
+from whyactivate.arithmetic.affine_map import ExactAffine
+from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.errors import CannotCollapseError, InputError, NotAffineError, RowsMixError, UndecidedError, UnknownNameError
+
+if TYPE_CHECKING:
+    from whyactivate.proof import Proof
+
+ProofKind = Literal["theorem", "symbolic", "exact", "numeric"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One factor of the product: v ↦ weight·v + bias.
+
+    Attributes:
+        name: path of the layer in the module, as in `fc1`.
+        weight: float64, shape `(out, in)`: the exact entries, each rounded once.
+        bias: float64, shape `(out,)`; None where nothing is added.
+        running_shape: `(out, in)` of the product of all steps up to this one.
+        exact_weight, exact_bias: the same without rounding.
+        algebraic: True where a coefficient came out of a square root (batch normalisation) and is taken as computed.
+    """
+
+    name: str
+    weight: Tensor
+    bias: Tensor | None
+    running_shape: tuple[int, int]
+    exact_weight: ExactArray
+    exact_bias: ExactArray | None
+    algebraic: bool
+
+    def __str__(self) -> str:
+        out, into = self.weight.shape
+        plus = " + b" if self.bias is not None else ""
+        rows, columns = self.running_shape
+        return f"{self.name}: {into} → {out} numbers, W{plus} with W {out}×{into}; product so far {rows}×{columns}"
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """The one affine layer that a module is equal to as a function of real numbers: x ↦ weight·x + bias.
+
+    Attributes:
+        module: the name of the module's class.
+        weight: float64, shape `(out, in)`, multiplied out in the cheapest order.
+        bias: float64, shape `(out,)`.
+        steps: the factors, the first to act first.
+        analysis: the verdict and what it rests on.
+        parameters_before: how many numbers the module's parameters hold.
+        input_shape, output_shape: of one row; the layer acts on the flattened input.
+        dtype, device: of the module's output, and of `layer`.
+    """
+
+    module: str
+    weight: Tensor
+    bias: Tensor
+    steps: tuple[Step, ...]
+    analysis: Analysis
+    parameters_before: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def parameters_after(self) -> int:
+        """How many numbers the one layer holds."""
+        return self.weight.numel() + self.bias.numel()
+
+    @cached_property
+    def layer(self) -> nn.Linear:
+        """The one layer, in the module's dtype: `weight` and `bias` rounded; acts on the flattened input.
+
+        Raises:
+            CannotCollapseError: an entry is too large for the dtype.
+        """
+        out, into = self.weight.shape
+        layer = nn.utils.skip_init(nn.Linear, into, out, dtype=self.dtype, device=self.device)
+        with torch.no_grad():
+            layer.weight.copy_(self.weight)
+            layer.bias.copy_(self.bias)
+        for name, tensor in layer.named_parameters():
+            if not bool(torch.isfinite(tensor).all()):
+                raise CannotCollapseError(
+                    f"an entry of the collapsed {name} is too large for {self.dtype}; use .weight and .bias (float64)",
+                    self.analysis,
+                )
+        return layer
+
+    @cached_property
+    def exact(self) -> ExactAffine:
+        """The map without any rounding: integers times a power of two wherever the module only adds and multiplies."""
+        return ExactAffine.multiply_out(self.steps)
+
+    @cached_property
+    def weight_error(self) -> Tensor:
+        """A proved bound of |weight - exact weight|, entry by entry, float64."""
+        return self.exact.weight.error_of(self.weight)
+
+    @cached_property
+    def bias_error(self) -> Tensor:
+        """A proved bound of |bias - exact bias|, entry by entry, float64."""
+        return self.exact.bias.error_of(self.bias)
+
+    def as_module(self) -> nn.Module:
+        """The one layer as a module that takes and gives the shapes of the original."""
+        return _Reshaped(copy.deepcopy(self.layer), self.output_shape)
+
+    def prove(self, kind: ProofKind, **options: Any) -> Proof:
+        """One of the four proofs that this collapse is right.
+
+        Args:
+            kind: "theorem" (every depth and width), "symbolic" (every weight of this architecture), "exact" (these
+                weights, every input, no rounding) or "numeric" (how far floating point may be off).
+            options: passed on to the proof; see `whyactivate.proof`.
+
+        Raises:
+            UnknownNameError: there is no proof of that kind.
+            CannotProveError: this kind cannot be carried out here.
+        """
+        from whyactivate import proof
+
+        if kind == "theorem":
+            return proof.prove_theorem(**options)
+        if kind == "symbolic":
+            widths = [self.steps[0].weight.shape[1], *(step.weight.shape[0] for step in self.steps)]
+            return proof.prove_symbolic(widths, [step.bias is not None for step in self.steps], **options)
+        if kind == "exact":
+            return proof.prove_exact(self.steps, self._evaluate, self.exact, **options)
+        if kind == "numeric":
+            raise NotImplementedError
+        raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
+
+    def _evaluate(self, points: ExactArray) -> ExactArray:
+        """The recorded program at exact points of logical shape `(in,)`, operation by operation."""
+        tape = self.analysis.tape
+        assert tape is not None
+        outputs = Replay(tape).outputs([points.reshape(1, *self.input_shape)])
+        assert isinstance(outputs[0], ExactArray)
+        return outputs[0].flatten()
+
+    def __str__(self) -> str:
+        out, into = self.weight.shape
+        lines = [f"{self.module} is one affine layer: {into} numbers in, {out} out."]
+        lines += [f"  {number}. {step}" for number, step in enumerate(self.steps, 1)]
+        names = [f"W{number}" for number in range(len(self.steps), 0, -1)]
+        shown = "·".join(names if len(names) <= 6 else [*names[:2], "…", *names[-2:]])
+        lines.append(f"  W = {shown} is {out}×{into}; b follows b ← Wₖ·b + bₖ from b = 0.")
+        lines.append(f"  {self.parameters_before} parameters before, {self.parameters_after} after; the same function.")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+class _Reshaped(nn.Module):
+    """A layer on flattened rows, between the shapes of the module that it replaces."""
+
+    def __init__(self, layer: nn.Linear, output_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layer, self.output_shape = layer, output_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1)).reshape(x.shape[0], *self.output_shape)
+
+
+def collapse_linear(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any] | None = None) -> Collapse:
+    """The one affine layer that the module is equal to; refuses wherever that is not proved.
+
+    Args:
+        module: any `nn.Module` with one floating input and one output.
+        example_input: what its forward takes, batch dimension first; may be left out where the first layer is
+            an `nn.Linear`.
+
+    Raises:
+        NotAffineError: the module is not affine; `.analysis.counterexample` shows it.
+        UndecidedError: it is neither proved affine nor refuted; `.analysis.blame` says why.
+        RowsMixError: it is affine, but no layer acts on each row alone.
+        InputError: the input cannot be used, or was left out and cannot be inferred.
+    """
+    if example_input is None:
+        example_input = _infer_input(module)
+    analysis = analyze(module, example_input)
+    _require_affine(analysis)
+    tape = analysis.tape
+    assert tape is not None
+    if len(tape.inputs) != 1 or len(tape.outputs) != 1:
+        raise CannotCollapseError(
+            f"{analysis.module} has {len(tape.inputs)} floating inputs and {len(tape.outputs)} outputs; a layer has "
+            "one of each. Wrap it in a module that takes and gives one tensor.",
+            analysis,
+        )
+    try:
+        steps = _with_floats(multiply_steps(tape, ExactConstants()))
+    except TooLargeError as error:
+        raise CannotCollapseError(str(error), analysis) from error
+    weights = [step.weight for step in reversed(steps)]
+    weight = torch.linalg.multi_dot(weights) if len(weights) > 1 else weights[0].clone()
+    bias = torch.zeros(steps[0].weight.shape[1], dtype=torch.float64)
+    for step in steps:
+        bias = step.weight @ bias
+        if step.bias is not None:
+            bias = bias + step.bias
+    returned = tape.returned[0]
+    return Collapse(
+        module=analysis.module,
+        weight=weight,
+        bias=bias,
+        steps=steps,
+        analysis=analysis,
+        parameters_before=sum(parameter.numel() for parameter in module.parameters()),
+        input_shape=tuple(tape.inputs[0].geometry.size[1:]),
+        output_shape=tuple(returned.shape[1:]),
+        dtype=returned.dtype,
+        device=returned.device,
+    )
+
+
+def _infer_input(module: nn.Module) -> Tensor:
+    if isinstance(module, nn.Module):
+        for part in module.modules():
+            if isinstance(part, nn.Linear):
+                return torch.zeros(1, part.in_features, dtype=part.weight.dtype, device=part.weight.device)
+    raise InputError(
+        f"cannot tell what {type(module).__name__} takes: its first layer is not an nn.Linear. "
+        "Pass example_input, a tensor with the batch dimension first."
+    )
+
+
+def _require_affine(analysis: Analysis) -> None:
+    reasons = "\n".join(f"  {blame}" for blame in analysis.blame)
+    if analysis.verdict is Verdict.NOT_AFFINE:
+        raise NotAffineError(
+            f"{analysis.module} is not affine, so no single layer equals it: {analysis.counterexample}\n{reasons}",
+            analysis,
+        )
+    if analysis.verdict is Verdict.UNDECIDED:
+        raise UndecidedError(f"{analysis.module} is not known to be affine:\n{reasons}", analysis)
+    if not analysis.per_example:
+        raise RowsMixError(
+            f"{analysis.module} is affine in the whole batch, but no single layer acts on each row: {analysis.notes[-1]}",
+            analysis,
+        )
+
+
+def _with_floats(steps: tuple[AffineStep, ...]) -> tuple[Step, ...]:
+    first = steps[0].exact_weight.shape[1]
+    return tuple(
+        Step(
+            name=step.name,
+            weight=step.exact_weight.to_float64()[0],
+            bias=step.exact_bias.to_float64()[0] if step.exact_bias is not None else None,
+            running_shape=(step.exact_weight.shape[0], first),
+            exact_weight=step.exact_weight,
+            exact_bias=step.exact_bias,
+            algebraic=step.algebraic,
+        )
+        for step in steps
+    )
