@@ -1,0 +1,23 @@
+"""Figures from results; nothing here computes anything.
+
+Each function returns a `matplotlib.figure.Figure` that no global state knows of: matplotlib's settings
+and its current figure stay what they were.
+"""
+
+from __future__ import annotations
+
+from whyactivate.plots.curves import plot_line, plot_losses
+from whyactivate.plots.demo_figures import Drawing, draw_part
+from whyactivate.plots.maps import plot_boundaries, plot_weight_images
+from whyactivate.plots.style import save_figure, svg_of
+
+__all__ = [
+    "Drawing",
+    "draw_part",
+    "plot_boundaries",
+    "plot_line",
+    "plot_losses",
+    "plot_weight_images",
+    "save_figure",
+    "svg_of",
+]

@@ -1,0 +1,100 @@
+"""Decision boundaries in the plane, and the rows of a weight matrix as images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from whyactivate.plots.style import (
+    CLASS_COLOURS,
+    CLASS_FILLS,
+    CLASS_MARKERS,
+    DIVERGING,
+    INK,
+    MUTED,
+    PAPER,
+    finish,
+    new_figure,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from whyactivate.datasets import Dataset
+    from whyactivate.demo.results import DecisionMap
+
+
+def plot_boundaries(data: Dataset, maps: Sequence[DecisionMap], *, footnote: str = "") -> Figure:
+    """Where each network draws the line between two classes, over the test samples."""
+    with style():
+        figure = new_figure(3.9)
+        for position, (axes, shown) in enumerate(
+            zip(figure.subplots(1, len(maps), sharey=True, squeeze=False)[0], maps, strict=True)
+        ):
+            low, high = float(shown.score.min()), float(shown.score.max())
+            axes.contourf(
+                shown.x, shown.y, shown.score, levels=[min(low, 0) - 1, 0, max(high, 0) + 1], colors=list(CLASS_FILLS)
+            )
+            axes.contour(shown.x, shown.y, shown.score, levels=[0], colors=[INK], linewidths=1.8)
+            for number, name in enumerate(data.classes):
+                x = data.test_x[data.test_y == number].numpy()
+                axes.scatter(
+                    x[:, 0],
+                    x[:, 1],
+                    s=22,
+                    marker=CLASS_MARKERS[number],
+                    color=CLASS_COLOURS[number],
+                    edgecolors=PAPER,
+                    linewidths=0.5,
+                    label=name,
+                )
+            axes.set_title(f"{shown.title}: {100 * shown.test_accuracy:.1f} % right")
+            axes.set_xlabel(f"{data.feature_names[0]} (standardised)")
+            axes.set_aspect("equal")
+            axes.set_xlim(shown.x[0], shown.x[-1])
+            axes.set_ylim(shown.y[0], shown.y[-1])
+            if position == 0:
+                axes.set_ylabel(f"{data.feature_names[1]} (standardised)")
+        handles, names = figure.axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles,
+            [f"test sample, {name}" for name in names],
+            loc="outside upper left",
+            ncols=2,
+            frameon=False,
+            handletextpad=0.1,
+        )
+        return finish(figure, footnote)
+
+
+def plot_weight_images(
+    weight: Tensor, image_shape: tuple[int, int], names: Sequence[str], *, footnote: str = ""
+) -> Figure:
+    """Each row of the weight as a small image: yellow pixels speak for its class, blue ones against.
+
+    Args:
+        weight: (classes, pixels).
+        image_shape: height and width of an image.
+        names: the name of each class.
+        footnote: small print, such as the seed and the version.
+    """
+    with style():
+        columns = 5 if len(names) > 4 else len(names)
+        rows = -(-len(names) // columns)
+        figure = new_figure(1.32 * rows + 0.6)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        largest = float(weight.abs().max())
+        image = None
+        for position, axes in enumerate(grid.flat):
+            axes.set_axis_off()
+            if position < len(names):
+                values = weight[position].reshape(image_shape).numpy()
+                image = axes.imshow(values, cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
+                axes.set_title(names[position], loc="center")
+        if image is not None:
+            bar = figure.colorbar(image, ax=list(grid.flat), shrink=0.9, pad=0.02)
+            bar.set_label("weight (score per standard\ndeviation of the pixel)")
+            bar.outline.set_edgecolor(MUTED)
+        return finish(figure, footnote)
