@@ -16,7 +16,14 @@ from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_step
 from whyactivate.affine.replay import ExactConstants, Replay
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.errors import CannotCollapseError, InputError, NotAffineError, RowsMixError, UndecidedError, UnknownNameError
+from whyactivate.errors import (
+    CannotCollapseError,
+    InputError,
+    NotAffineError,
+    RowsMixError,
+    UndecidedError,
+    UnknownNameError,
+)
 
 if TYPE_CHECKING:
     from whyactivate.proof import Proof
@@ -91,10 +98,9 @@ class Collapse:
             CannotCollapseError: an entry is too large for the dtype.
         """
         out, into = self.weight.shape
-        layer = nn.utils.skip_init(nn.Linear, into, out, dtype=self.dtype, device=self.device)
-        with torch.no_grad():
-            layer.weight.copy_(self.weight)
-            layer.bias.copy_(self.bias)
+        layer = nn.Linear(into, out, device="meta")  # draws no random numbers
+        layer.weight = nn.Parameter(self.weight.to(self.dtype).to(self.device))
+        layer.bias = nn.Parameter(self.bias.to(self.dtype).to(self.device))
         for name, tensor in layer.named_parameters():
             if not bool(torch.isfinite(tensor).all()):
                 raise CannotCollapseError(
@@ -180,7 +186,9 @@ class _Reshaped(nn.Module):
         return self.layer(x.flatten(1)).reshape(x.shape[0], *self.output_shape)
 
 
-def collapse_linear(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any] | None = None) -> Collapse:
+def collapse_linear(
+    module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any] | None = None
+) -> Collapse:
     """The one affine layer that the module is equal to; refuses wherever that is not proved.
 
     Args:
@@ -233,7 +241,7 @@ def collapse_linear(module: nn.Module, example_input: Tensor | tuple[Any, ...] |
 
 
 def _infer_input(module: nn.Module) -> Tensor:
-    if isinstance(module, nn.Module):
+    if isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
         for part in module.modules():
             if isinstance(part, nn.Linear):
                 return torch.zeros(1, part.in_features, dtype=part.weight.dtype, device=part.weight.device)
@@ -254,7 +262,7 @@ def _require_affine(analysis: Analysis) -> None:
         raise UndecidedError(f"{analysis.module} is not known to be affine:\n{reasons}", analysis)
     if not analysis.per_example:
         raise RowsMixError(
-            f"{analysis.module} is affine in the whole batch, but no single layer acts on each row: {analysis.notes[-1]}",
+            f"{analysis.module} is affine in the whole batch, but no layer acts on each row: {analysis.notes[-1]}",
             analysis,
         )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
 
+from whyactivate.affine._torch_compat import is_uninitialised
 from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
 from whyactivate.affine.recording import Example, record_all
 from whyactivate.affine.verdict import decide
@@ -30,10 +30,10 @@ def analyze(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[st
     Raises:
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
     """
-    if not isinstance(module, nn.Module):
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
         raise InputError(f"analyze needs an nn.Module; what came is a {type(module).__name__}")
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_uninitialised(tensor):
             raise InputError(f"{name} has no shape yet (a lazy module); run the module once, then analyse it")
         if tensor.is_meta:
             raise InputError(f"{name} is on the meta device, without numbers; load its weights first")

@@ -1,39 +1,47 @@
-"""The private PyTorch interfaces that the tracker needs, in one place. Tried on PyTorch 2.13."""
+"""The private PyTorch interfaces that the analysis needs, in one place. Tried on PyTorch 2.13."""
+
+# pyright: reportPrivateUsage=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cache
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
+from torch.nn.parameter import UninitializedTensorMixin
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
+    "DispatchMode",
     "MODULE_CALL_CODE",
     "NO_MEMORY",
-    "TORCH_FOLDER",
-    "DispatchMode",
     "OpOverload",
+    "TORCH_FOLDER",
     "TorchFunctionMode",
     "argument_names",
     "bind",
+    "caller_frame",
     "eager",
     "functional_form",
     "is_random",
+    "is_uninitialised",
     "is_view",
     "needs_data",
     "number_operands",
+    "short_name",
     "storage_key",
+    "version",
     "written_names",
 ]
 
-MODULE_CALL_CODE = nn.Module._call_impl.__code__  # pyright: ignore[reportPrivateUsage]
+MODULE_CALL_CODE = nn.Module._call_impl.__code__
 """The code object of the frame in which every call of a module happens; its `self` is the module."""
 
 TORCH_FOLDER = str(torch.__file__).rsplit("__init__", 1)[0]
@@ -59,6 +67,27 @@ def storage_key(tensor: Tensor) -> int:
         return NO_MEMORY
 
 
+def version(tensor: Tensor) -> int:
+    """A count of the writes into a tensor's memory."""
+    return tensor._version
+
+
+def is_uninitialised(tensor: Tensor) -> bool:
+    """True for the parameters of lazy modules that have not run yet."""
+    return isinstance(tensor, UninitializedTensorMixin)
+
+
+def caller_frame() -> FrameType | None:
+    """The frame of the function that called the caller."""
+    return sys._getframe(2)
+
+
+@cache
+def short_name(op: OpOverload) -> str:
+    """An operation's bare name: `relu` for `aten.relu_.default`."""
+    return op._schema.name.split("::")[-1].strip("_")
+
+
 @cache
 def argument_names(op: OpOverload) -> tuple[str, ...]:
     """The operand names of an operation, in order."""
@@ -67,11 +96,7 @@ def argument_names(op: OpOverload) -> tuple[str, ...]:
 
 @cache
 def _defaults(op: OpOverload) -> dict[str, Any]:
-    return {
-        argument.name: argument.default_value
-        for argument in op._schema.arguments
-        if argument.has_default_value()
-    }
+    return {argument.name: argument.default_value for argument in op._schema.arguments if argument.has_default_value()}
 
 
 def bind(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -95,8 +120,7 @@ def is_view(op: OpOverload) -> bool:
     if op is torch.ops.aten._unsafe_view.default:
         return True
     return any(
-        argument.alias_info is not None and not argument.alias_info.is_write
-        for argument in op._schema.arguments
+        argument.alias_info is not None and not argument.alias_info.is_write for argument in op._schema.arguments
     )
 
 
@@ -128,7 +152,7 @@ def needs_data(op: OpOverload) -> bool:
 
 
 @contextlib.contextmanager
-def eager() -> Iterator[None]:
+def eager() -> Generator[None]:
     """Run compiled modules as they were written; does nothing where nothing can have been compiled."""
     if "torch._dynamo" in sys.modules:
         with torch.compiler.set_stance("force_eager"):

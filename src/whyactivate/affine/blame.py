@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.analysis import AffineRun, Blame
 from whyactivate.affine.tape import Location, Node, Tape, Value
 
@@ -26,7 +27,7 @@ def find_runs(tape: Tape) -> tuple[AffineRun, ...]:
         if node.reason is not None:
             modules = _layers_behind(needed, node.values(), node.index)
             if modules:
-                runs.append(AffineRun(modules, _short(node)))
+                runs.append(AffineRun(modules, short_name(node.op)))
     modules = _layers_behind(needed, [value for value in tape.outputs if isinstance(value, Value)], len(tape.nodes))
     return (*runs, AffineRun(modules, "output")) if modules else tuple(runs)
 
@@ -47,10 +48,10 @@ def _words(tape: Tape, node: Node) -> str:
         None,
     )
     source = f"{before[-1]}'s output" if before and before[-1] else "the input" if not before else "a layer's output"
-    text = f"{source} goes through {_short(node)} here"
+    text = f"{source} goes through {short_name(node.op)} here"
     if before and before[-1] and after and after != before[-1]:
         text += f"; without it, {before[-1]} and {after} are one layer"
-    if not node.reason.endswith("is not an affine operation"):
+    if node.reason and not node.reason.endswith("is not an affine operation"):
         text += f" ({node.reason})"
     return text
 
@@ -71,7 +72,3 @@ def _layers_behind(needed: tuple[Node, ...], values: Iterable[Value], before: in
 
 def _has_weights(node: Node) -> bool:
     return node.reason is None and any(True for _ in node.constants())
-
-
-def _short(node: Node) -> str:
-    return node.op._schema.name.split("::")[-1].lstrip("_")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import torch
@@ -57,7 +57,7 @@ class LeakGuard(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def same_randomness() -> Iterator[None]:
+def same_randomness() -> Generator[None]:
     """Leave the random state of PyTorch, NumPy and Python as it was."""
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Constant, Node, Tape, Value
@@ -87,7 +88,7 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
 
 
 def _segments(tape: Tape) -> Iterator[tuple[tuple[Node, ...], int | None]]:
-    """Parts of the program with the storage in which each leaves its result; None for the last, which ends at the output."""
+    """Parts of the program, each with the storage that holds its result; None for the last, which ends at the output."""
     nodes = tape.needed()
     born = {value.storage: -1 for value in tape.inputs}
     for i, node in enumerate(nodes):
@@ -168,9 +169,7 @@ def _is_identity(weight: ExactArray) -> bool:
 def _name(nodes: Sequence[Node], taken: Sequence[str]) -> str:
     """The layers with weights in the step, or the operations where it has none; numbered where used again."""
     weighted = [node for node in nodes if any(True for _ in node.constants()) and node.location.module]
-    words = [node.location.module for node in weighted] or [
-        node.op._schema.name.split("::")[-1].strip("_") for node in nodes
-    ]
+    words = [node.location.module for node in weighted] or [short_name(node.op) for node in nodes]
     name = " + ".join(dict.fromkeys(words)) or "output"
     if name not in taken:
         return name

@@ -197,5 +197,3 @@ def _same_storage(a: Storage, b: Storage | None) -> bool:
     if b is None or a.numel != b.numel or a.dtype != b.dtype or (a.initial is None) != (b.initial is None):
         return False
     return a.initial is None or b.initial is None or _same_tensor(a.initial, b.initial)
-
-

@@ -65,7 +65,9 @@ class Replay:
 
     def largest(self) -> float:
         """The largest magnitude among the numbers of the last run, roughly."""
-        return max((float(numbers.to_float64().abs().max()) for numbers in self._memory.values() if numbers.size), default=0.0)
+        return max(
+            (float(numbers.to_float64().abs().max()) for numbers in self._memory.values() if numbers.size), default=0.0
+        )
 
     def run(self, nodes: Sequence[Node], memory: dict[int, Numbers]) -> None:
         """Carry out `nodes` on `memory`, which maps each storage to its numbers in one row."""
@@ -125,11 +127,11 @@ class Replay:
         flat = memory.get(output.storage)
         if flat is None:
             flat = self._initial(storage)
-        if isinstance(result, BallArray) and isinstance(flat, ExactArray):
-            flat = BallArray.from_exact(flat, result.bits)
-        elif isinstance(flat, BallArray) and isinstance(result, ExactArray):
-            result = BallArray.from_exact(result, flat.bits)
-        memory[output.storage] = flat.with_strided_written(geometry.offset, geometry.size, geometry.stride, result)
+        where = (geometry.offset, geometry.size, geometry.stride)
+        if isinstance(flat, ExactArray) and isinstance(result, ExactArray):
+            memory[output.storage] = flat.with_strided_written(*where, result)
+        else:
+            memory[output.storage] = _balls(flat).with_strided_written(*where, _balls(result))
 
     def _initial(self, storage: Storage) -> ExactArray:
         if storage.initial is None or self.linear:
@@ -159,6 +161,10 @@ def _dtype_of_numbers(node: Node, rule: Rule) -> torch.dtype | None:
     return torch.float32 if half and not rule.stores else dtype
 
 
+def _balls(numbers: Numbers) -> BallArray:
+    return numbers if isinstance(numbers, BallArray) else BallArray.from_exact(numbers)
+
+
 def _is_whole(geometry: Geometry, storage: Storage) -> bool:
     return geometry.offset == 0 and geometry.numel == storage.numel and geometry.is_contiguous
 
@@ -173,5 +179,3 @@ def _zero_like(operand: Any) -> Any:
     if isinstance(operand, (ExactArray, BallArray)):
         return ExactArray.zeros(1, operand.shape)
     return operand if operand is None else 0
-
-

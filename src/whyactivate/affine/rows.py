@@ -37,6 +37,7 @@ def mixes_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0)
             [ExactArray.concatenate(parts, 0) for parts in rows]
         )
         for output, reference in zip(together, alone, strict=True):
+            assert isinstance(reference, ExactArray)
             if not _row(output, 1 - row).equals(_row(output, 1 - row) * 0):
                 return f"row {row} of the batch changes the result of row {1 - row}"
             if not _row(output, row).equals(reference.flatten()):
@@ -48,6 +49,7 @@ def _compare_constants(single: Tape, pair: Tape, zeros: list[ExactArray], consta
     alone = Replay(single, constants=constants).outputs(zeros)
     together = Replay(pair, constants=constants).outputs([ExactArray.concatenate([zero] * PAIR, 0) for zero in zeros])
     for output, reference in zip(together, alone, strict=True):
+        assert isinstance(reference, ExactArray)
         for row in range(PAIR):
             if not _row(output, row).equals(reference.flatten()):
                 return f"row {row} of a batch of {PAIR} has another constant added than a row alone"

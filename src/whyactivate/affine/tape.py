@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from whyactivate.affine._torch_compat import OpOverload, version
 from whyactivate.errors import InputError
 
 _Leaf = TypeVar("_Leaf")
@@ -76,7 +77,7 @@ class Constant:
         Raises:
             InputError: the tensor has been changed since.
         """
-        if self.tensor._version != self.version:
+        if version(self.tensor) != self.version:
             raise InputError(
                 "a weight or buffer of the module was changed after the module was analysed; "
                 "analyse it again to get an answer about the new values"
@@ -112,7 +113,7 @@ class Node:
     """
 
     index: int
-    op: torch._ops.OpOverload
+    op: OpOverload
     arguments: Mapping[str, Argument]
     outputs: tuple[Value | None, ...]
     location: Location
@@ -142,8 +143,9 @@ class Tape:
     """The recorded program, from `inputs` to `outputs`.
 
     `outputs` has one entry per tensor that the module returned, a Constant where it does not depend on
-    the input; `given` and `returned` are the numbers of this very run. `refusal` says what the tracker would not follow; where it is not None the tape is not the
-    whole program. `state` names what the module changed about itself.
+    the input; `given` and `returned` are the numbers of this very run. `refusal` says what the tracker
+    would not follow; where it is not None the tape is not the whole program. `state` names what the
+    module changed about itself.
     """
 
     inputs: tuple[Value, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -100,7 +99,7 @@ class _Recorder(compat.DispatchMode):
         )
 
     def _output(self, tensor: Tensor) -> Value | Constant:
-        return self._value(tensor) if self._depends(tensor) else Constant(tensor, tensor._version)
+        return self._value(tensor) if self._depends(tensor) else Constant(tensor, compat.version(tensor))
 
     # -- one operation ----------------------------------------------------------------------------------------
 
@@ -127,7 +126,7 @@ class _Recorder(compat.DispatchMode):
         known = {compat.storage_key(tensor) for tensor in _tensors(operands)}
         result = func(*args, **kwargs)
         self._born_here.update({compat.storage_key(tensor) for tensor in _tensors(result)} - known)
-        if func._schema.name.split("::")[-1].startswith(("empty", "new_empty")):
+        if compat.short_name(func).startswith(("empty", "new_empty")):
             _poison(result)
         return result
 
@@ -142,9 +141,7 @@ class _Recorder(compat.DispatchMode):
             reason = f"{func} draws random numbers"
 
         written = [
-            tensor
-            for name in compat.written_names(func)
-            for tensor in _tensors(kwargs.get(name, operands.get(name)))
+            tensor for name in compat.written_names(func) for tensor in _tensors(kwargs.get(name, operands.get(name)))
         ]
         if rule is not None and rule.is_view and reason is None:
             return self._view(op, arguments, func(*args, **kwargs))
@@ -179,9 +176,7 @@ class _Recorder(compat.DispatchMode):
             if reason is None and rule is not None and position not in rule.affine_outputs:
                 self._note_refusal(f"a side result of {op} (number {position}) is not known to be affine")
             outputs.append(self._write(tensor, roots, before.get(compat.storage_key(tensor))))
-        self._nodes.append(
-            Node(len(self._nodes), op, arguments, tuple(outputs), self._location(), reason, root)
-        )
+        self._nodes.append(Node(len(self._nodes), op, arguments, tuple(outputs), self._location(), reason, root))
         return result
 
     def _view(self, op: compat.OpOverload, arguments: Mapping[str, Argument], result: Any) -> Any:
@@ -202,7 +197,7 @@ class _Recorder(compat.DispatchMode):
         """Follow a tensor's storage from now on."""
         storage = tensor.untyped_storage()
         number = len(self._storages)
-        self._memory[storage._cdata] = (number, storage)
+        self._memory[compat.storage_key(tensor)] = (number, storage)
         self._storages[number] = Storage(storage.nbytes() // tensor.element_size(), tensor.dtype, initial)
         self._versions[number] = 0
         self._roots[number] = roots
@@ -214,9 +209,7 @@ class _Recorder(compat.DispatchMode):
             self._refuse(f"memory of {self._storages[number].dtype} numbers is read as {tensor.dtype}")
         if tensor.is_conj() or tensor.is_neg():
             self._refuse("a lazily conjugated or negated view")
-        geometry = Geometry(
-            tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype
-        )
+        geometry = Geometry(int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
         return Value(number, self._versions[number], geometry, self._roots[number])
 
     def _argument(self, operand: Any) -> Argument:
@@ -225,7 +218,7 @@ class _Recorder(compat.DispatchMode):
                 return self._value(operand)
             if operand.layout != torch.strided or operand.is_meta:
                 self._refuse("a weight without ordinary memory (sparse, quantised or on the meta device) is used")
-            constant = Constant(operand, operand._version)
+            constant = Constant(operand, compat.version(operand))
             self._constants.setdefault(compat.storage_key(operand), []).append(constant)
             return constant
         if isinstance(operand, (list, tuple)):
@@ -235,7 +228,7 @@ class _Recorder(compat.DispatchMode):
     def _contents(self, tensor: Tensor) -> Constant:
         """A copy of all that a tensor's memory holds, in one row."""
         flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage()).clone()
-        return Constant(flat, flat._version)
+        return Constant(flat, compat.version(flat))
 
     def _write(self, tensor: Tensor, roots: frozenset[int], before: Constant | None) -> Value:
         """Note that an operation has put numbers that depend on `roots` into `tensor`, over what was there `before`."""
@@ -260,14 +253,14 @@ class _Recorder(compat.DispatchMode):
             self._saved[key] = (live, live.clone())
         for constant in self._constants.pop(key, ()):
             constant.tensor = constant.tensor.clone()
-            constant.version = constant.tensor._version
+            constant.version = compat.version(constant.tensor)
 
     def _restore_memory(self) -> list[str]:
         """Put back what was overwritten outside the run's own tensors; the result names parameters and buffers."""
         names = {
             compat.storage_key(tensor): name
             for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
-            if not isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+            if not compat.is_uninitialised(tensor)
         }
         changed: list[str] = []
         for key, (live, copy) in self._saved.items():
@@ -293,7 +286,7 @@ class _Recorder(compat.DispatchMode):
         call = 0
         found: FrameType | None = None
         named = False
-        frame: FrameType | None = sys._getframe(2)
+        frame: FrameType | None = compat.caller_frame()
         while frame is not None and frame.f_code is not _Recorder.run.__code__:
             code = frame.f_code
             if not named and code is compat.MODULE_CALL_CODE:

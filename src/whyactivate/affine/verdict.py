@@ -14,8 +14,8 @@ from whyactivate.affine.counterexample import find_counterexample
 from whyactivate.affine.finite import find_non_finite
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
-from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.rows import mixes_rows
+from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.tape import Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
@@ -141,7 +141,7 @@ def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
         if not bool(((computed - returned).abs() <= slack).all()):
             return (
                 "the module's output is not that of the recorded operations: something that was not seen "
-                f"(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
+                "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
             )
     return None
 

@@ -134,5 +134,3 @@ def fill(self: Any, value: Any) -> Any:
 @affine(aten.zero.default, form="self")
 def zero(self: Any) -> Any:
     return self * 0
-
-

@@ -11,8 +11,8 @@ from math import prod
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 
+from whyactivate.affine._torch_compat import OpOverload
 from whyactivate.affine.rules.rule import Rule
 from whyactivate.affine.rules.table import add_rule, affine
 from whyactivate.arithmetic.balls import BallArray

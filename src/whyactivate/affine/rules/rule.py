@@ -9,9 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 
-from whyactivate.affine._torch_compat import argument_names
+from whyactivate.affine._torch_compat import OpOverload, argument_names, short_name
 from whyactivate.affine.tape import Argument, Constant, Value
 
 Form = tuple[tuple[str, ...], ...]
@@ -92,7 +91,7 @@ class Rule:
         """Why the operation is not known to be affine in the operands that depend on the input; None if it is."""
         if self.is_view or self.constant_result:
             return None
-        name = self.op._schema.name.split("::")[-1]
+        name = short_name(self.op)
         free = {key for key, argument in arguments.items() if depends(argument)} - self.passive
         if self.form is None:
             return f"{name} is not an affine operation"
@@ -109,9 +108,7 @@ class Rule:
 
     def constant_terms(self, arguments: Mapping[str, Argument]) -> frozenset[str]:
         """Operands to set to zero so that only the linear part is left."""
-        return frozenset(
-            term[0] for term in self.form or () if not any(depends(arguments.get(key)) for key in term)
-        )
+        return frozenset(term[0] for term in self.form or () if not any(depends(arguments.get(key)) for key in term))
 
 
 def depends(argument: Argument) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from torch._ops import OpOverload
-
+from whyactivate.affine._torch_compat import OpOverload
 from whyactivate.affine.rules.rule import Form, Label, Rule
 
 RULES: dict[OpOverload, Rule] = {}
@@ -26,7 +25,7 @@ def find_rule(op: OpOverload) -> Rule | None:
 
 
 def affine(*ops: OpOverload, form: str, label: Label = Label.RATIONAL, **more: Any) -> Callable[[_Formula], _Formula]:
-    """Enter the decorated formula for operations that are affine in the operands of `form`, as in "self + mat1*mat2"."""
+    """Enter the decorated formula for operations affine in the operands of `form`, as in "self + mat1*mat2"."""
 
     def enter(formula: _Formula) -> _Formula:
         for op in ops:
