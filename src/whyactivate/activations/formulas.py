@@ -1,13 +1,16 @@
-"""The formula of every activation in SymPy, exact: rational constants, branches as PyTorch takes them."""
+"""The formula of every activation in SymPy: rational constants, and at a kink the branch that PyTorch takes."""
+
+# ruff: noqa: D103, the names say it all
 
 from __future__ import annotations
 
 import sympy as sp
 
-LEAKY_SLOPE = sp.Rational(1, 100)
-PRELU_SLOPE = sp.Rational(1, 4)
-SELU_SCALE = sp.Float("1.0507009873554804934193349852946", 32)
-SELU_ALPHA = sp.Float("1.6732632423543772848170429916717", 32)
+LEAKY_SLOPE = sp.Rational("0.01")
+PRELU_SLOPE = sp.Rational("0.25")
+SELU_SCALE = sp.Rational("1.0507009873554804934193349852946")
+SELU_ALPHA = sp.Rational("1.6732632423543772848170429916717")
+GELU_CUBIC = sp.Rational("0.044715")
 
 
 def identity(z: sp.Expr) -> sp.Expr:
@@ -39,7 +42,7 @@ def gelu(z: sp.Expr) -> sp.Expr:
 
 
 def gelu_tanh(z: sp.Expr) -> sp.Expr:
-    inner = sp.sqrt(2 / sp.pi) * (z + sp.Rational(44715, 10**6) * z**3)
+    inner = sp.sqrt(2 / sp.pi) * (z + GELU_CUBIC * z**3)
     return z * (1 + sp.tanh(inner)) / 2
 
 
