@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from whyactivate.affine._torch_compat import short_name
-from whyactivate.affine.replay import ExactConstants, Numbers, Replay
+from whyactivate.affine.replay import ExactConstants, Memory, Part, Replay
+from whyactivate.affine.rounding import StepRounding
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 from whyactivate.arithmetic.exact import ExactArray
@@ -30,12 +31,14 @@ class AffineStep:
         name: path of the layer, or the operation where no layer has a part in it.
         exact_weight: constant of shape `(out, in)`.
         exact_bias: constant of shape `(out,)`; None where nothing is added.
+        rounding: bounds how far PyTorch's evaluation of the step may be off.
         algebraic: True where a coefficient came out of a square root and is taken as computed.
     """
 
     name: str
     exact_weight: ExactArray
     exact_bias: ExactArray | None
+    rounding: StepRounding
     algebraic: bool = False
 
 
@@ -49,41 +52,35 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
         TooLargeError: the matrix of a step would take more memory than `MEMORY_LIMIT`.
     """
     (start,), (end,) = tape.inputs, tape.outputs
-    replay_linear = Replay(tape, linear=True, constants=constants)
-    replay = Replay(tape, constants=constants)
-    if isinstance(end, Constant):
-        value = constants.of(end).flatten()
-        return (AffineStep("output", ExactArray.zeros(1, (value.size, start.geometry.numel)), value),)
+    linear, whole = Replay(tape, Part.LINEAR, constants), Replay(tape, Part.WHOLE, constants)
+
+    def push(replay: Replay, nodes: Sequence[Node], entry: int, exit: int | None, vectors: ExactArray) -> ExactArray:
+        memory: Memory = {entry: vectors}
+        replay.run(nodes, memory)
+        result = replay.read(end, memory).flatten() if exit is None else memory[exit]
+        assert isinstance(result, ExactArray)
+        return result
 
     steps: list[AffineStep] = []
     entry = start.storage
-    for nodes, exit_storage in _segments(tape):
+    for nodes, exit in _segments(tape):
         size = tape.storages[entry].numel
-        last = exit_storage is None
-        weight = None if last else _read_off(nodes, entry, tape, constants)
+        weight = None if exit is None else _read_off(nodes, entry, tape, constants)
         if weight is None:
             _check_memory(size, nodes, tape)
-            memory: dict[int, Numbers] = {entry: _identity_points(size)}
-            replay_linear.run(nodes, memory)
-            columns = replay_linear.read(end, memory).flatten() if exit_storage is None else memory[exit_storage]
-            assert isinstance(columns, ExactArray)
-            weight = _from_points(columns.at_points(size))
-        memory = {entry: ExactArray.zeros(1, (size,))}
-        replay.run(nodes, memory)
-        added = replay.read(end, memory).flatten() if exit_storage is None else memory[exit_storage]
-        assert isinstance(added, ExactArray)
-        if not (last and not nodes and _is_identity(weight)):
+            weight = _from_points(push(linear, nodes, entry, exit, _identity_points(size)).at_points(size))
+        added = push(whole, nodes, entry, exit, ExactArray.zeros(1, (size,)))
+        if nodes or not _is_identity(weight) or not steps:
             steps.append(
                 AffineStep(
-                    _name(nodes, [step.name for step in steps]),
-                    weight,
-                    added if added.ints.any() else None,
-                    any((rule := find_rule(node.op)) is not None and rule.is_algebraic for node in nodes),
+                    name=_name(nodes, [step.name for step in steps]),
+                    exact_weight=weight,
+                    exact_bias=added if added.ints.any() else None,
+                    rounding=StepRounding(tape, nodes, entry, end if exit is None else exit, constants),
+                    algebraic=any((rule := find_rule(node.op)) is not None and rule.is_algebraic for node in nodes),
                 )
             )
-        entry = exit_storage if exit_storage is not None else entry
-    if not steps:
-        steps.append(AffineStep("identity", ExactArray.identity(start.geometry.numel), None))
+        entry = entry if exit is None else exit
     return tuple(steps)
 
 
@@ -131,6 +128,8 @@ def _read_off(nodes: Sequence[Node], entry: int, tape: Tape, constants: ExactCon
     value, constant = node.arguments.get(row), node.arguments.get(matrix)
     if not isinstance(value, Value) or not isinstance(constant, Constant) or value.storage != entry:
         return None
+    if len(list(node.values())) > 1:  # the input is among the addends, too
+        return None
     whole = tape.storages[entry].numel
     if value.geometry.numel != whole or prod(value.geometry.size[:-1]) != 1 or not value.geometry.is_contiguous:
         return None
@@ -170,7 +169,7 @@ def _name(nodes: Sequence[Node], taken: Sequence[str]) -> str:
     """The layers with weights in the step, or the operations where it has none; numbered where used again."""
     weighted = [node for node in nodes if any(True for _ in node.constants()) and node.location.module]
     words = [node.location.module for node in weighted] or [short_name(node.op) for node in nodes]
-    name = " + ".join(dict.fromkeys(words)) or "output"
+    name = " + ".join(dict.fromkeys(words)) or "rearrangement"
     if name not in taken:
         return name
     return f"{name} (call {sum(one == name or one.startswith(f'{name} (call') for one in taken) + 1})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
@@ -37,18 +38,33 @@ class ExactConstants:
         return self._known[key][1]
 
 
+class Part(StrEnum):
+    """What of a program to replay.
+
+    WHOLE: all of it. LINEAR: with every addend that does not depend on the input, and what memory held before,
+    counted as zero. MAGNITUDE: with each such addend as a ball around zero, so that on inputs that are balls
+    around zero nothing cancels and the radius bounds the sum of the absolute values of all terms.
+    """
+
+    WHOLE = "whole"
+    LINEAR = "linear"
+    MAGNITUDE = "magnitude"
+
+
+Memory = dict[int, Numbers]
+"""The numbers in each storage, in one row."""
+
+
 @dataclass(frozen=True)
 class Replay:
     """Runs the nodes of a tape on other inputs, as operations on real numbers.
 
-    With `linear` set, only the linear part is run: every addend that does not depend on the input, and
-    what memory held before, counts as zero. `constants` may be shared between replays of one module.
+    `constants` may be shared between replays of one module.
     """
 
     tape: Tape
-    linear: bool = False
+    part: Part = Part.WHOLE
     constants: ExactConstants = field(default_factory=ExactConstants)
-    _memory: dict[int, Numbers] = field(default_factory=dict, init=False, repr=False)
 
     def outputs(self, inputs: Sequence[Numbers]) -> list[Numbers]:
         """The tape's outputs where its inputs are `inputs`, each in the shape that the module gives it.
@@ -56,34 +72,32 @@ class Replay:
         Raises:
             CannotEvaluate: an operation on the way has no formula here.
         """
-        memory = self._memory
-        memory.clear()
+        memory = self.memory(inputs)
+        return [self.read(output, memory) for output in self.tape.outputs]
+
+    def memory(self, inputs: Sequence[Numbers]) -> Memory:
+        """What every storage holds after a run on `inputs`."""
+        memory: Memory = {}
         for value, numbers in zip(self.tape.inputs, inputs, strict=True):
             memory[value.storage] = numbers.flatten()
         self.run(self.tape.needed(), memory)
-        return [self.read(output, memory) for output in self.tape.outputs]
+        return memory
 
-    def largest(self) -> float:
-        """The largest magnitude among the numbers of the last run, roughly."""
-        return max(
-            (float(numbers.to_float64().abs().max()) for numbers in self._memory.values() if numbers.size), default=0.0
-        )
-
-    def run(self, nodes: Sequence[Node], memory: dict[int, Numbers]) -> None:
-        """Carry out `nodes` on `memory`, which maps each storage to its numbers in one row."""
+    def run(self, nodes: Sequence[Node], memory: Memory) -> None:
+        """Carry out `nodes` on `memory`."""
         for node in nodes:
-            results = self._evaluate(node, memory)
-            for output, result in zip(node.outputs, results, strict=False):
+            for output, result in zip(node.outputs, self.evaluate(node, memory), strict=False):
                 if output is not None:
-                    self._write(output, result, memory)
+                    self.write(output, result, memory)
 
-    def _evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
+    def evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
+        """The results of one node on `memory`, which stays as it is."""
         rule = find_rule(node.op)
         if rule is None or rule.formula is None:
             raise CannotEvaluate(f"{node.op} has no formula here")
-        if self.linear and node.reason is not None:
+        if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
-        zeros = rule.constant_terms(node.arguments) if self.linear else frozenset[str]()
+        added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
         dtype = _dtype_of_numbers(node, rule)
         numeric = number_operands(node.op)
         operands: dict[str, Any] = {}
@@ -93,9 +107,18 @@ class Replay:
                 operands[name] = ExactArray.zeros(1, _shape(argument))
             else:
                 operand = self._operand(argument, dtype if name in numeric else None, memory)
-                operands[name] = _zero_like(operand) if name in zeros else operand
+                operands[name] = self._addend(operand) if name in added else operand
         result = rule.formula(**operands)
         return result if isinstance(result, tuple) else (result,)
+
+    def _addend(self, operand: Any) -> Any:
+        """A constant addend as it counts in this part of the program."""
+        if isinstance(operand, list):
+            return [self._addend(item) for item in operand]
+        if operand is None:
+            return None
+        numbers = operand if isinstance(operand, (ExactArray, BallArray)) else ExactArray.from_fraction(operand)
+        return ExactArray.zeros(1, numbers.shape) if self.part is Part.LINEAR else around_zero(numbers)
 
     def _operand(self, argument: Argument, dtype: torch.dtype | None, memory: Mapping[int, Numbers]) -> Any:
         if isinstance(argument, Value):
@@ -112,13 +135,14 @@ class Replay:
         """The numbers of a value as `memory` holds them."""
         if isinstance(output, Constant):
             numbers = self.constants.of(output)
-            return _zero_like(numbers) if self.linear else numbers
+            return numbers if self.part is Part.WHOLE else self._addend(numbers)
         flat, geometry = memory[output.storage], output.geometry
         if _is_whole(geometry, self.tape.storages[output.storage]):
             return flat.reshape(geometry.size)
         return flat.strided(geometry.offset, geometry.size, geometry.stride)
 
-    def _write(self, output: Value, result: Numbers, memory: dict[int, Numbers]) -> None:
+    def write(self, output: Value, result: Numbers, memory: Memory) -> None:
+        """Put a result where the node puts it."""
         storage, geometry = self.tape.storages[output.storage], output.geometry
         result = result.expand(geometry.size)
         if _is_whole(geometry, storage):
@@ -133,11 +157,13 @@ class Replay:
         else:
             memory[output.storage] = _balls(flat).with_strided_written(*where, _balls(result))
 
-    def _initial(self, storage: Storage) -> ExactArray:
-        if storage.initial is None or self.linear:
+    def _initial(self, storage: Storage) -> Numbers:
+        if storage.initial is None:
             return ExactArray.zeros(1, (storage.numel,))
         # Cells that were never written hold NaN; the verdict has made sure that nobody reads them.
-        return ExactArray.from_tensor(torch.nan_to_num(storage.initial.read(), nan=0.0, posinf=0.0, neginf=0.0))
+        held = torch.nan_to_num(storage.initial.read(), nan=0.0, posinf=0.0, neginf=0.0)
+        numbers = ExactArray.from_tensor(held)
+        return numbers if self.part is Part.WHOLE else self._addend(numbers)
 
 
 def needs_balls(tape: Tape) -> bool:
@@ -161,6 +187,11 @@ def _dtype_of_numbers(node: Node, rule: Rule) -> torch.dtype | None:
     return torch.float32 if half and not rule.stores else dtype
 
 
+def around_zero(numbers: Numbers) -> BallArray:
+    """The smallest balls with centre 0 that hold the numbers."""
+    return _balls(numbers).around_zero()
+
+
 def _balls(numbers: Numbers) -> BallArray:
     return numbers if isinstance(numbers, BallArray) else BallArray.from_exact(numbers)
 
@@ -171,11 +202,3 @@ def _is_whole(geometry: Geometry, storage: Storage) -> bool:
 
 def _shape(argument: Value | Constant) -> tuple[int, ...]:
     return argument.geometry.size if isinstance(argument, Value) else tuple(argument.tensor.shape)
-
-
-def _zero_like(operand: Any) -> Any:
-    if isinstance(operand, list):
-        return [_zero_like(item) for item in operand]
-    if isinstance(operand, (ExactArray, BallArray)):
-        return ExactArray.zeros(1, operand.shape)
-    return operand if operand is None else 0

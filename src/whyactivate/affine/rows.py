@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from whyactivate.affine.recording import PAIR, Recordings
-from whyactivate.affine.replay import ExactConstants, Numbers, Replay
+from whyactivate.affine.replay import ExactConstants, Numbers, Part, Replay
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.exact import ExactArray
 
@@ -28,12 +28,12 @@ def mixes_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0)
     directions = [_random(generator, value.geometry.size) for value in single.inputs]
     zeros = [ExactArray.zeros(1, direction.shape) for direction in directions]
 
-    alone = Replay(single, linear=True, constants=constants).outputs(directions)
+    alone = Replay(single, part=Part.LINEAR, constants=constants).outputs(directions)
     for row in range(PAIR):
         rows = [[zero, zero] for zero in zeros]
         for parts, direction in zip(rows, directions, strict=True):
             parts[row] = direction
-        together = Replay(pair, linear=True, constants=constants).outputs(
+        together = Replay(pair, part=Part.LINEAR, constants=constants).outputs(
             [ExactArray.concatenate(parts, 0) for parts in rows]
         )
         for output, reference in zip(together, alone, strict=True):

@@ -131,13 +131,14 @@ def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
         for i in range(len(tape.given))
     ]
     replay = Replay(tape, constants=constants)
-    outputs = replay.outputs([BallArray.from_exact(p) if balls else p for p in points])
-    for position, (output, value) in enumerate(zip(outputs, tape.outputs, strict=True)):
+    memory = replay.memory([BallArray.from_exact(p) if balls else p for p in points])
+    largest = max(float(numbers.to_float64().abs().max()) for numbers in memory.values() if numbers.size)
+    for position, value in enumerate(tape.outputs):
         if not isinstance(value, Value):
             continue
-        computed = output.at_points(len(recordings.pairs)).to_float64()
+        computed = replay.read(value, memory).at_points(len(recordings.pairs)).to_float64()
         returned = torch.stack([pair.returned[position].double() for pair in recordings.pairs])
-        slack = torch.finfo(value.geometry.dtype).eps ** 0.5 * max(replay.largest(), 1e-300)
+        slack = torch.finfo(value.geometry.dtype).eps ** 0.5 * max(largest, 1e-300)
         if not bool(((computed - returned).abs() <= slack).all()):
             return (
                 "the module's output is not that of the recorded operations: something that was not seen "

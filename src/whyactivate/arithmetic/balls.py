@@ -132,6 +132,10 @@ class BallArray(PointsArray):
     def __abs__(self) -> Self:
         return self._apply(abs)
 
+    def around_zero(self) -> Self:
+        """Balls with centre 0 that contain these."""
+        return self._apply(lambda x: arb(0, x.abs_upper()))
+
     def exp(self) -> Self:
         """e^x."""
         return self._apply(lambda x: x.exp())

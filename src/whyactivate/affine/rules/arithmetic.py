@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
 
-from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
+from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 
 aten = torch.ops.aten
 
 
-@affine(aten.add.Tensor, aten.add.Scalar, form="self + other")
+@affine(aten.add.Tensor, aten.add.Scalar, form="self + other", roundings=2)
 def add(self: Any, other: Any, alpha: Any) -> Any:
     return self + other * alpha
 
 
-@affine(aten.sub.Tensor, aten.sub.Scalar, form="self + other")
+@affine(aten.sub.Tensor, aten.sub.Scalar, form="self + other", roundings=2)
 def sub(self: Any, other: Any, alpha: Any) -> Any:
     return self - other * alpha
 
 
-@affine(aten.rsub.Tensor, aten.rsub.Scalar, form="self + other")
+@affine(aten.rsub.Tensor, aten.rsub.Scalar, form="self + other", roundings=2)
 def rsub(self: Any, other: Any, alpha: Any) -> Any:
     return other - self * alpha
 
@@ -34,7 +35,7 @@ def neg(self: Any) -> Any:
     return -self
 
 
-@affine(aten.mul.Tensor, aten.mul.Scalar, form="self*other")
+@affine(aten.mul.Tensor, aten.mul.Scalar, form="self*other", roundings=1)
 def mul(self: Any, other: Any) -> Any:
     return self * other
 
@@ -43,17 +44,17 @@ def _denominator_is_constant(arguments: Mapping[str, Argument]) -> str | None:
     return "div divides by a number that depends on the input" if depends(arguments["other"]) else None
 
 
-@affine(aten.div.Tensor, aten.div.Scalar, form="self", when=_denominator_is_constant)
+@affine(aten.div.Tensor, aten.div.Scalar, form="self", when=_denominator_is_constant, roundings=2)
 def div(self: Any, other: Any) -> Any:
     return self / other
 
 
-@affine(aten.addcmul.default, form="self + tensor1*tensor2")
+@affine(aten.addcmul.default, form="self + tensor1*tensor2", roundings=3)
 def addcmul(self: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
     return self + tensor1 * tensor2 * value
 
 
-@affine(aten.lerp.Scalar, aten.lerp.Tensor, form="self*weight + end*weight + self")
+@affine(aten.lerp.Scalar, aten.lerp.Tensor, form="self*weight + end*weight + self", roundings=4)
 def lerp(self: Any, end: Any, weight: Any) -> Any:
     return self + (end - self) * weight
 
@@ -73,7 +74,7 @@ def power(self: Any, exponent: Any) -> Any:
 
 
 def _axes(dim: Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    return tuple(range(ndim)) if not dim else tuple(d % max(ndim, 1) for d in dim)
+    return tuple(range(ndim)) if not dim or not ndim else tuple(d % ndim for d in dim)
 
 
 def _target_is_real(arguments: Mapping[str, Argument]) -> str | None:
@@ -81,26 +82,31 @@ def _target_is_real(arguments: Mapping[str, Argument]) -> str | None:
     return None if dtype is None or is_real(dtype) else f"a cast to {dtype} is not affine"
 
 
-@affine(aten.sum.dim_IntList, form="self", when=_target_is_real)
+def _count(arguments: Mapping[str, Argument]) -> int:
+    """All additions of a full sum, a division and a cast: enough for a partial sum as well."""
+    return prod(shape_of(arguments["self"])) + 2
+
+
+@affine(aten.sum.dim_IntList, form="self", when=_target_is_real, roundings=_count)
 def sum_dims(self: Any, dim: Sequence[int] | None, keepdim: bool) -> Any:
     return self.sum(_axes(dim, self.ndim), keepdim)
 
 
-@affine(aten.sum.default, form="self", when=_target_is_real)
+@affine(aten.sum.default, form="self", when=_target_is_real, roundings=_count)
 def sum_all(self: Any) -> Any:
     return self.sum()
 
 
-@affine(aten.mean.dim, form="self", when=_target_is_real)
+@affine(aten.mean.dim, form="self", when=_target_is_real, roundings=_count)
 def mean_dims(self: Any, dim: Sequence[int] | None, keepdim: bool) -> Any:
     axes = _axes(dim, self.ndim)
     count = 1
     for axis in axes:
-        count *= self.shape[axis] if self.ndim else 1
+        count *= self.shape[axis]
     return self.sum(axes, keepdim) / count
 
 
-@affine(aten.mean.default, form="self", when=_target_is_real)
+@affine(aten.mean.default, form="self", when=_target_is_real, roundings=_count)
 def mean_all(self: Any) -> Any:
     return self.sum() / self.size
 
@@ -110,6 +116,7 @@ def mean_all(self: Any) -> Any:
     form="self",
     when=_target_is_real,
     stores=True,
+    roundings=1,
     note="a cast between floating dtypes counts as the identity on the reals",
 )
 def to_copy(self: Any) -> Any:
@@ -121,12 +128,12 @@ def clone(self: Any) -> Any:
     return self
 
 
-@affine(aten.copy.default, form="src", passive=frozenset({"self"}), stores=True)
+@affine(aten.copy.default, form="src", passive=frozenset({"self"}), stores=True, roundings=1)
 def copy(self: Any, src: Any) -> Any:
     return src.expand(self.shape)
 
 
-@affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), stores=True)
+@affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), stores=True, roundings=1)
 def fill(self: Any, value: Any) -> Any:
     return self + value
 

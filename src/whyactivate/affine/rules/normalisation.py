@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from whyactivate.affine.rules.rule import Label, constant_tensor
+from whyactivate.affine.rules.rule import CannotEvaluate, Label, constant_tensor
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
@@ -33,10 +33,13 @@ def _uses_stored_statistics(arguments: Mapping[str, Argument]) -> str | None:
     form=_FORM,
     label=Label.ALGEBRAIC,
     when=_uses_stored_statistics,
+    roundings=10,  # the coefficient is itself computed in the module's dtype: a sum, a root, a quotient, products
     note=_NOTE,
 )
 def batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: float) -> Any:
     deviation = (running_var.to_float64()[0] + eps).sqrt()
+    if not bool((deviation > 0).all()):
+        raise CannotEvaluate("batch normalisation has a stored variance that is not positive")
     scale: Any = ExactArray.from_tensor(deviation.reciprocal())
     if weight is not None:
         scale = scale * weight

@@ -46,6 +46,8 @@ class Rule:
         constant_result: the result does not depend on the numbers in any operand.
         uninitialised: the result is memory that nobody has written yet.
         stores: operands are rounded to the dtype of the result rather than to the dtype of computation.
+        roundings: how many roundings a term goes through at most, in whatever order PyTorch adds up: a number, or a
+            function of the operands. Numbers that are only moved go through none.
         row_product: where the operation multiplies a row by a stored matrix: the operands that hold row and matrix,
             and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
@@ -62,6 +64,7 @@ class Rule:
     constant_result: bool = False
     uninitialised: bool = False
     stores: bool = False
+    roundings: int | Callable[[Mapping[str, Argument]], int] = 0
     row_product: tuple[str, str, bool] | None = None
     affine_outputs: frozenset[int] = frozenset({0})
 
@@ -82,6 +85,10 @@ class Rule:
     def parameters(self) -> tuple[str, ...]:
         """The operands that the formula takes."""
         return tuple(inspect.signature(self.formula).parameters) if self.formula else ()
+
+    def count_roundings(self, arguments: Mapping[str, Argument]) -> int:
+        """How many roundings a term goes through at most, for these operands."""
+        return self.roundings if isinstance(self.roundings, int) else self.roundings(arguments)
 
     def notes(self) -> tuple[str, ...]:
         """What to say where this operation is used."""
@@ -109,6 +116,13 @@ class Rule:
     def constant_terms(self, arguments: Mapping[str, Argument]) -> frozenset[str]:
         """Operands to set to zero so that only the linear part is left."""
         return frozenset(term[0] for term in self.form or () if not any(depends(arguments.get(key)) for key in term))
+
+
+def shape_of(argument: Argument) -> tuple[int, ...]:
+    """The shape of a tensor operand; empty for anything else."""
+    if isinstance(argument, Value):
+        return argument.geometry.size
+    return tuple(argument.tensor.shape) if isinstance(argument, Constant) else ()
 
 
 def depends(argument: Argument) -> bool:
