@@ -11,6 +11,7 @@ import contextlib
 import io
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from pytest_markdown_docs.definitions import FenceTestDefinition
 from pytest_markdown_docs.plugin import MarkdownTextFile
 
 ROOT = Path(__file__).parent
+sys.path.append(str(ROOT / "docs"))  # as the site's build does, so that a page can import page_tools
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
