@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +97,7 @@ class MLP(nn.Module):
     @property
     def layers(self) -> tuple[nn.Linear, ...]:
         """The affine layers, first to last."""
-        return tuple(self.get_submodule(f"fc{number}") for number in range(1, len(self.widths)))  # type: ignore[misc]
+        return tuple(cast(nn.Linear, self.get_submodule(f"fc{number}")) for number in range(1, len(self.widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, widths[0]) to (rows, widths[-1])."""
@@ -121,7 +121,7 @@ def _linear(
     dtype: torch.dtype | None = None,
 ) -> nn.Linear:
     """An `nn.Linear` whose values come from `generator`, drawn as `nn.Linear` itself would draw them."""
-    layer = torch.nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype)
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype))
     if init == "xavier":
         nn.init.xavier_uniform_(layer.weight, generator=generator)
     elif init == "he":
@@ -142,7 +142,5 @@ def _check_widths(layers: Sequence[int]) -> tuple[int, ...]:
     except TypeError:
         widths = []
     if isinstance(layers, (str, bytes)) or len(widths) < 2:
-        raise InputError(
-            f"layers must list at least two widths, input and output, as in [10, 18, 1]; {layers!r} came"
-        )
+        raise InputError(f"layers must list at least two widths, input and output, as in [10, 18, 1]; {layers!r} came")
     return tuple(check_whole(f"layers[{i}]", width, 1) for i, width in enumerate(widths))

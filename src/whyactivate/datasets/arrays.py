@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ def check_names(feature_names: Sequence[str] | None, x: object) -> tuple[str, ..
 
 
 def check_table(x: object, names: tuple[str, ...] = ()) -> Floats:
-    """x as float64 of shape (rows, features), every value finite."""
+    """The values of x as float64 of shape (rows, features), every value finite."""
     array = _to_array(x, "x")
     if array.ndim != 2:
         hint = "; for one feature use x.reshape(-1, 1)" if array.ndim == 1 else ""
@@ -107,7 +107,7 @@ def check_table(x: object, names: tuple[str, ...] = ()) -> Floats:
 
 
 def check_target(y: object, rows: int, task: Task | str | None, classes: Sequence[str] | None = None) -> Target:
-    """y as numbers or as class numbers, one per row of x."""
+    """The values of y as numbers or as class numbers, one per row of x."""
     task = check_task(task)
     array = _to_array(y, "y")
     if array.ndim == 2 and array.shape[1] == 1:
@@ -146,14 +146,17 @@ def split_rows(target: Target, test_fraction: float, seed: int) -> tuple[NDArray
     rows, kinds = len(target.values), max(1, len(target.classes))
     test_rows = math.ceil(test_fraction * rows)
     train_rows = rows - test_rows
-    if min(test_rows, train_rows) < max(kinds, 1):
+    if min(test_rows, train_rows) < kinds:
         raise InputError(
             f"test_fraction {test_fraction:g} of {rows} rows leaves {train_rows} to train on and {test_rows} to test on"
             + (f", too few for {kinds} classes" if kinds > 1 else "")
             + "; change test_fraction or bring more rows"
         )
     labels = target.values if target.task is Task.CLASSIFICATION else None
-    train, test = train_test_split(np.arange(rows), test_size=test_rows, random_state=seed, stratify=labels)
+    train, test = cast(
+        tuple[NDArray[np.intp], NDArray[np.intp]],
+        train_test_split(np.arange(rows), test_size=test_rows, random_state=seed, stratify=labels),
+    )
     return train, test
 
 
@@ -248,7 +251,7 @@ def _label(value: Any, row: int) -> str | int | bool:
         raise InputError(f"y has no label in row {row} (counting from 0): fill it or leave the row out")
     if isinstance(value, (str, bool, int)):
         return value
-    if isinstance(value, float) and value == round(value):
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, float):
         raise InputError(f'y holds {value!r} in row {row}, which is no class; pass task="regression" for quantities')

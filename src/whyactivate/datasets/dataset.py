@@ -149,7 +149,10 @@ class Dataset:
             delimiter: what separates the columns.
             encoding: of the file.
             name: what to call the data; the file's name where None.
-            task: as in `from_arrays`, and the rest too.
+            task: as in `from_arrays`.
+            test_fraction: as in `from_arrays`.
+            seed: as in `from_arrays`.
+            standardise: as in `from_arrays`.
 
         Raises:
             InputError: the file cannot be read, a column is missing, named twice or holds text, a cell is
@@ -198,7 +201,7 @@ def _check_tensors(data: Dataset) -> None:
             raise InputError(f"{part}_y must be {wanted[0]} of shape {wanted[1]}; {_describe(y)} came")
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
             raise InputError(f"{part}_x or {part}_y holds nan or infinity; use Dataset.from_arrays to find where")
-        if not numbers and not (0 <= int(y.min()) and int(y.max()) < len(data.classes)):
+        if not numbers and (int(y.min()) < 0 or int(y.max()) >= len(data.classes)):
             raise InputError(f"{part}_y must hold class numbers from 0 to {len(data.classes) - 1}")
     if data.test_x.shape[1] != data.train_x.shape[1]:
         raise InputError(f"train_x has {data.train_x.shape[1]} columns and test_x {data.test_x.shape[1]}")

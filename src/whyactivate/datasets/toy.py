@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ def article(seed: int, sentence: str) -> Dataset:
 
 
 def affine(seed: int) -> Arrays:
-    """y = wᵀx + b + noise of standard deviation 0.5, over 10 standard normal features."""
+    """An affine target: y = wᵀx + b + noise of standard deviation 0.5, over 10 standard normal features."""
     random = np.random.default_rng(seed)
     w, b = random.standard_normal(10), random.standard_normal()
     x = random.standard_normal((400, 10))
@@ -50,16 +52,14 @@ def moons(seed: int) -> Arrays:
     """Two half circles, one hooked into the other."""
     from sklearn.datasets import make_moons
 
-    x, y = make_moons(n_samples=400, noise=0.15, random_state=seed)
-    return x, y
+    return cast(Arrays, make_moons(n_samples=400, noise=0.15, random_state=seed))
 
 
 def circles(seed: int) -> Arrays:
     """A circle inside a circle."""
     from sklearn.datasets import make_circles
 
-    x, y = make_circles(n_samples=400, noise=0.08, factor=0.5, random_state=seed)
-    return x, y
+    return cast(Arrays, make_circles(n_samples=400, noise=0.08, factor=0.5, random_state=seed))
 
 
 def spirals(seed: int) -> Arrays:
@@ -73,7 +73,7 @@ def spirals(seed: int) -> Arrays:
 
 
 def sine(seed: int) -> Arrays:
-    """y = sin(x) + noise of standard deviation 0.1, for x from −2π to 2π."""
+    """A sine: y = sin(x) + noise of standard deviation 0.1, for x from −2π to 2π."""
     random = np.random.default_rng(seed)
     x = random.uniform(-2 * np.pi, 2 * np.pi, (400, 1))
     return x, np.sin(x[:, 0]) + 0.1 * random.standard_normal(400)

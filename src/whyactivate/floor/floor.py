@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,8 @@ from whyactivate.floor.basis import find_basis
 from whyactivate.floor.cross_entropy import Fit, fit_cross_entropy
 from whyactivate.floor.least_squares import fit_least_squares
 from whyactivate.floor.separation import check_separates
+
+_SMALL = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +93,16 @@ def linear_floor(data: Dataset) -> Floor:
     """
     if not isinstance(data, Dataset):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"linear_floor needs a Dataset, but {type(data).__name__} came")
+    with _few_threads(data.train_x.numel() * data.outputs):
+        return _find_floor(data)
+
+
+def _few_threads(size: int) -> contextlib.AbstractContextManager[object]:
+    """One thread for NumPy's products where they are so small that a second one only gets in the way."""
+    return threadpool_limits(1, user_api="blas") if size < _SMALL else contextlib.nullcontext()
+
+
+def _find_floor(data: Dataset) -> Floor:
     x = data.train_x.double().cpu().numpy()
     basis = find_basis(x)
     if data.task is Task.REGRESSION:

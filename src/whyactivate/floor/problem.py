@@ -44,6 +44,7 @@ class Problem:
         return bool(self.margins(c).min() > _CLEAR_MARGIN * max(1.0, float(np.abs(self.z @ c).max())))
 
     def loss(self, c: Floats) -> float:
+        """The value at coefficients c, (columns, classes)."""
         return float(np.mean(_log_one_plus_sum_exp(-self.margins(c))))
 
     def shares(self, c: Floats) -> Floats:
@@ -59,6 +60,7 @@ class Problem:
         return float(self.shares(c)[self.pairs].min())
 
     def gradient(self, shares: Floats) -> Floats:
+        """The slope of the loss in the coefficients, from the shares there."""
         difference = shares.copy()
         difference[np.arange(len(self.y)), self.y] -= 1.0
         return self.z.T @ difference / len(self.y)

@@ -68,7 +68,9 @@ def check_separates(weight: Floats, bias: Floats, x: Floats, y: NDArray[np.int64
     doubt[rows, y] = False
     if (doubt & (margins < 0)).sum() > len(y):
         return False
-    return all(_exact_margin(weight, bias, x[i], int(y[i]), int(k)) > 0 for i, k in zip(*np.nonzero(doubt), strict=True))
+    return all(
+        _exact_margin(weight, bias, x[i], int(y[i]), int(k)) > 0 for i, k in zip(*np.nonzero(doubt), strict=True)
+    )
 
 
 def _exact_margin(weight: Floats, bias: Floats, row: Floats, right: int, wrong: int) -> Fraction:

@@ -63,7 +63,10 @@ class TrainConfig:
 
 def _check_device(device: object) -> str:
     """The name of a device that PyTorch knows; whether this machine has it is seen when training starts."""
+    message = f"device must be a name such as 'cpu' or 'cuda:0', but {device!r} came"
+    if not isinstance(device, (str, torch.device)):
+        raise InputError(message)
     try:
-        return str(torch.device(device))  # type: ignore[call-overload]
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f"device must be a name such as 'cpu' or 'cuda:0', but {device!r} came") from error
+        return str(torch.device(device))
+    except RuntimeError as error:
+        raise InputError(message) from error

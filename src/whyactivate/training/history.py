@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from whyactivate.datasets import Task
 from whyactivate.training.config import TrainConfig
 
-Stopped = Literal["finished", "early", "interrupted"]
+Stopped = Literal["finished", "early", "interrupted", "diverged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class History:
         test_accuracy: the same over the test part.
         last_batch_loss: what the article prints: the loss of the last mini-batch of each epoch, before
             its step. One per epoch, so index 0 is the first epoch.
-        stopped: "finished", "early" (out of patience) or "interrupted" (Ctrl-C).
+        stopped: "finished", "early" (out of patience), "interrupted" (Ctrl-C) or "diverged" (the history
+            that a `DivergedError` carries).
     """
 
     config: TrainConfig
@@ -50,7 +51,7 @@ class History:
         """The first epoch with the lowest test loss; 0 is before training."""
         return min(range(len(self.test_loss)), key=self.test_loss.__getitem__)
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything, in plain values that `json` can write."""
         rest = {"task": str(self.task), "epochs": self.epochs, "best_epoch": self.best_epoch}
         return asdict(self) | rest
@@ -59,7 +60,12 @@ class History:
         return "\n".join([self._title(), *(f"  {name:<15}{a:.4g} → {b:.4g}" for name, a, b in self._rows())])
 
     def _title(self) -> str:
-        ends = {"finished": "", "early": ", stopped early", "interrupted": ", interrupted"}
+        ends = {
+            "finished": "",
+            "early": ", stopped early",
+            "interrupted": ", interrupted",
+            "diverged": ", then diverged",
+        }
         plural = "" if self.epochs == 1 else "s"
         return f"{self.epochs} epoch{plural} of {self.config.optimizer}{ends[self.stopped]}"
 

@@ -43,6 +43,7 @@ class FlatGradients:
             parameter.grad = view
 
     def clear(self) -> None:
+        """Sets every gradient to 0."""
         self.gradient.zero_()
 
     def apply(self, rate: float) -> None:
@@ -66,9 +67,11 @@ class Adam:
         self.steps = 0
 
     def clear(self) -> None:
+        """Sets every gradient to 0."""
         self.flat.clear()
 
     def step(self) -> None:
+        """Moves every parameter once."""
         self.steps += 1
         gradient = self.flat.gradient
         self.mean.lerp_(gradient, 1 - 0.9)
@@ -85,9 +88,11 @@ class SGD:
         self.flat, self.learning_rate, self.momentum = flat, learning_rate, momentum
 
     def clear(self) -> None:
+        """Sets every gradient to 0."""
         self.flat.clear()
 
     def step(self) -> None:
+        """Moves every parameter once."""
         self.flat.change.mul_(self.momentum).add_(self.flat.gradient)
         self.flat.apply(self.learning_rate)
 

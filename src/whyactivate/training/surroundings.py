@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ TINY_STEP = 4_000_000
 
 
 @contextlib.contextmanager
-def surroundings_kept(model: nn.Module, device: torch.device, seed: int, *, one_thread: bool) -> Iterator[None]:
+def surroundings_kept(model: nn.Module, device: torch.device, seed: int, *, one_thread: bool) -> Generator[None]:
     """Gradients on, model on `device`, random draws seeded; afterwards all is as before, but for the weights.
 
     Modes of all submodules, gradients, device, number of threads, and the global random state are restored
@@ -31,7 +31,7 @@ def surroundings_kept(model: nn.Module, device: torch.device, seed: int, *, one_
 
 
 @contextlib.contextmanager
-def single_thread() -> Iterator[None]:
+def single_thread() -> Generator[None]:
     """PyTorch on one thread, then on as many as before."""
     threads = torch.get_num_threads()
     if threads == 1:
@@ -45,9 +45,11 @@ def single_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _modes_and_gradients_kept(model: nn.Module) -> Iterator[None]:
+def _modes_and_gradients_kept(model: nn.Module) -> Generator[None]:
     modes = [(module, module.training) for module in model.modules()]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    for parameter, _ in gradients:
+        parameter.grad = None
     try:
         yield
     finally:
@@ -58,7 +60,7 @@ def _modes_and_gradients_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
+def _on_device(model: nn.Module, device: torch.device) -> Generator[None]:
     home = next(model.parameters()).device
     if home == device:
         yield
@@ -73,12 +75,12 @@ def _on_device(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def _seeded(seed: int, device: torch.device) -> Generator[None]:
     """Global draws, as Dropout makes them, fixed by the seed; the global state afterwards untouched."""
-    kind = device.type
-    devices = [] if kind == "cpu" else [device]
-    with torch.random.fork_rng(devices=devices, device_type="cuda" if kind == "cpu" else kind):
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
         torch.default_generator.manual_seed(seed)
-        if devices:
-            torch.get_device_module(device).manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
