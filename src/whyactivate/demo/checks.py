@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whyactivate.affine.analysis import Verdict
+from whyactivate.demo.phrases import listing, number
 from whyactivate.demo.results import (
     ON_FLOOR_MARGIN,
     ArticlePart,
@@ -15,7 +16,7 @@ from whyactivate.demo.results import (
     Part,
     RefutationPart,
 )
-from whyactivate.demo.words import label, listing, number
+from whyactivate.demo.words import label
 
 if TYPE_CHECKING:
     from whyactivate.proof import Proof
@@ -82,7 +83,9 @@ def _collapse(part: CollapsePart) -> tuple[Check, ...]:
 
 def _proof(where: str, proof: Proof) -> Check:
     found = "it holds" if proof.holds else "it does not hold"
-    return Check(f"{where}.proof.{proof.kind}", f"The {proof.kind} proof of the collapse holds", proof.holds, found)
+    of = "the article's network" if where == "collapse" else f"the {where} network"
+    claim = f"The {proof.kind} proof that {of} collapses holds"
+    return Check(f"{where}.proof.{proof.kind}", claim, proof.holds, found)
 
 
 def _refutation(part: RefutationPart) -> tuple[Check, ...]:

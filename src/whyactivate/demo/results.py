@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,7 +80,7 @@ class TrainedNetwork:
 
     def below(self, floor: Floor) -> bool:
         """Whether the training loss went below what any affine model can reach."""
-        return self.loss < floor.loss - BELOW_MARGIN * abs(floor.loss)
+        return self.loss < floor.loss - max(BELOW_MARGIN * floor.loss, floor.gap)
 
     def to_dict(self, floor: Floor) -> dict[str, object]:
         """The network's numbers as JSON-able values, beside the floor."""
@@ -166,10 +165,17 @@ class ArticlePart:
 
 @dataclass(frozen=True, slots=True)
 class CollapsePart:
-    """Part (b): the activation-free network as one layer, and why to believe it."""
+    """Part (b): the activation-free network as one layer, and why to believe it.
+
+    Attributes:
+        collapse: the network as one layer.
+        proofs: the four proofs.
+        from_floor: the largest difference between a number of that layer and of the linear floor's model.
+    """
 
     collapse: Collapse
     proofs: tuple[Proof, ...]
+    from_floor: float
 
     def to_dict(self) -> dict[str, object]:
         """The part's numbers as JSON-able values."""
@@ -178,7 +184,8 @@ class CollapsePart:
             "parameters_after": self.collapse.parameters_after,
             "weight": self.collapse.weight.tolist(),
             "bias": self.collapse.bias.tolist(),
-            "proofs": [proof_to_dict(proof) for proof in self.proofs],
+            "from_floor": self.from_floor,
+            "proofs": [proof.to_dict() for proof in self.proofs],
         }
 
 
@@ -290,7 +297,7 @@ class ClassesPart:
             **self.contest.to_dict(),
             "parameters_before": self.collapse.parameters_before,
             "parameters_after": self.collapse.parameters_after,
-            "proofs": [proof_to_dict(proof) for proof in self.proofs],
+            "proofs": [proof.to_dict() for proof in self.proofs],
             "score_gap": self.score_gap,
             "same_class": rows - len(self.disagreements),
             "disagreements": [
@@ -301,24 +308,3 @@ class ClassesPart:
 
 
 Part = ArticlePart | CollapsePart | RefutationPart | ClassesPart
-
-
-def proof_to_dict(proof: Proof) -> dict[str, object]:
-    """A proof's kind, statement, verdict and numbers as JSON-able values."""
-    details: Mapping[str, object] = proof.details
-    return {
-        "kind": proof.kind,
-        "statement": proof.statement,
-        "holds": proof.holds,
-        "details": {key: _plain(value) for key, value in details.items()},
-    }
-
-
-def _plain(value: object) -> object:
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from whyactivate.training import History, TrainConfig, train
 
 ARTICLE_ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
 ARTICLE_LAYERS = (10, 18, 18, 4, 1)
+MOONS_LAYERS = (2, 16, 16, 2)
+DIGITS_LAYERS = (64, 32, 32, 10)
 PROOFS = ("theorem", "symbolic", "exact", "numeric")
 
 Progress = Callable[[str, int, int], object]
@@ -43,14 +45,12 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long each part trains; `quick` is for a look, with fewer networks and epochs."""
+    """Which networks there are, and how long each is trained."""
 
-    activations: tuple[str, ...] = ARTICLE_ACTIVATIONS
-    article: TrainConfig = TrainConfig(shuffle=False)
-    moons_layers: tuple[int, ...] = (2, 16, 16, 2)
-    moons: TrainConfig = TrainConfig(epochs=60, batch_size=20, learning_rate=1e-2)
-    digits_layers: tuple[int, ...] = (64, 32, 32, 10)
-    digits: TrainConfig = TrainConfig(epochs=20, batch_size=64, learning_rate=3e-3)
+    activations: tuple[str, ...]
+    article: TrainConfig
+    moons: TrainConfig
+    digits: TrainConfig
 
     @property
     def epochs(self) -> int:
@@ -58,9 +58,15 @@ class Plan:
         return len(self.activations) * (self.article.epochs + self.moons.epochs + self.digits.epochs)
 
 
-FULL = Plan()
+FULL = Plan(
+    activations=ARTICLE_ACTIVATIONS,
+    article=TrainConfig(shuffle=False),
+    moons=TrainConfig(epochs=60, batch_size=20, learning_rate=1e-2),
+    digits=TrainConfig(epochs=20, batch_size=64, learning_rate=3e-3),
+)
 QUICK = Plan(
     activations=("identity", "relu"),
+    article=FULL.article,
     moons=TrainConfig(epochs=25, batch_size=20, learning_rate=1e-2),
     digits=TrainConfig(epochs=6, batch_size=64, learning_rate=3e-3),
 )
@@ -158,15 +164,19 @@ def join_parts(parts: tuple[Part, ...], seed: int, *, quick: bool) -> DemoResult
 def demo_parts(seed: int = 0, *, quick: bool = False, progress: Progress | None = None) -> Iterator[Part]:
     """The parts of the demo one by one, each as soon as it is there; see `run_demo`."""
     plan = QUICK if quick else FULL
-    meter = _Meter(plan.epochs, progress or (lambda *_: None))
+    meter = _Meter(plan.epochs, progress or _say_nothing)
     article = _run_article(plan, seed, meter)
     yield article
     meter.say("collapsing and proving")
     yield _run_collapse(article)
     meter.say("looking for a counterexample")
     yield _run_refutation(article.contest.network("relu"))
-    yield _run_classes(load_dataset("moons", seed), plan.moons_layers, plan.moons, plan, seed, meter, in_plane=True)
-    yield _run_classes(load_dataset("digits", seed), plan.digits_layers, plan.digits, plan, seed, meter)
+    yield _run_classes(load_dataset("moons", seed), MOONS_LAYERS, plan.moons, plan, seed, meter, in_plane=True)
+    yield _run_classes(load_dataset("digits", seed), DIGITS_LAYERS, plan.digits, plan, seed, meter)
+
+
+def _say_nothing(_what: str, _done: int, _total: int) -> None:
+    pass
 
 
 class _Meter:
@@ -207,14 +217,17 @@ def _run_article(plan: Plan, seed: int, meter: _Meter) -> ArticlePart:
 
 
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
-    from dataclasses import replace
-
     return replace(config, seed=seed)
 
 
 def _run_collapse(article: ArticlePart) -> CollapsePart:
-    collapse = collapse_linear(article.contest.none.model, article.contest.data.test_x)
-    return CollapsePart(collapse, tuple(collapse.prove(kind) for kind in PROOFS))
+    collapse = collapse_linear(article.contest.none.model)
+    floor = article.contest.floor
+    apart = max(
+        float((collapse.weight - floor.weight).abs().max()),
+        float((collapse.bias - floor.bias).abs().max()),
+    )
+    return CollapsePart(collapse, tuple(collapse.prove(kind) for kind in PROOFS), apart)
 
 
 def _run_refutation(network: TrainedNetwork) -> RefutationPart:
@@ -254,7 +267,7 @@ def _run_classes(
         networks.append(TrainedNetwork(name, title, model, meter.train(model, data, _seeded(config, seed), title)))
     contest = Contest(data, layers, linear_floor(data), tuple(networks))
     meter.say(f"collapsing the {data.name} network")
-    collapse = collapse_linear(contest.none.model, data.test_x[:4])
+    collapse = collapse_linear(contest.none.model)
     differ, gap = _compare_classes(contest.none.model, collapse, data)
     maps = tuple(_map_plane(contest.network(name), data) for name in ("identity", "relu")) if in_plane else ()
     return ClassesPart(contest, collapse, (collapse.prove("exact"), collapse.prove("numeric")), differ, gap, maps)

@@ -7,13 +7,15 @@ and its current figure stay what they were.
 from __future__ import annotations
 
 from whyactivate.plots.curves import plot_line, plot_losses
-from whyactivate.plots.demo_figures import Drawing, draw_part
+from whyactivate.plots.demo_figures import Drawing, draw_part, figure_name
 from whyactivate.plots.maps import plot_boundaries, plot_weight_images
-from whyactivate.plots.style import save_figure, svg_of
+from whyactivate.plots.style import COLOUR_ROLES, save_figure, svg_of
 
 __all__ = [
+    "COLOUR_ROLES",
     "Drawing",
     "draw_part",
+    "figure_name",
     "plot_boundaries",
     "plot_line",
     "plot_losses",

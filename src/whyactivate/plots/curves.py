@@ -78,7 +78,7 @@ def _label(axes: Axes, contest: Contest, which: str, rules: list[tuple[str, floa
         name = "no activation" if network.activation == "identity" else network.title
         colour = stroke_of(network.activation, position).colour
         ends.append((f"{name} {values[-1]:.3f}", len(values) - 1, values[-1], colour))
-    label_ends(axes, ends)
+    label_ends(axes, ends, room=14)
 
 
 def plot_line(line: Line, *, title: str, footnote: str = "") -> Figure:
@@ -107,6 +107,7 @@ def plot_line(line: Line, *, title: str, footnote: str = "") -> Figure:
                 ("the network", stop, line.output[-1], BLUE),
                 ("an affine map through\nthe same two points", stop, chord[2], INK),
             ],
+            room=6,
         )
         axes.annotate(
             "the gap",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whyactivate.demo import ArticlePart, ClassesPart, Part, RefutationPart
-from whyactivate.demo.words import label, listing, number, say_none, say_refutation, share
+from whyactivate.demo import ArticlePart, ClassesPart, CollapsePart, Part, RefutationPart
+from whyactivate.demo.phrases import listing, number, share
+from whyactivate.demo.words import label, say_none, say_refutation
 from whyactivate.plots.curves import plot_line, plot_losses
 from whyactivate.plots.maps import plot_boundaries, plot_weight_images
+from whyactivate.plots.style import save_figure, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Drawing:
     """A figure that is ready to be saved or put into a page.
 
@@ -30,21 +34,42 @@ class Drawing:
     caption: str
     alt: str
 
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG text."""
+        return svg_of(self.figure)
 
-def draw_part(part: Part, footnote: str = "") -> Drawing | None:
-    """The figure of one part of the demo, or None where the part has none."""
+    def save(self, folder: Path) -> tuple[Path, Path]:
+        """Writes the figure as SVG and as PNG into the folder and returns both paths."""
+        return save_figure(self.figure, folder, self.name, svg=self.svg)
+
+
+def figure_name(part: Part) -> str | None:
+    """The name of the part's figure, or None where the part has none."""
     if isinstance(part, ArticlePart):
-        return _losses(part, footnote)
+        return "loss-curves"
     if isinstance(part, RefutationPart):
-        return _line(part, footnote)
+        return None if part.line is None else "counterexample"
     if isinstance(part, ClassesPart) and part.maps:
-        return _boundaries(part, footnote)
+        return f"{part.contest.data.name}-boundaries"
     if isinstance(part, ClassesPart) and part.contest.data.image_shape is not None:
-        return _weights(part, part.contest.data.image_shape, footnote)
+        return f"{part.contest.data.name}-weights"
     return None
 
 
-def _losses(part: ArticlePart, footnote: str) -> Drawing:
+def draw_part(part: Part, footnote: str = "") -> Drawing | None:
+    """The figure of one part of the demo, or None where the part has none."""
+    name = figure_name(part)
+    if name is None or isinstance(part, CollapsePart):
+        return None
+    if isinstance(part, ArticlePart):
+        return _losses(part, name, footnote)
+    if isinstance(part, RefutationPart):
+        return _line(part, name, footnote)
+    return _boundaries(part, name, footnote) if part.maps else _weights(part, name, footnote)
+
+
+def _losses(part: ArticlePart, name: str, footnote: str) -> Drawing:
     contest = part.contest
     ends = listing(
         [
@@ -54,7 +79,7 @@ def _losses(part: ArticlePart, footnote: str) -> Drawing:
         ]
     )
     return Drawing(
-        "loss-curves",
+        name,
         plot_losses(contest, zero=(part.zero_loss, part.zero_test_loss), footnote=footnote),
         "Loss over the whole training set (above) and over fresh samples (below) after each epoch; "
         "the grey band is the linear floor.",
@@ -64,11 +89,11 @@ def _losses(part: ArticlePart, footnote: str) -> Drawing:
     )
 
 
-def _line(part: RefutationPart, footnote: str) -> Drawing | None:
+def _line(part: RefutationPart, name: str, footnote: str) -> Drawing | None:
     if part.line is None:
         return None
     return Drawing(
-        "counterexample",
+        name,
         plot_line(part.line, title=f"The trained {part.title} network on a line of inputs", footnote=footnote),
         "An affine map is straight along every straight line of inputs; this network leaves the line "
         "through its own values at a and b.",
@@ -77,11 +102,11 @@ def _line(part: RefutationPart, footnote: str) -> Drawing | None:
     )
 
 
-def _boundaries(part: ClassesPart, footnote: str) -> Drawing:
+def _boundaries(part: ClassesPart, name: str, footnote: str) -> Drawing:
     data = part.contest.data
     scores = listing([f"{shown.title}: {share(shown.test_accuracy)} of the test samples" for shown in part.maps])
     return Drawing(
-        f"{data.name}-boundaries",
+        name,
         plot_boundaries(data, part.maps, footnote=footnote),
         "Where each trained network draws the line between the two classes, over the test samples. "
         "Without activations it can only be a straight line.",
@@ -90,15 +115,17 @@ def _boundaries(part: ClassesPart, footnote: str) -> Drawing:
     )
 
 
-def _weights(part: ClassesPart, image_shape: tuple[int, int], footnote: str) -> Drawing:
+def _weights(part: ClassesPart, name: str, footnote: str) -> Drawing | None:
     data = part.contest.data
-    height, width = image_shape
+    if data.image_shape is None:
+        return None
+    height, width = data.image_shape
     none = part.contest.none.test_accuracy or 0.0
     return Drawing(
-        f"{data.name}-weights",
-        plot_weight_images(part.collapse.weight, image_shape, data.classes, footnote=footnote),
-        f"The one layer that the activation-free network is: {len(data.classes)} images of {height} × {width} weights, one per class. "
-        "Ink on a yellow pixel speaks for the class, ink on a blue one against it.",
-        f"{len(data.classes)} small images, one per class from {data.classes[0]} to {data.classes[-1]}: the rows of the "
-        f"collapsed weight matrix. This one layer puts {share(none)} of the test samples in the right class.",
+        name,
+        plot_weight_images(part.collapse.weight, data.image_shape, data.classes, footnote=footnote),
+        f"The one layer that the activation-free network is: {len(data.classes)} images of {height} × {width} "
+        "weights, one per class. Ink on a yellow pixel speaks for the class, ink on a blue one against it.",
+        f"{len(data.classes)} small images, one per class from {data.classes[0]} to {data.classes[-1]}: the rows "
+        f"of the collapsed weight matrix. This one layer puts {share(none)} of the test samples in the right class.",
     )

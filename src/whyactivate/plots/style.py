@@ -7,11 +7,11 @@ has its own dashes and marker and is named where it ends, so that a grey print s
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,11 @@ INK, MUTED, RULE, PAPER = "#1b1b1f", "#5d6169", "#d9dce1", "#ffffff"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE = "#0072b2", "#d55e00", "#009e73", "#b0568a", "#e69f00"
 CLASS_COLOURS = (BLUE, VERMILION)
 CLASS_FILLS = ("#d3e6f2", "#fbe3d3")
+COLOUR_ROLES = {
+    INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper", BLUE: "blue", VERMILION: "vermilion", GREEN: "green",
+    PURPLE: "purple", ORANGE: "orange", CLASS_FILLS[0]: "blue-fill", CLASS_FILLS[1]: "vermilion-fill",
+}  # fmt: skip
+"""What each colour is for, so that a page can show the same figure on a dark ground."""
 CLASS_MARKERS = ("o", "^")
 DIVERGING = "cividis"
 """Blue, grey, yellow with steadily rising lightness: a grey print still tells minus from plus."""
@@ -91,11 +96,11 @@ def stroke_of(activation: str, position: int = 0) -> Stroke:
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style() -> Generator[None]:
     """The look, for as long as the block lasts; matplotlib's own settings come back after it."""
     import matplotlib as mpl
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(cast("Any", _STYLE)):
         yield
 
 
@@ -117,15 +122,16 @@ def finish(figure: Figure, footnote: str) -> Figure:
     return figure
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
+def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]], room: int) -> None:
     """Names lines where they end, pushed apart where they would overlap.
 
     Args:
         axes: where; its limits must be set already.
         ends: text, x and y of the line's end, colour of the leader.
+        room: how many labels the height of the axes has room for.
     """
     low, high = axes.get_ylim()
-    step = (high - low) * 0.082 * 2.9 / (axes.figure.get_figheight() / axes.get_subplotspec().get_gridspec().nrows)
+    step = (high - low) / room
     ordered = sorted(ends, key=lambda end: end[2])
     places: list[float] = []
     for _, _, y, _ in ordered:

@@ -1,0 +1,48 @@
+"""The commands by name. Nothing slow is imported before a command runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whyactivate import __version__
+from whyactivate.cli.activations import activations
+from whyactivate.cli.collapse import collapse
+from whyactivate.cli.demo import demo
+from whyactivate.cli.exits import OneLineGroup
+from whyactivate.cli.train import train
+
+app = typer.Typer(
+    name="whyactivate",
+    cls=OneLineGroup,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine; 1 a check did not hold; 2 bad input; 3 undecided; 70 our own fault; 130 interrupted.",
+)
+for command in (demo, train, collapse, activations):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"whyactivate {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def whyactivate(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Why do neural networks need activation functions? Train with and without, collapse, prove, show."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """What the console script runs."""
+    app(prog_name="whyactivate")

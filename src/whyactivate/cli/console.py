@@ -1,0 +1,131 @@
+"""What the commands share: text and tables on stdout, a progress bar on stderr, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from whyactivate.cli.exits import close_pipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Says what is being done; here, where stderr is no terminal, to nobody."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Takes note of what is being done, and of how much of how much is done."""
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Makes room for other output on the terminal."""
+        yield
+
+
+def stdout() -> Console:
+    """The terminal (or file) for results; colours only where wanted (NO_COLOR is honoured)."""
+    return _console(to_stderr=False)
+
+
+def stderr() -> Console:
+    """The terminal for whatever is not a result."""
+    return _console(to_stderr=True)
+
+
+def _console(*, to_stderr: bool) -> Console:
+    from rich.console import Console
+
+    class QuietConsole(Console):
+        """A console that stops without a word when its reader goes away."""
+
+        def on_broken_pipe(self) -> None:
+            close_pipe()
+
+    return QuietConsole(stderr=to_stderr, highlight=False, emoji=False)
+
+
+@contextmanager
+def progress_bar(first: str) -> Generator[Progress]:
+    """A live bar on stderr, gone when the block ends; nothing at all where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield Progress()
+        return
+    from rich import progress
+
+    columns = (
+        progress.SpinnerColumn(),
+        progress.BarColumn(bar_width=20),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+    )
+    with progress.Progress(*columns, console=stderr(), transient=True) as bar:
+        yield _Bar(bar, bar.add_task(first, total=None))
+
+
+class _Bar(Progress):
+    """A live bar."""
+
+    def __init__(self, bar: Bar, task: TaskID) -> None:
+        self.bar, self.task = bar, task
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.bar.update(self.task, description=what, completed=done, total=total)
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        self.bar.stop()
+        try:
+            yield
+        finally:
+            self.bar.start()
+
+
+def say(console: Console, text: str, style: str = "", indent: int = 0) -> None:
+    """Prints a paragraph, wrapped to the terminal, with nothing in it taken for markup."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+
+
+def show_table(console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table of texts; row by row where the terminal is too narrow for it."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    width = sum(max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True))
+    if width > console.width:
+        say(console, caption, style="italic")
+        for name, *cells in rows:
+            pairs = zip(columns[1:], cells, strict=True)
+            say(console, f"{name}: " + ", ".join(f"{column} {cell}" for column, cell in pairs if cell), indent=2)
+        return
+    table = Table(title=Text(caption, style="italic"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def write_json(value: Mapping[str, object]) -> None:
+    """Writes the value as JSON on stdout; numbers that JSON does not know become null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in cast("list[object]", value)]
+    return value

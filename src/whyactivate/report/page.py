@@ -1,0 +1,62 @@
+"""A run of the demo as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whyactivate.demo import CollapsePart, DemoResult
+from whyactivate.demo.story import heading, sentences, table_of
+from whyactivate.demo.words import say_verdict
+from whyactivate.plots import Drawing, figure_name
+from whyactivate.report.inline import inline_svg
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def render_report(result: DemoResult, figures: Sequence[Drawing] = ()) -> str:
+    """The page as text; the same run gives the same text.
+
+    Args:
+        result: the run.
+        figures: those of `whyactivate.plots.draw_part`; the page does without any that is missing.
+    """
+    by_name = {figure.name: figure for figure in figures}
+    sections = [
+        {
+            "id": letter,
+            "heading": heading(part),
+            "table": table_of(part),
+            "sentences": sentences(part),
+            "story": str(part.collapse) if isinstance(part, CollapsePart) else None,
+            "proofs": part.proofs if isinstance(part, CollapsePart) else (),
+            "figure": _figure(by_name.get(figure_name(part) or "")),
+        }
+        for letter, part in zip("abcde", result.parts, strict=True)
+    ]
+    return _template().render(result=result, verdict=say_verdict(result.checks), sections=sections)
+
+
+def write_report(result: DemoResult, path: str | Path, figures: Sequence[Drawing] = ()) -> Path:
+    """Writes the page and returns its path."""
+    path = Path(path)
+    path.write_text(render_report(result, figures), encoding="utf-8")
+    return path
+
+
+def _figure(figure: Drawing | None) -> dict[str, str] | None:
+    if figure is None:
+        return None
+    return {"name": figure.name, "svg": inline_svg(figure.svg, figure.name, figure.alt), "caption": figure.caption}
+
+
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    source = resources.files("whyactivate.report").joinpath("page.html").read_text(encoding="utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        source
+    )
