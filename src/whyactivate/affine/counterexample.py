@@ -12,6 +12,7 @@ from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_bal
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.errors import InputError
 
 _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20)
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
@@ -33,7 +34,10 @@ def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) ->
             a = [_draw(tensor, scale, generator) for tensor in tape.given]
             b = [-tensor for tensor in a] if opposite else [_draw(tensor, scale, generator) for tensor in tape.given]
             for weights in _MIXES:
-                found = _check(tape, constants, a, b, weights, balls)
+                try:
+                    found = _check(tape, constants, a, b, weights, balls)
+                except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
+                    continue
                 if found is not None:
                     return found
     return None

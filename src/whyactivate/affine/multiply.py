@@ -85,7 +85,7 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
 
 
 def _segments(tape: Tape) -> Iterator[tuple[tuple[Node, ...], int | None]]:
-    """Parts of the program, each with the storage that holds its result; None for the last, which ends at the output."""
+    """Parts of the program, each with the storage that holds its result; None for the last, up to the output."""
     nodes = tape.needed()
     born = {value.storage: -1 for value in tape.inputs}
     for i, node in enumerate(nodes):

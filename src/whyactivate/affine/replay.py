@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,14 +28,18 @@ class ExactConstants:
         self._known: dict[tuple[object, ...], tuple[torch.Tensor, ExactArray]] = {}
 
     def of(self, constant: Constant, dtype: torch.dtype | None = None) -> ExactArray:
-        """The numbers of a constant, rounded to `dtype` where that is the narrower one."""
+        """The numbers of a constant, rounded to `dtype` where one is given.
+
+        Raises:
+            CannotEvaluate: a number is too large for the dtype.
+        """
         tensor = constant.read()
         key = (storage_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype, dtype)
         if key not in self._known:
-            narrowed = tensor
-            if dtype is not None and tensor.is_floating_point() and tensor.element_size() > dtype.itemsize:
-                narrowed = tensor.to(dtype)
-            self._known[key] = (tensor, ExactArray.from_tensor(narrowed))  # the tensor keeps its address taken
+            rounded = tensor if dtype is None else tensor.to(dtype)
+            if not bool(torch.isfinite(rounded).all()):
+                raise CannotEvaluate(f"a constant is not finite in {rounded.dtype}")
+            self._known[key] = (tensor, ExactArray.from_tensor(rounded))  # the tensor keeps its address taken
         return self._known[key][1]
 
 
@@ -98,17 +103,24 @@ class Replay:
         if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
-        dtype = _dtype_of_numbers(node, rule)
         numeric = number_operands(node.op)
         operands: dict[str, Any] = {}
         for name in rule.parameters:
             argument = node.arguments.get(name)
             if name in rule.passive and isinstance(argument, (Value, Constant)):
                 operands[name] = ExactArray.zeros(1, _shape(argument))
+            elif name in rule.selectors:
+                operands[name] = _tensors(argument)
             else:
-                operand = self._operand(argument, dtype if name in numeric else None, memory)
+                operand = self._operand(argument, _dtype_of(name, node, rule) if name in numeric else None, memory)
                 operands[name] = self._addend(operand) if name in added else operand
-        result = rule.formula(**operands)
+        in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
+        if rule.label is Label.SMOOTH or (rule.form is None and in_balls):
+            operands = {name: _balls(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
+        try:
+            result = rule.formula(**operands)
+        except ZeroDivisionError as error:
+            raise CannotEvaluate(f"{node.op}: {error}") from error
         return result if isinstance(result, tuple) else (result,)
 
     def _addend(self, operand: Any) -> Any:
@@ -128,7 +140,10 @@ class Replay:
         if isinstance(argument, list) and any(isinstance(item, (Value, Constant)) for item in argument):
             return [self._operand(item, dtype, memory) for item in argument]
         if dtype is not None and isinstance(argument, (int, float)) and not isinstance(argument, bool):
-            return Fraction(torch.tensor(argument, dtype=dtype).double().item())
+            rounded = torch.tensor(argument, dtype=torch.float64).to(dtype).double().item()
+            if not math.isfinite(rounded):
+                raise CannotEvaluate(f"the number {argument} is not finite in {dtype}")
+            return Fraction(rounded)
         return argument
 
     def read(self, output: Value | Constant, memory: Mapping[int, Numbers]) -> Numbers:
@@ -177,14 +192,23 @@ def needs_balls(tape: Tape) -> bool:
     return False
 
 
-def _dtype_of_numbers(node: Node, rule: Rule) -> torch.dtype | None:
-    """The dtype in which an operation takes plain numbers and wider constants."""
+def _dtype_of(name: str, node: Node, rule: Rule) -> torch.dtype | None:
+    """The dtype in which an operation takes the numbers of one operand."""
     output = next((output for output in node.outputs if output is not None), None)
     if output is None:
         return None
     dtype = output.geometry.dtype
     half = dtype in (torch.float16, torch.bfloat16)
-    return torch.float32 if half and not rule.stores else dtype
+    return torch.float32 if half and name in rule.wide else dtype
+
+
+def _tensors(argument: Argument) -> Any:
+    """A selector as the tensors, or the plain values, that it is."""
+    if isinstance(argument, Value):
+        raise CannotEvaluate("an index or a mask depends on the input")
+    if isinstance(argument, Constant):
+        return argument.read()
+    return [_tensors(item) for item in argument] if isinstance(argument, list) else argument
 
 
 def around_zero(numbers: Numbers) -> BallArray:

@@ -110,11 +110,6 @@ class _Recorder(compat.DispatchMode):
         operands = compat.bind(func, args, kwargs)
         if not any(self._depends(tensor) for tensor in _tensors(operands)):
             return self._constant_operation(func, operands, args, kwargs)
-        if compat.needs_data(func):
-            self._refuse(
-                f"{func} turns numbers that depend on the input into a Python number or a shape, "
-                "so which operations run may depend on the input"
-            )
         return self._operation(func, operands, args, kwargs)
 
     def _constant_operation(self, func: Any, operands: dict[str, Any], args: Any, kwargs: Any) -> Any:
@@ -139,6 +134,11 @@ class _Recorder(compat.DispatchMode):
         reason = rule.objection(arguments) if rule else f"no rule of the table covers {op}"
         if compat.is_random(func):
             reason = f"{func} draws random numbers"
+        if compat.needs_data(func) and reason is not None:
+            self._refuse(
+                f"{func} turns numbers that depend on the input into a Python number or a shape, "
+                "so which operations run may depend on the input"
+            )
 
         written = [
             tensor for name in compat.written_names(func) for tensor in _tensors(kwargs.get(name, operands.get(name)))

@@ -19,6 +19,7 @@ from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.tape import Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.errors import InputError
 
 _TESTED = (
     "tested: the module is that program: the same operations on several inputs of one row and of two rows, "
@@ -65,13 +66,14 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
     try:
         mismatch = _mismatch(recordings, constants)
-    except CannotEvaluate as missing:
+        if mismatch is not None:
+            return conclude(Verdict.UNDECIDED, reason=mismatch)
+        counterexample = find_counterexample(recordings.single, constants) if at_fault else None
+        mixing = None if at_fault else mixes_rows(recordings, constants)
+    except (CannotEvaluate, InputError) as missing:
         return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
-    if mismatch is not None:
-        return conclude(Verdict.UNDECIDED, reason=mismatch)
 
     if at_fault:
-        counterexample = find_counterexample(recordings.single, constants)
         if counterexample is None:
             return conclude(
                 Verdict.UNDECIDED,
@@ -84,7 +86,6 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
             tested=_TESTED,
         )
 
-    mixing = mixes_rows(recordings, constants)
     return conclude(
         Verdict.AFFINE,
         per_example=mixing is None,

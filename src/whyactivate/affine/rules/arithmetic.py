@@ -35,7 +35,7 @@ def neg(self: Any) -> Any:
     return -self
 
 
-@affine(aten.mul.Tensor, aten.mul.Scalar, form="self*other", roundings=1)
+@affine(aten.mul.Tensor, aten.mul.Scalar, form="self*other", roundings=1, wide=frozenset({"other"}))
 def mul(self: Any, other: Any) -> Any:
     return self * other
 
@@ -44,19 +44,35 @@ def _denominator_is_constant(arguments: Mapping[str, Argument]) -> str | None:
     return "div divides by a number that depends on the input" if depends(arguments["other"]) else None
 
 
-@affine(aten.div.Tensor, aten.div.Scalar, form="self", when=_denominator_is_constant, roundings=2)
+@affine(
+    aten.div.Tensor,
+    aten.div.Scalar,
+    form="self",
+    when=_denominator_is_constant,
+    roundings=2,
+    wide=frozenset({"other"}),
+)
 def div(self: Any, other: Any) -> Any:
     return self / other
 
 
-@affine(aten.addcmul.default, form="self + tensor1*tensor2", roundings=3)
+@affine(aten.addcmul.default, form="self + tensor1*tensor2", roundings=3, wide=frozenset({"value"}))
 def addcmul(self: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
     return self + tensor1 * tensor2 * value
 
 
-@affine(aten.lerp.Scalar, aten.lerp.Tensor, form="self*weight + end*weight + self", roundings=4)
+@affine(
+    aten.lerp.Scalar,
+    aten.lerp.Tensor,
+    form="self*weight + end*weight + self",
+    roundings=4,
+    wide=frozenset({"weight"}),
+)
 def lerp(self: Any, end: Any, weight: Any) -> Any:
     return self + (end - self) * weight
+
+
+_LARGEST_POWER = 64
 
 
 def _exponent_is_one(arguments: Mapping[str, Argument]) -> str | None:
@@ -65,7 +81,7 @@ def _exponent_is_one(arguments: Mapping[str, Argument]) -> str | None:
 
 @affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one)
 def power(self: Any, exponent: Any) -> Any:
-    if exponent < 1 or exponent != int(exponent):
+    if not 1 <= exponent <= _LARGEST_POWER or exponent != int(exponent):
         raise CannotEvaluate(f"a power of {exponent} has no exact form here")
     result = self
     for _ in range(int(exponent) - 1):
@@ -115,7 +131,6 @@ def mean_all(self: Any) -> Any:
     aten._to_copy.default,
     form="self",
     when=_target_is_real,
-    stores=True,
     roundings=1,
     note="a cast between floating dtypes counts as the identity on the reals",
 )
@@ -128,12 +143,12 @@ def clone(self: Any) -> Any:
     return self
 
 
-@affine(aten.copy.default, form="src", passive=frozenset({"self"}), stores=True, roundings=1)
+@affine(aten.copy.default, form="src", passive=frozenset({"self"}), roundings=1)
 def copy(self: Any, src: Any) -> Any:
     return src.expand(self.shape)
 
 
-@affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), stores=True, roundings=1)
+@affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), roundings=1)
 def fill(self: Any, value: Any) -> Any:
     return self + value
 

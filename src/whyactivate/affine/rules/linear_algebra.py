@@ -19,12 +19,23 @@ def _inner(left: str) -> Callable[[Mapping[str, Argument]], int]:
     return lambda arguments: shape_of(arguments[left])[-1] + 4
 
 
-@affine(aten.addmm.default, form="self + mat1*mat2", roundings=_inner("mat1"), row_product=("mat1", "mat2", False))
+@affine(
+    aten.addmm.default,
+    form="self + mat1*mat2",
+    roundings=_inner("mat1"),
+    wide=frozenset({"beta", "alpha"}),
+    row_product=("mat1", "mat2", False),
+)
 def addmm(self: Any, mat1: Any, mat2: Any, beta: Any, alpha: Any) -> Any:
     return self * beta + (mat1 @ mat2) * alpha
 
 
-@affine(aten.baddbmm.default, form="self + batch1*batch2", roundings=_inner("batch1"))
+@affine(
+    aten.baddbmm.default,
+    form="self + batch1*batch2",
+    roundings=_inner("batch1"),
+    wide=frozenset({"beta", "alpha"}),
+)
 def baddbmm(self: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> Any:
     return self * beta + (batch1 @ batch2) * alpha
 

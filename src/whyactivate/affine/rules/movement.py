@@ -1,4 +1,4 @@
-"""Operations that move numbers about: views, copies in another order, paddings, joins.
+"""Operations that move numbers about: views, copies in another order, paddings, joins, choices by index or mask.
 
 What such an operation moves where is read off by running it on the positions 1, 2, 3, …; a 0 in the
 result is a place that nothing moves to.
@@ -6,16 +6,18 @@ result is a place that nothing moves to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from whyactivate.affine._torch_compat import OpOverload
-from whyactivate.affine.rules.rule import Rule
+from whyactivate.affine.rules.rule import CannotEvaluate, Rule
 from whyactivate.affine.rules.table import add_rule, affine
+from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
 
@@ -39,8 +41,19 @@ for unwritten in (aten.empty_like.default, aten.new_empty.default, aten.new_empt
 
 
 def _moved(op: OpOverload, self: Any, *args: Any) -> Any:
-    positions = torch.arange(1, prod(self.shape) + 1).reshape(self.shape)
-    return self.gather_flat(op(positions, *args).numpy() - 1)
+    return _chosen(lambda at: op(at[0], *args), self)
+
+
+def _chosen(choose: Callable[[list[Tensor]], Tensor], *arrays: Any) -> Any:
+    """The numbers of several arrays, placed as `choose` places their positions (counted on from one to the next)."""
+    alike = _in_one_arithmetic(arrays)
+    positions: list[Tensor] = []
+    count = 1
+    for array in alike:
+        positions.append(torch.arange(count, count + array.size).reshape(array.shape))
+        count += array.size
+    joined = type(alike[0]).concatenate([array.flatten() for array in alike], 0)
+    return joined.gather_flat(choose(positions).numpy() - 1)
 
 
 @affine(aten.flip.default, form="self")
@@ -68,6 +81,71 @@ def triu(self: Any, diagonal: int) -> Any:
     return _moved(aten.triu.default, self, diagonal)
 
 
+@affine(aten.constant_pad_nd.default, form="self + value")
+def pad(self: Any, pad: Sequence[int], value: Any) -> Any:
+    def choose(at: list[Tensor]) -> Tensor:
+        padded = aten.constant_pad_nd.default(at[0], pad, 0)
+        return torch.where(padded == 0, at[1], padded)
+
+    return _chosen(choose, self, value)
+
+
+@affine(aten.index_select.default, form="self", selectors=frozenset({"index"}))
+def index_select(self: Any, dim: int, index: Tensor) -> Any:
+    return _moved(aten.index_select.default, self, dim, index)
+
+
+@affine(aten.gather.default, form="self", selectors=frozenset({"index"}))
+def gather(self: Any, dim: int, index: Tensor) -> Any:
+    return _moved(aten.gather.default, self, dim, index)
+
+
+@affine(aten.index.Tensor, form="self", selectors=frozenset({"indices"}))
+def index(self: Any, indices: list[Tensor | None]) -> Any:
+    return _moved(aten.index.Tensor, self, indices)
+
+
+@affine(aten.where.self, form="self + other", selectors=frozenset({"condition"}), roundings=1)
+def where(condition: Tensor, self: Any, other: Any) -> Any:
+    return _chosen(lambda at: torch.where(condition, at[0], at[1]), self, other)
+
+
+@affine(
+    aten.masked_fill.Scalar,
+    aten.masked_fill.Tensor,
+    form="self + value",
+    selectors=frozenset({"mask"}),
+    roundings=1,
+)
+def masked_fill(self: Any, mask: Tensor, value: Any) -> Any:
+    return _chosen(lambda at: at[0].masked_fill(mask, at[1]), self, value)
+
+
+@affine(aten.slice_scatter.default, form="self + src")
+def slice_scatter(self: Any, src: Any, dim: int, start: int | None, end: int | None, step: int) -> Any:
+    return _chosen(lambda at: aten.slice_scatter.default(at[0], at[1], dim, start, end, step), self, src)
+
+
+@affine(aten.select_scatter.default, form="self + src")
+def select_scatter(self: Any, src: Any, dim: int, index: int) -> Any:
+    return _chosen(lambda at: aten.select_scatter.default(at[0], at[1], dim, index), self, src)
+
+
+def _puts_only(arguments: Mapping[str, Argument]) -> str | None:
+    return "index_put adds to what is there" if arguments["accumulate"] else None
+
+
+@affine(aten.index_put.default, form="self + values", selectors=frozenset({"indices"}), when=_puts_only)
+def index_put(self: Any, indices: list[Tensor | None], values: Any) -> Any:
+    def choose(at: list[Tensor]) -> Tensor:
+        writes = aten.index_put.default(torch.zeros_like(at[0]), indices, torch.ones_like(at[1]), True)
+        if bool((writes > 1).any()):
+            raise CannotEvaluate("index_put writes to one place more than once, in an order that is not fixed")
+        return aten.index_put.default(at[0], indices, at[1])
+
+    return _chosen(choose, self, values)
+
+
 @affine(aten.cat.default, form="tensors")
 def cat(tensors: Sequence[Any], dim: int) -> Any:
     alike = _in_one_arithmetic([tensor for tensor in tensors if tensor.shape != (0,)])
@@ -81,6 +159,7 @@ def stack(tensors: Sequence[Any], dim: int) -> Any:
 
 
 def _in_one_arithmetic(arrays: Sequence[Any]) -> list[Any]:
+    arrays = [a if isinstance(a, (BallArray, ExactArray)) else ExactArray.from_fraction(a) for a in arrays]
     if any(isinstance(array, BallArray) for array in arrays):
         return [array if isinstance(array, BallArray) else BallArray.from_exact(array) for array in arrays]
     return list(arrays)

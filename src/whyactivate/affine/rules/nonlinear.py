@@ -22,7 +22,7 @@ def relu(self: Any) -> Any:
     return self.maximum(0)
 
 
-@nonlinear(aten.leaky_relu.default, label=Label.PIECEWISE)
+@nonlinear(aten.leaky_relu.default, label=Label.PIECEWISE, wide=frozenset({"negative_slope"}))
 def leaky_relu(self: Any, negative_slope: Any) -> Any:
     return self.maximum(0) + self.minimum(0) * negative_slope
 
@@ -116,12 +116,12 @@ def gelu(self: Any, approximate: str) -> Any:
     return half * ((self * root_half).erf() + 1)
 
 
-@nonlinear(aten.elu.default, label=Label.SMOOTH)
+@nonlinear(aten.elu.default, label=Label.SMOOTH, wide=frozenset({"alpha", "scale", "input_scale"}))
 def elu(self: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     return (self.maximum(0) + (self.minimum(0) * input_scale).expm1() * alpha) * scale
 
 
-@nonlinear(aten.softplus.default, label=Label.SMOOTH)
+@nonlinear(aten.softplus.default, label=Label.SMOOTH, wide=frozenset({"beta", "threshold"}))
 def softplus(self: Any, beta: Any, threshold: Any) -> Any:
     scaled = self * beta
     return BallArray.where(scaled > threshold, scaled <= threshold, self, scaled.softplus() / beta)

@@ -45,7 +45,9 @@ class Rule:
         is_view: the result shares memory with its operand.
         constant_result: the result does not depend on the numbers in any operand.
         uninitialised: the result is memory that nobody has written yet.
-        stores: operands are rounded to the dtype of the result rather than to the dtype of computation.
+        wide: operands that the operation takes in float32 where its result has half precision; every other number
+            is rounded to the dtype of the result.
+        selectors: operands that say which numbers go where (an index, a mask); the formula gets them as tensors.
         roundings: how many roundings a term goes through at most, in whatever order PyTorch adds up: a number, or a
             function of the operands. Numbers that are only moved go through none.
         row_product: where the operation multiplies a row by a stored matrix: the operands that hold row and matrix,
@@ -63,14 +65,15 @@ class Rule:
     is_view: bool = False
     constant_result: bool = False
     uninitialised: bool = False
-    stores: bool = False
+    wide: frozenset[str] = frozenset()
+    selectors: frozenset[str] = frozenset()
     roundings: int | Callable[[Mapping[str, Argument]], int] = 0
     row_product: tuple[str, str, bool] | None = None
     affine_outputs: frozenset[int] = frozenset({0})
 
     def __post_init__(self) -> None:
         names = set(argument_names(self.op))
-        used = {name for term in self.form or () for name in term} | set(self.passive)
+        used = {name for term in self.form or () for name in term} | set(self.passive | self.wide | self.selectors)
         if self.formula is not None:
             used |= set(self.parameters)
         if not used <= names:

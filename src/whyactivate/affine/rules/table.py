@@ -35,12 +35,12 @@ def affine(*ops: OpOverload, form: str, label: Label = Label.RATIONAL, **more: A
     return enter
 
 
-def nonlinear(*ops: OpOverload, label: Label) -> Callable[[_Formula], _Formula]:
+def nonlinear(*ops: OpOverload, label: Label, **more: Any) -> Callable[[_Formula], _Formula]:
     """Enter the decorated formula for operations that are affine in nothing, so that they can still be evaluated."""
 
     def enter(formula: _Formula) -> _Formula:
         for op in ops:
-            add_rule(Rule(op, None, formula, label))
+            add_rule(Rule(op, None, formula, label, **more))
         return formula
 
     return enter
