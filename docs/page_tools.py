@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,18 +19,20 @@ def on_config(config: Any) -> None:
         sys.path.append(folder)
 
 
-def show_figure(figure: Figure, *, alt: str, caption: str) -> str:
-    """The figure as HTML: an SVG with a name for screen readers, its ids unlike those of other figures."""
-    from whyactivate.plots import svg_of
+def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
+    """The figure as HTML, in the colours of the page.
 
-    drawing = svg_of(figure)
-    drawing = drawing[drawing.index("<svg") :]
-    drawing = re.sub(r"<metadata>.*?</metadata>\s*", "", drawing, flags=re.S)
-    prefix = f"f{hashlib.sha256(drawing.encode()).hexdigest()[:6]}-"
-    drawing = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", drawing)
-    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
-    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
-    return f'<figure class="figure" data-search-exclude>{drawing}{caption}</figure>'
+    Args:
+        figure: what a function of `whyactivate.plots` returned.
+        name: unlike the names of the other figures on the page.
+        alt: what it shows, in words, for who cannot see it.
+        caption: what it shows, in a sentence.
+    """
+    from whyactivate.plots import svg_of
+    from whyactivate.report.inline import inline_svg
+
+    drawing = inline_svg(svg_of(figure), name, alt)
+    return f'<figure class="figure" data-search-exclude>{drawing}<figcaption>{html.escape(caption)}</figcaption></figure>'
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,12 +1,7 @@
-// Formulas are marked by pymdownx.arithmatex; KaTeX draws them, with MathML for screen readers.
+// pymdownx.arithmatex marks formulas as \(…\) and \[…\]; KaTeX draws them, with MathML for screen readers.
 document.addEventListener("DOMContentLoaded", () => {
   for (const formula of document.querySelectorAll(".arithmatex")) {
-    renderMathInElement(formula, {
-      delimiters: [
-        { left: "\\(", right: "\\)", display: false },
-        { left: "\\[", right: "\\]", display: true },
-      ],
-      throwOnError: false,
-    });
+    const source = formula.textContent.trim();
+    katex.render(source.slice(2, -2), formula, { displayMode: source.startsWith("\\["), throwOnError: false });
   }
 });
