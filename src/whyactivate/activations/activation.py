@@ -39,7 +39,7 @@ class Range:
         return f"{opening}{_end(self.low)}, {_end(self.high)}{closing}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Activation:
     """A function applied to each pre-activation by itself, with what is known about it.
 
@@ -85,6 +85,9 @@ class Activation:
     def module(self) -> nn.Module:
         """A new `nn.Module` that applies the activation."""
         return self.make_module()
+
+    def __repr__(self) -> str:
+        return f"<Activation {self.name}>"
 
     def __str__(self) -> str:
         return f"{self.title}: {self.sentence}"
