@@ -97,7 +97,7 @@ class MLP(nn.Module):
     @property
     def layers(self) -> tuple[nn.Linear, ...]:
         """The affine layers, first to last."""
-        return tuple(cast(nn.Linear, self.get_submodule(f"fc{number}")) for number in range(1, len(self.widths)))
+        return tuple(cast(nn.Linear, getattr(self, f"fc{number}")) for number in range(1, len(self.widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, widths[0]) to (rows, widths[-1])."""
