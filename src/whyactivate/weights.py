@@ -54,14 +54,25 @@ def save_weights(model: nn.Module, path: str | Path) -> Path:
     Raises:
         InputError: the activation has no name in the table, or the file cannot be written.
     """
+    return _write(dict(model.state_dict()), activation_name(model), Path(path))
+
+
+def save_layer(layer: nn.Linear, path: str | Path) -> Path:
+    """Writes one affine layer as a safetensors file that `load_weights` reads as a network of one layer.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    return _write({f"fc1.{name}": tensor for name, tensor in layer.state_dict().items()}, "identity", Path(path))
+
+
+def _write(tensors: dict[str, Tensor], activation: str, path: Path) -> Path:
     from safetensors import SafetensorError
     from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
-    path = Path(path)
-    metadata = {"format": FORMAT, "activation": activation_name(model)}
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+    plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(tensors, path, metadata=metadata)
+        save_file(plain, path, metadata={"format": FORMAT, "activation": activation})
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot write {path}: {_reason(error)}") from error
     return path
@@ -196,9 +207,7 @@ def _chain(path: Path, tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor,
         weight = tensors[_join(name, "weight")]
         bias = tensors.get(_join(name, "bias"))
         if bias is not None and len(bias) != len(weight):
-            raise InputError(
-                f"{path}: {name}.bias has {len(bias)} entries, but {name}.weight has {len(weight)} rows"
-            )
+            raise InputError(f"{path}: {name}.bias has {len(bias)} entries, but {name}.weight has {len(weight)} rows")
         if layers and layers[-1][1].shape[0] != weight.shape[1]:
             before, rows = layers[-1][0], layers[-1][1].shape[0]
             raise InputError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whyactivate._checks import LARGEST_SEED
 from whyactivate.cli.console import progress_bar, say, show_table, stdout, write_json
 from whyactivate.cli.exits import FAILED, INTERRUPTED, complain, stop
 from whyactivate.errors import InputError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from whyactivate.demo import DemoResult, Part
     from whyactivate.plots import Drawing
-
-LARGEST_SEED = 2**32 - 1
 
 
 def demo(
@@ -75,11 +74,11 @@ def _run(seed: int, out: Path, written: list[Path], *, quiet: bool, plots: bool,
         if not quiet:
             with progress.paused():
                 say(console, note, style="bold")
-        for letter, part in zip("abcde", demo_parts(seed, quick=quick, progress=progress), strict=False):
+        for position, part in enumerate(demo_parts(seed, quick=quick, progress=progress), 1):
             parts.append(part)
             if not quiet:
                 with progress.paused():
-                    _show(console, letter, part)
+                    _show(console, position, part)
             figure = draw_part(part, note) if plots else None
             if figure is not None:
                 figures.append(figure)
@@ -91,20 +90,20 @@ def _run(seed: int, out: Path, written: list[Path], *, quiet: bool, plots: bool,
     return result
 
 
-def _show(console: Console, letter: str, part: Part) -> None:
+def _show(console: Console, position: int, part: Part) -> None:
     from whyactivate.demo import CollapsePart
-    from whyactivate.demo.story import heading, sentences, table_of
+    from whyactivate.demo.story import heading, paragraphs, table_of
     from whyactivate.demo.words import say_proof
 
     console.print()
-    say(console, f"({letter}) {heading(part)}", style="bold")
+    say(console, f"{position}. {heading(part)}", style="bold")
     table = table_of(part)
     if table is not None:
         show_table(console, table.caption, table.columns, table.rows)
     if isinstance(part, CollapsePart):
         say(console, str(part.collapse), indent=2)
-    for sentence in sentences(part):
-        say(console, sentence, indent=2)
+    for paragraph in paragraphs(part):
+        say(console, paragraph, indent=2)
     if isinstance(part, CollapsePart):
         for proof in part.proofs:
             say(console, say_proof(proof), style="" if proof.holds else "bold red", indent=2)

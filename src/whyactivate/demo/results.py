@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from whyactivate.affine.analysis import Analysis
+    from whyactivate.affine.analysis import Analysis, Counterexample
     from whyactivate.collapse import Collapse
     from whyactivate.datasets import Dataset
     from whyactivate.floor import Floor
@@ -216,22 +216,28 @@ class RefutationPart:
     line: Line | None
 
     def to_dict(self) -> dict[str, object]:
-        """The part's numbers as JSON-able values; fractions are written as "n/d"."""
-        found = self.analysis.counterexample
+        """The part's numbers as JSON-able values."""
         return {
             "activation": self.activation,
             "verdict": str(self.analysis.verdict),
-            "counterexample": None if found is None else {
-                "a": found.a[0].flatten().tolist(),
-                "b": found.b[0].flatten().tolist(),
-                "weights": [str(weight) for weight in found.weights],
-                "at_mix": found.at_mix,
-                "mix_of": found.mix_of,
-                "gap": found.gap,
-                "output": found.output_index,
-                "arithmetic": found.arithmetic,
-            },
-        }  # fmt: skip
+            "counterexample": counterexample_to_dict(self.analysis.counterexample),
+        }
+
+
+def counterexample_to_dict(found: Counterexample | None) -> dict[str, object] | None:
+    """A counterexample as JSON-able values; its weights are written as "n/d"."""
+    if found is None:
+        return None
+    return {
+        "a": [each.tolist() for each in found.a],
+        "b": [each.tolist() for each in found.b],
+        "weights": [str(weight) for weight in found.weights],
+        "at_mix": found.at_mix,
+        "mix_of": found.mix_of,
+        "gap": found.gap,
+        "output": found.output_index,
+        "arithmetic": found.arithmetic,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def heading(part: Part) -> str:
     if isinstance(part, CollapsePart):
         return "The network without activations is one layer"
     if isinstance(part, RefutationPart):
-        return f"The network with {part.title} is none"
+        return f"The network with {part.title} is not one layer"
     data = part.contest.data
     kind = "a real data set" if data.image_shape else "a pattern that is not flat"
     return f"The same on {data.name}, {kind}"
@@ -55,20 +55,20 @@ def widths(contest: Contest) -> str:
     return " → ".join(map(str, contest.layers))
 
 
-def sentences(part: Part) -> tuple[str, ...]:
+def paragraphs(part: Part) -> tuple[str, ...]:
     """What the numbers of this part say, in order."""
     if isinstance(part, ArticlePart):
         contest = part.contest
-        return (say_floor(contest), say_none(contest), say_activated(contest), say_memorised(part))
+        return (" ".join((say_floor(contest), say_none(contest), say_activated(contest))), say_memorised(part))
     if isinstance(part, CollapsePart):
-        return (say_collapse(part), say_regression(part))
+        return (f"{say_collapse(part)} {say_regression(part)}",)
     if isinstance(part, RefutationPart):
         return (say_refutation(part),)
     contest = part.contest
     return (
-        *(say(contest) for say in (say_floor, say_none, say_activated, say_accuracy)),
-        say_collapse(part),
-        say_same_class(part),
+        " ".join((say_floor(contest), say_none(contest), say_activated(contest))),
+        say_accuracy(contest),
+        f"{say_collapse(part)} {say_same_class(part)}",
     )
 
 
@@ -95,7 +95,7 @@ def contest_table(contest: Contest) -> Table:
             number(network.loss),
             number(network.test_loss),
             *_shares(network.accuracy, network.test_accuracy),
-            "yes" if network.below(floor) else "no",
+            _yes_no(network.below(floor)) if floor.loss > 0 else "cannot",
         )
         for network in contest.networks
     ]
@@ -111,6 +111,10 @@ def contest_table(contest: Contest) -> Table:
     )
 
 
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def _shares(*values: float | None) -> tuple[str, ...]:
     return tuple(share(value) for value in values if value is not None)
 
@@ -123,7 +127,7 @@ def _inputs_table(part: RefutationPart) -> Table | None:
     first, second = (float(weight) for weight in found.weights)
     mix = first * a + second * b
     rows = [
-        (f"x{index}", *(f"{float(value):.6g}" for value in values))
+        (f"x{index}", *(f"{float(value):.12g}" for value in values))
         for index, values in enumerate(zip(a, b, mix, strict=True), 1)
     ]
     return Table(

@@ -23,9 +23,13 @@ from whyactivate.demo.results import (
 )
 
 if TYPE_CHECKING:
+    from whyactivate.floor import Floor
     from whyactivate.proof import Proof
 
 LOSS_NAME = {Task.REGRESSION: "mean squared error", Task.CLASSIFICATION: "cross-entropy"}
+
+CLEAR = 2.0
+"""A difference in accuracy is called clear from this many standard errors of the lower one on."""
 
 
 def label(network: TrainedNetwork) -> str:
@@ -92,6 +96,16 @@ def say_activated(contest: Contest) -> str:
         )
     who = "The activation" if len(below) == 1 else "Every activation"
     return f"{who} took it below the floor, where no affine map can follow: {_with_loss(below)}."
+
+
+def say_network(network: TrainedNetwork, floor: Floor) -> str:
+    """Where one network ended, seen from the floor."""
+    loss = number(network.loss)
+    if floor.loss <= 0:
+        return f"This network ended at {loss}."
+    if network.below(floor):
+        return f"This network ended at {loss}, below the floor: it is no affine map."
+    return f"This network ended at {loss}, {100 * max(0.0, network.loss / floor.loss - 1):.2g} % above the floor."
 
 
 def say_memorised(part: ArticlePart) -> str:
@@ -180,17 +194,17 @@ def say_accuracy(contest: Contest) -> str:
     if floor is None or none is None or best.test_accuracy is None:
         raise ValueError(f"{contest.data.name} has no classes, so there is no accuracy to speak of")
     start = (
-        f"On fresh samples the affine model of the linear floor is right for {share(floor)}, "
-        f"the network without activations for {share(none)}"
+        f"On fresh samples the affine model of the linear floor is right for {share(floor)}, the network without "
+        f"activations for {share(none)}, the best with an activation, {best.title}, for {share(best.test_accuracy)}"
     )
-    if best.test_accuracy > max(floor, none):
-        return f"{start}, the one with {best.title} for {share(best.test_accuracy)}: the pattern is not flat."
-    if best.test_accuracy == max(floor, none):
-        return f"{start}, and no activation for more: on this data flat boundaries do as well."
-    return (
-        f"{start}, and the best with an activation, {best.title}, for {share(best.test_accuracy)}: "
-        "on this data flat boundaries do better."
-    )
+    flat, rows = max(floor, none), len(contest.data.test_x)
+    more = round((best.test_accuracy - flat) * rows)
+    if more <= 0:
+        return f"{start}: on this data flat boundaries do {'as well' if more == 0 else 'better'}."
+    if more > CLEAR * (rows * flat * (1 - flat)) ** 0.5:
+        return f"{start}: the pattern is not flat."
+    samples = "sample" if more == 1 else "samples"
+    return f"{start}: {more} {samples} of {rows} more than without, too few to be sure that it is more than chance."
 
 
 def say_same_class(part: ClassesPart) -> str:

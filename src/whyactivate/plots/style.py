@@ -117,7 +117,8 @@ def finish(figure: Figure, footnote: str) -> Figure:
         figure.supxlabel(footnote, x=0.995, ha="right", fontsize=7.5, color=MUTED)
     layout = figure.get_layout_engine()
     if layout is not None:
-        layout.execute(figure)
+        for _ in range(2):  # the second time it knows how much room titles and legends take
+            layout.execute(figure)
         figure.set_layout_engine("none")
     return figure
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whyactivate.demo import CollapsePart, DemoResult
-from whyactivate.demo.story import heading, sentences, table_of
+from whyactivate.demo.story import heading, paragraphs, table_of
 from whyactivate.demo.words import say_verdict
 from whyactivate.plots import Drawing, figure_name
 from whyactivate.report.inline import inline_svg
@@ -27,15 +27,15 @@ def render_report(result: DemoResult, figures: Sequence[Drawing] = ()) -> str:
     by_name = {figure.name: figure for figure in figures}
     sections = [
         {
-            "id": letter,
+            "number": number,
             "heading": heading(part),
             "table": table_of(part),
-            "sentences": sentences(part),
+            "paragraphs": paragraphs(part),
             "story": str(part.collapse) if isinstance(part, CollapsePart) else None,
             "proofs": part.proofs if isinstance(part, CollapsePart) else (),
             "figure": _figure(by_name.get(figure_name(part) or "")),
         }
-        for letter, part in zip("abcde", result.parts, strict=True)
+        for number, part in enumerate(result.parts, 1)
     ]
     return _template().render(result=result, verdict=say_verdict(result.checks), sections=sections)
 
