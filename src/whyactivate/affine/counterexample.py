@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
+from whyactivate.affine.kinks import pairs_around_kinks
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
 
-_SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20)
+_SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 
 
 def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) -> Counterexample | None:
     """Two inputs a, b and weights λ + μ = 1 with f(λa + μb) ≠ λf(a) + μf(b), verified; None where none was found.
 
-    Opposite and independent pairs of random inputs are tried, from small to large. The three values are
-    computed without rounding, or enclosed in intervals where exponentials are on the way.
+    Tried are opposite and independent pairs of random inputs, from small to large, and pairs around the kinks
+    that the program has. The three values are computed without rounding, or enclosed in intervals where
+    exponentials are on the way.
 
     Raises:
         CannotEvaluate: an operation on the way has no formula.
     """
     generator = torch.Generator().manual_seed(seed)
     balls = needs_balls(tape)
-    for scale in _SCALES:
-        for opposite in (True, False):
-            a = [_draw(tensor, scale, generator) for tensor in tape.given]
-            b = [-tensor for tensor in a] if opposite else [_draw(tensor, scale, generator) for tensor in tape.given]
-            for weights in _MIXES:
-                try:
-                    found = _check(tape, constants, a, b, weights, balls)
-                except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
-                    continue
-                if found is not None:
-                    return found
+    for a, b in _pairs(tape, constants, generator, balls):
+        for weights in _MIXES:
+            try:
+                found = _check(tape, constants, a, b, weights, balls)
+            except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
+                continue
+            if found is not None:
+                return found
     return None
+
+
+def _pairs(
+    tape: Tape, constants: ExactConstants, generator: torch.Generator, balls: bool
+) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    def draw(scale: float) -> list[Tensor]:
+        return [_draw(tensor, scale, generator) for tensor in tape.given]
+
+    for scale in _SCALES:
+        a = draw(scale)
+        yield a, [-tensor for tensor in a]
+        yield a, draw(scale)
+    if not balls:
+        yield from pairs_around_kinks(tape, constants, draw(1.0), draw(1.0))
 
 
 def _draw(like: Tensor, scale: float, generator: torch.Generator) -> Tensor:

@@ -17,43 +17,43 @@ aten = torch.ops.aten
 # -- piecewise affine: exact ------------------------------------------------------------------------------------
 
 
-@nonlinear(aten.relu.default, label=Label.PIECEWISE)
+@nonlinear(aten.relu.default, label=Label.PIECEWISE, kinks=(0.0,))
 def relu(self: Any) -> Any:
     return self.maximum(0)
 
 
-@nonlinear(aten.leaky_relu.default, label=Label.PIECEWISE, wide=frozenset({"negative_slope"}))
+@nonlinear(aten.leaky_relu.default, label=Label.PIECEWISE, wide=frozenset({"negative_slope"}), kinks=(0.0,))
 def leaky_relu(self: Any, negative_slope: Any) -> Any:
     return self.maximum(0) + self.minimum(0) * negative_slope
 
 
-@nonlinear(aten._prelu_kernel.default, label=Label.PIECEWISE)
+@nonlinear(aten._prelu_kernel.default, label=Label.PIECEWISE, kinks=(0.0,))
 def prelu(self: Any, weight: Any) -> Any:
     return self.maximum(0) + self.minimum(0) * weight
 
 
-@nonlinear(aten.hardtanh.default, label=Label.PIECEWISE)
+@nonlinear(aten.hardtanh.default, label=Label.PIECEWISE, kinks=("min_val", "max_val"))
 def hardtanh(self: Any, min_val: Any, max_val: Any) -> Any:
     return self.maximum(min_val).minimum(max_val)
 
 
-@nonlinear(aten.clamp.default, label=Label.PIECEWISE)
+@nonlinear(aten.clamp.default, label=Label.PIECEWISE, kinks=("min", "max"))
 def clamp(self: Any, min: Any, max: Any) -> Any:
     raised = self if min is None else self.maximum(min)
     return raised if max is None else raised.minimum(max)
 
 
-@nonlinear(aten.clamp_min.default, label=Label.PIECEWISE)
+@nonlinear(aten.clamp_min.default, label=Label.PIECEWISE, kinks=("min",))
 def clamp_min(self: Any, min: Any) -> Any:
     return self.maximum(min)
 
 
-@nonlinear(aten.clamp_max.default, label=Label.PIECEWISE)
+@nonlinear(aten.clamp_max.default, label=Label.PIECEWISE, kinks=("max",))
 def clamp_max(self: Any, max: Any) -> Any:
     return self.minimum(max)
 
 
-@nonlinear(aten.abs.default, label=Label.PIECEWISE)
+@nonlinear(aten.abs.default, label=Label.PIECEWISE, kinks=(0.0,))
 def absolute(self: Any) -> Any:
     return abs(self)
 
@@ -68,12 +68,12 @@ def minimum(self: Any, other: Any) -> Any:
     return self.minimum(other)
 
 
-@nonlinear(aten.hardswish.default, label=Label.PIECEWISE)
+@nonlinear(aten.hardswish.default, label=Label.PIECEWISE, kinks=(-3.0, 3.0))
 def hardswish(self: Any) -> Any:
     return self * (self + 3).maximum(0).minimum(6) / 6
 
 
-@nonlinear(aten.hardsigmoid.default, label=Label.PIECEWISE)
+@nonlinear(aten.hardsigmoid.default, label=Label.PIECEWISE, kinks=(-3.0, 3.0))
 def hardsigmoid(self: Any) -> Any:
     return (self + 3).maximum(0).minimum(6) / 6
 

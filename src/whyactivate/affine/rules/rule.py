@@ -50,6 +50,7 @@ class Rule:
         selectors: operands that say which numbers go where (an index, a mask); the formula gets them as tensors.
         roundings: how many roundings a term goes through at most, in whatever order PyTorch adds up: a number, or a
             function of the operands. Numbers that are only moved go through none.
+        kinks: operands or numbers at which the operation changes from one affine piece to another.
         row_product: where the operation multiplies a row by a stored matrix: the operands that hold row and matrix,
             and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
@@ -68,6 +69,7 @@ class Rule:
     wide: frozenset[str] = frozenset()
     selectors: frozenset[str] = frozenset()
     roundings: int | Callable[[Mapping[str, Argument]], int] = 0
+    kinks: tuple[str | float, ...] = ()
     row_product: tuple[str, str, bool] | None = None
     affine_outputs: frozenset[int] = frozenset({0})
 
