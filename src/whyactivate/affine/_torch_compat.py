@@ -131,12 +131,16 @@ def functional_form(op: OpOverload) -> OpOverload:
         return op
     namespace, name = op._schema.name.split("::")
     packet = getattr(getattr(torch.ops, namespace), name.rstrip("_") if not name.startswith("_") else name, None)
-    wanted = [name for name in argument_names(op) if name != "out"]
+    wanted = [operand for operand in _operands(op) if operand[0] != "out"]
     for overload in packet.overloads() if packet is not None else ():
         candidate = getattr(packet, overload)
-        if not written_names(candidate) and list(argument_names(candidate)) == wanted:
+        if not written_names(candidate) and _operands(candidate) == wanted:
             return candidate
     return op
+
+
+def _operands(op: OpOverload) -> list[tuple[str, str]]:
+    return [(argument.name, str(argument.type)) for argument in op._schema.arguments]
 
 
 @cache

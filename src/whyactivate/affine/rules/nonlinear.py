@@ -37,18 +37,18 @@ def hardtanh(self: Any, min_val: Any, max_val: Any) -> Any:
     return self.maximum(min_val).minimum(max_val)
 
 
-@nonlinear(aten.clamp.default, label=Label.PIECEWISE, kinks=("min", "max"))
+@nonlinear(aten.clamp.default, aten.clamp.Tensor, label=Label.PIECEWISE, kinks=("min", "max"))
 def clamp(self: Any, min: Any, max: Any) -> Any:
     raised = self if min is None else self.maximum(min)
     return raised if max is None else raised.minimum(max)
 
 
-@nonlinear(aten.clamp_min.default, label=Label.PIECEWISE, kinks=("min",))
+@nonlinear(aten.clamp_min.default, aten.clamp_min.Tensor, label=Label.PIECEWISE, kinks=("min",))
 def clamp_min(self: Any, min: Any) -> Any:
     return self.maximum(min)
 
 
-@nonlinear(aten.clamp_max.default, label=Label.PIECEWISE, kinks=("max",))
+@nonlinear(aten.clamp_max.default, aten.clamp_max.Tensor, label=Label.PIECEWISE, kinks=("max",))
 def clamp_max(self: Any, max: Any) -> Any:
     return self.minimum(max)
 
