@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def layers_of_pytorch(widths: list[int], seed: int, **options: object) -> list[T
     """What `nn.Linear` itself draws, layer after layer, after `torch.manual_seed(seed)`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers = [nn.Linear(a, b, **options) for a, b in zip(widths, widths[1:], strict=False)]  # type: ignore[arg-type]
+        layers = [nn.Linear(a, b, **options) for a, b in pairwise(widths)]  # type: ignore[arg-type]
     return [parameter.detach() for layer in layers for parameter in layer.parameters()]
 
 
@@ -104,7 +106,7 @@ class TestMLP:
         model = MLP(layers, "tanh", bias=bias, seed=seed, dtype=dtype)
         assert torch.equal(before, torch.get_rng_state())
         assert same(weights_of(model), layers_of_pytorch(layers, seed, bias=bias, dtype=dtype))
-        pairs = list(zip(layers, layers[1:], strict=False))
+        pairs = list(pairwise(layers))
         assert parameter_count(model) == sum(a * b + b * bias for a, b in pairs)
         assert model(torch.zeros(4, layers[0], dtype=dtype)).shape == (4, layers[-1])
 

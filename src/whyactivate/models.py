@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal, cast
 
 import torch
@@ -88,7 +89,7 @@ class MLP(nn.Module):
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"dtype must be a floating-point torch dtype such as torch.float64, but {dtype!r} came")
         generator = torch.Generator().manual_seed(check_seed(seed))
-        for number, (wide_in, wide_out) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1):
+        for number, (wide_in, wide_out) in enumerate(pairwise(self.widths), start=1):
             self.add_module(f"fc{number}", _linear(wide_in, wide_out, generator, bias, init, dtype))
         self.activation = get_activation(activation).module()
         if dtype is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -47,6 +48,8 @@ def dataset_from_arrays(
     sentence: str = "",
 ) -> Dataset:
     """The work of `Dataset.from_arrays`."""
+    if not isinstance(standardise, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"standardise must be True or False, but {standardise!r} came")
     names = check_names(feature_names, x)
     table = check_table(x, names)
     names = names or tuple(f"x{i}" for i in range(table.shape[1]))
@@ -81,12 +84,14 @@ def dataset_from_arrays(
 
 def check_names(feature_names: Sequence[str] | None, x: object) -> tuple[str, ...]:
     """The names of the columns, from the argument or from x itself; () where there are none."""
-    if feature_names is None:
-        columns = getattr(x, "columns", None)
-        return () if columns is None else tuple(str(column) for column in columns)
     if isinstance(feature_names, str):
         raise InputError(f"feature_names must be a list of names, one per column; the text {feature_names!r} came")
-    return tuple(str(column) for column in feature_names)
+    columns = getattr(x, "columns", None) if feature_names is None else feature_names
+    names = () if columns is None else tuple(str(column) for column in columns)
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(f"{times} columns of x are named {name!r}; every column needs its own name")
+    return names
 
 
 def check_table(x: object, names: tuple[str, ...] = ()) -> Floats:
@@ -132,7 +137,7 @@ def check_task(task: Task | str | None) -> Task | None:
     """`task` as a `Task`."""
     if task is None or task in tuple(Task):
         return None if task is None else Task(task)
-    raise UnknownNameError("task", task, list(Task))
+    raise UnknownNameError("task", task, [str(known) for known in Task])
 
 
 def split_rows(target: Target, test_fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -171,6 +176,8 @@ def _to_array(values: object, letter: str) -> NDArray[Any]:
         values = to_dense()
     try:
         array = np.asarray(values)
+        if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
+            array = np.asarray(values, dtype=object)  # NumPy had turned the numbers beside a text into text
     except ValueError as error:
         raise InputError(f"{letter} is not a table of equally long rows: {error}") from error
     if array.ndim == 0:
@@ -187,7 +194,7 @@ def _to_floats(column: NDArray[Any], where: str) -> Floats:
     result = np.empty(len(column), dtype=np.float64)
     for row, value in enumerate(column):
         if isinstance(value, (str, bytes)):
-            raise InputError(f"{where} holds text, {value!r} in row {row}: turn it into numbers or leave it out")
+            raise InputError(f"{where} holds text, {str(value)!r} in row {row}: turn it into numbers or leave it out")
         try:
             result[row] = math.nan if type(value).__name__ in _MISSING else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -286,5 +293,8 @@ def _to_float32(values: Floats, letter: str) -> Tensor:
     with np.errstate(over="ignore"):
         result = values.astype(np.float32)
     if not np.isfinite(result).all():
-        raise InputError(f"{letter} holds values too large for float32 (3.4e38): divide it by a constant first")
+        raise InputError(
+            f"{letter} holds values too large for float32 (3.4e38) or, once standardised, too far from the training "
+            "rows: rescale it, or look for a column that hardly varies but for a few rows"
+        )
     return torch.from_numpy(result)

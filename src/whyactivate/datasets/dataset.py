@@ -62,13 +62,16 @@ class Dataset:
 
     def __post_init__(self) -> None:
         _check_tensors(self)
-        columns = self.train_x.shape[1]
+        columns = self.features
         if not self.feature_names:
             object.__setattr__(self, "feature_names", tuple(f"x{i}" for i in range(columns)))
         if self.mean.numel() == 0:
             object.__setattr__(self, "mean", torch.zeros(columns, dtype=torch.float64))
         if self.scale.numel() == 0:
             object.__setattr__(self, "scale", torch.ones(columns, dtype=torch.float64))
+        for name in ("feature_names", "mean", "scale"):
+            if len(getattr(self, name)) != columns:
+                raise InputError(f"{self.name}: {len(getattr(self, name))} {name} for {columns} columns of x")
 
     @property
     def features(self) -> int:

@@ -42,6 +42,8 @@ def read_csv(
     Raises:
         InputError: with the line and the column where it went wrong.
     """
+    if not isinstance(path, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"path must be the path of a CSV file, but {type(path).__name__} came")
     path, task = Path(path), check_task(task)
     header, lines = _read(path, delimiter, encoding)
     _check_header(header, path, delimiter)
@@ -75,8 +77,8 @@ def _read(path: Path, delimiter: str, encoding: str) -> tuple[list[str], list[tu
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     except (UnicodeError, LookupError) as error:
         raise InputError(f"{path.name} is not text in {encoding}: {error}; pass encoding=") from error
-    except csv.Error as error:
-        raise InputError(f"{path.name} is not a CSV file: {error}") from error
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"{path.name!r} is not a CSV file: {error}") from error
     if not rows:
         raise InputError(f"{path.name} is empty; a header line and rows are needed")
     (_, header), *body = rows
