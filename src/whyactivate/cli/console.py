@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Progress:
     """Says what is being done; here, where stderr is no terminal, to nobody."""
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Takes note of what is being done, and of how much of how much is done."""
+    def __call__(self, what: str, done: int | None = None, total: int | None = None) -> None:
+        """Takes note of what is being done, and of how much of how much is done (None: as before)."""
 
     @contextmanager
     def paused(self) -> Generator[None]:
@@ -65,7 +65,7 @@ def progress_bar(first: str) -> Generator[Progress]:
         progress.TaskProgressColumn(),
         progress.TextColumn("{task.description}", markup=False),
     )
-    with progress.Progress(*columns, console=stderr(), transient=True) as bar:
+    with progress.Progress(*columns, console=stderr(), transient=True, refresh_per_second=6) as bar:
         yield _Bar(bar, bar.add_task(first, total=None))
 
 
@@ -75,7 +75,7 @@ class _Bar(Progress):
     def __init__(self, bar: Bar, task: TaskID) -> None:
         self.bar, self.task = bar, task
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int | None = None, total: int | None = None) -> None:
         self.bar.update(self.task, description=what, completed=done, total=total)
 
     @contextmanager
@@ -98,22 +98,31 @@ def say(console: Console, text: str, style: str = "", indent: int = 0) -> None:
 def show_table(console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table of texts; row by row where the terminal is too narrow for it."""
     from rich import box
+    from rich.measure import Measurement
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    width = sum(max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True))
-    if width > console.width:
-        say(console, caption, style="italic")
-        for name, *cells in rows:
-            pairs = zip(columns[1:], cells, strict=True)
-            say(console, f"{name}: " + ", ".join(f"{column} {cell}" for column, cell in pairs if cell), indent=2)
-        return
-    table = Table(title=Text(caption, style="italic"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=Text(caption, style="italic"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    room = console.options.update(max_width=10_000)
+    if Measurement.get(console, room, table).maximum <= console.width:
+        console.print(Padding(table, (1, 0)))
+        return
+    say(console, caption, style="italic")
+    for name, *cells in rows:
+        pairs = zip(columns[1:], cells, strict=True)
+        say(console, f"{name}: " + ", ".join(f"{column} {cell}" for column, cell in pairs if cell), indent=2)
 
 
 def write_json(value: Mapping[str, object]) -> None:

@@ -79,6 +79,7 @@ def _run(seed: int, out: Path, written: list[Path], *, quiet: bool, plots: bool,
             if not quiet:
                 with progress.paused():
                     _show(console, position, part)
+            progress("drawing" if plots else "on to the next part")
             figure = draw_part(part, note) if plots else None
             if figure is not None:
                 figures.append(figure)

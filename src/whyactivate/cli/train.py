@@ -57,7 +57,7 @@ def train(
             progress(f"{chosen.title} on {loaded.name}: epoch {epoch}", epoch, total)
 
         history = train_model(model, loaded, config, callback=count)
-        progress("looking for the linear floor", history.epochs, config.epochs)
+        progress("looking for the linear floor")
         network = TrainedNetwork(chosen.name, chosen.title, model, history)
         contest = Contest(loaded, widths, linear_floor(loaded), (network,))
         if save is not None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 import whyactivate
-from whyactivate.activations import ACTIVATIONS
 from whyactivate.affine import analyze
 from whyactivate.affine.analysis import Counterexample
 from whyactivate.collapse import Collapse, collapse_linear
 from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.demo.checks import checks_of
+from whyactivate.demo.contests import FULL, QUICK, Meter, Plan, Progress, run_contest
 from whyactivate.demo.results import (
     ArticlePart,
     Check,
     ClassesPart,
     CollapsePart,
-    Contest,
     DecisionMap,
     Disagreement,
     Line,
@@ -29,47 +28,13 @@ from whyactivate.demo.results import (
     TrainedNetwork,
 )
 from whyactivate.demo.words import say_verdict
-from whyactivate.floor import linear_floor
 from whyactivate.models import MLP, SimpleModel
-from whyactivate.training import History, TrainConfig, train
+from whyactivate.training import TrainConfig
 
-ARTICLE_ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
 ARTICLE_LAYERS = (10, 18, 18, 4, 1)
 MOONS_LAYERS = (2, 16, 16, 2)
 DIGITS_LAYERS = (64, 32, 32, 10)
 PROOFS = ("theorem", "symbolic", "exact", "numeric")
-
-Progress = Callable[[str, int, int], object]
-"""Called with what is being done, and how much of how much is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which networks there are, and how long each is trained."""
-
-    activations: tuple[str, ...]
-    article: TrainConfig
-    moons: TrainConfig
-    digits: TrainConfig
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs there are in all."""
-        return len(self.activations) * (self.article.epochs + self.moons.epochs + self.digits.epochs)
-
-
-FULL = Plan(
-    activations=ARTICLE_ACTIVATIONS,
-    article=TrainConfig(shuffle=False),
-    moons=TrainConfig(epochs=60, batch_size=20, learning_rate=1e-2),
-    digits=TrainConfig(epochs=20, batch_size=64, learning_rate=3e-3),
-)
-QUICK = Plan(
-    activations=("identity", "relu"),
-    article=FULL.article,
-    moons=TrainConfig(epochs=25, batch_size=20, learning_rate=1e-2),
-    digits=TrainConfig(epochs=6, batch_size=64, learning_rate=3e-3),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,60 +129,22 @@ def join_parts(parts: tuple[Part, ...], seed: int, *, quick: bool) -> DemoResult
 def demo_parts(seed: int = 0, *, quick: bool = False, progress: Progress | None = None) -> Iterator[Part]:
     """The parts of the demo one by one, each as soon as it is there; see `run_demo`."""
     plan = QUICK if quick else FULL
-    meter = _Meter(plan.epochs, progress or _say_nothing)
+    meter = Meter(plan.epochs, progress)
     article = _run_article(plan, seed, meter)
     yield article
     meter.say("collapsing and proving")
     yield _run_collapse(article)
     meter.say("looking for a counterexample")
     yield _run_refutation(article.contest.network("relu"))
-    yield _run_classes(load_dataset("moons", seed), MOONS_LAYERS, plan.moons, plan, seed, meter, in_plane=True)
+    yield _run_classes(load_dataset("moons", seed), MOONS_LAYERS, plan.moons, plan, seed, meter)
     yield _run_classes(load_dataset("digits", seed), DIGITS_LAYERS, plan.digits, plan, seed, meter)
 
 
-def _say_nothing(_what: str, _done: int, _total: int) -> None:
-    pass
-
-
-class _Meter:
-    """Counts epochs over all networks for the progress bar."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self.total, self.done, self.progress = total, 0, progress
-
-    def say(self, text: str) -> None:
-        self.progress(text, self.done, self.total)
-
-    def train(self, model: torch.nn.Module, data: Dataset, config: TrainConfig, title: str) -> History:
-        start = self.done
-
-        def count(epoch: int, _epochs: int, _metrics: object) -> None:
-            self.done = start + epoch
-            self.say(f"training on {data.name}: {title}")
-
-        history = train(model, data, config, callback=count)
-        if history.stopped == "interrupted":
-            raise KeyboardInterrupt
-        self.done = start + config.epochs
-        return history
-
-
-def _run_article(plan: Plan, seed: int, meter: _Meter) -> ArticlePart:
-    data = load_dataset("article", seed)
-    networks: list[TrainedNetwork] = []
-    for name in plan.activations:
-        model, title = SimpleModel(name, seed), ACTIVATIONS[name].title
-        networks.append(
-            TrainedNetwork(name, title, model, meter.train(model, data, _seeded(plan.article, seed), title))
-        )
-    contest = Contest(data, ARTICLE_LAYERS, linear_floor(data), tuple(networks))
-    return ArticlePart(
-        contest, float(data.train_y.double().square().mean()), float(data.test_y.double().square().mean())
-    )
-
-
-def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
-    return replace(config, seed=seed)
+def _run_article(plan: Plan, seed: int, meter: Meter) -> ArticlePart:
+    data, config = load_dataset("article", seed), replace(plan.article, seed=seed)
+    contest = run_contest(data, ARTICLE_LAYERS, lambda name: SimpleModel(name, seed), plan.activations, config, meter)
+    zero, zero_test = (float(y.double().square().mean()) for y in (data.train_y, data.test_y))
+    return ArticlePart(contest, zero, zero_test)
 
 
 def _run_collapse(article: ArticlePart) -> CollapsePart:
@@ -252,23 +179,20 @@ def _walk(model: torch.nn.Module, found: Counterexample) -> Line:
 
 
 def _run_classes(
-    data: Dataset,
-    layers: tuple[int, ...],
-    config: TrainConfig,
-    plan: Plan,
-    seed: int,
-    meter: _Meter,
-    *,
-    in_plane: bool = False,
+    data: Dataset, layers: tuple[int, ...], config: TrainConfig, plan: Plan, seed: int, meter: Meter
 ) -> ClassesPart:
-    networks: list[TrainedNetwork] = []
-    for name in plan.activations:
-        model, title = MLP(layers, activation=name, seed=seed), ACTIVATIONS[name].title
-        networks.append(TrainedNetwork(name, title, model, meter.train(model, data, _seeded(config, seed), title)))
-    contest = Contest(data, layers, linear_floor(data), tuple(networks))
+    contest = run_contest(
+        data,
+        layers,
+        lambda name: MLP(layers, activation=name, seed=seed),
+        plan.activations,
+        replace(config, seed=seed),
+        meter,
+    )
     meter.say(f"collapsing the {data.name} network")
     collapse = collapse_linear(contest.none.model)
     differ, gap = _compare_classes(contest.none.model, collapse, data)
+    in_plane = data.features == 2
     maps = tuple(_map_plane(contest.network(name), data) for name in ("identity", "relu")) if in_plane else ()
     return ClassesPart(contest, collapse, (collapse.prove("exact"), collapse.prove("numeric")), differ, gap, maps)
 
