@@ -29,30 +29,19 @@ class Optimiser(Protocol):
         ...
 
 
-class FlatGradients:
-    """One flat tensor in which the `.grad` of each parameter is a view."""
+class Flat:
+    """The parameters that require a gradient, and their gradients as views of one flat tensor."""
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         first = self.parameters[0]
         size = sum(parameter.numel() for parameter in self.parameters)
         self.gradient = torch.zeros(size, dtype=first.dtype, device=first.device)
-        self.change = torch.zeros_like(self.gradient)
-        self.changes = self._views(self.change)
-        for parameter, view in zip(self.parameters, self._views(self.gradient), strict=True):
+        for parameter, view in zip(self.parameters, self.views(self.gradient), strict=True):
             parameter.grad = view
 
-    def clear(self) -> None:
-        """Sets every gradient to 0."""
-        self.gradient.zero_()
-
-    def apply(self, rate: float) -> None:
-        """Subtracts `rate` times the change from the parameters."""
-        with torch.no_grad():
-            for parameter, change in zip(self.parameters, self.changes, strict=True):
-                parameter.sub_(change, alpha=rate)
-
-    def _views(self, flat: Tensor) -> list[Tensor]:
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """The part of a flat tensor that belongs to each parameter, in its shape."""
         parts = flat.split([parameter.numel() for parameter in self.parameters])
         return [part.view(parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
 
@@ -60,44 +49,49 @@ class FlatGradients:
 class Adam:
     """Adam (Kingma & Ba 2015), with PyTorch's defaults: betas (0.9, 0.999), epsilon 1e-8."""
 
-    def __init__(self, flat: FlatGradients, learning_rate: float) -> None:
-        self.flat, self.learning_rate = flat, learning_rate
-        self.mean = torch.zeros_like(flat.gradient)
-        self.square = torch.zeros_like(flat.gradient)
-        self.steps = 0
+    def __init__(self, flat: Flat, learning_rate: float) -> None:
+        self.flat, self.learning_rate, self.steps = flat, learning_rate, 0
+        self.mean, self.square, self.spread = (torch.zeros_like(flat.gradient) for _ in range(3))
+        self.moves = list(zip(flat.parameters, flat.views(self.mean), flat.views(self.spread), strict=True))
 
     def clear(self) -> None:
         """Sets every gradient to 0."""
-        self.flat.clear()
+        self.flat.gradient.zero_()
 
+    @torch.no_grad()
     def step(self) -> None:
         """Moves every parameter once."""
         self.steps += 1
         gradient = self.flat.gradient
         self.mean.lerp_(gradient, 1 - 0.9)
         self.square.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
-        spread = torch.sqrt(self.square).div_(math.sqrt(1 - 0.999**self.steps)).add_(1e-8)
-        torch.div(self.mean, spread, out=self.flat.change)
-        self.flat.apply(self.learning_rate / (1 - 0.9**self.steps))
+        torch.sqrt(self.square, out=self.spread).div_(math.sqrt(1 - 0.999**self.steps)).add_(1e-8)
+        rate = self.learning_rate / (1 - 0.9**self.steps)
+        for parameter, mean, spread in self.moves:
+            parameter.addcdiv_(mean, spread, value=-rate)
 
 
 class SGD:
     """Gradient descent with momentum as PyTorch defines it: v ← μv + g, then a step of −ηv (no dampening)."""
 
-    def __init__(self, flat: FlatGradients, learning_rate: float, momentum: float) -> None:
+    def __init__(self, flat: Flat, learning_rate: float, momentum: float) -> None:
         self.flat, self.learning_rate, self.momentum = flat, learning_rate, momentum
+        self.velocity = torch.zeros_like(flat.gradient)
+        self.moves = list(zip(flat.parameters, flat.views(self.velocity), strict=True))
 
     def clear(self) -> None:
         """Sets every gradient to 0."""
-        self.flat.clear()
+        self.flat.gradient.zero_()
 
+    @torch.no_grad()
     def step(self) -> None:
         """Moves every parameter once."""
-        self.flat.change.mul_(self.momentum).add_(self.flat.gradient)
-        self.flat.apply(self.learning_rate)
+        self.velocity.mul_(self.momentum).add_(self.flat.gradient)
+        for parameter, velocity in self.moves:
+            parameter.add_(velocity, alpha=-self.learning_rate)
 
 
 def make_optimiser(name: str, parameters: Sequence[nn.Parameter], learning_rate: float, momentum: float) -> Optimiser:
     """The optimiser of that name over the parameters that require a gradient."""
-    flat = FlatGradients(parameters)
+    flat = Flat(parameters)
     return Adam(flat, learning_rate) if name == "adam" else SGD(flat, learning_rate, momentum)
