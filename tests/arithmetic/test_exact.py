@@ -217,6 +217,10 @@ def test_shape_operations(a) -> None:
     assert agree(array.expand(5, -1, -1), np.broadcast_to(a[:, None], (2, 5, 3, 4)))
     assert agree(array[1, ::2], a[:, 1, ::2])
     assert agree(array.at(1), a[1:2])
+    assert agree(array.at(-1), a[1:])
+    assert agree(array.at(slice(0, 1)), a[:1])
+    assert agree(array.points_to_axis(), a[None])
+    assert agree(array.points_to_axis().axis_to_points(), a)
     assert agree(ExactArray.concatenate([array, array / 3], -1), np.concatenate([a, a / 3], axis=2))
     assert agree(ExactArray.concatenate([array, exact(a[:1])], 0), np.concatenate([a, a[[0, 0]]], axis=1))
     assert agree(ExactArray.stack([array, array / 3], 1), np.stack([a, a / 3], axis=2))
@@ -370,6 +374,7 @@ def test_multiply_out_is_the_composition() -> None:
         if step.exact_bias is not None:
             by_hand = by_hand + step.exact_bias
     assert collapsed(points).equals(by_hand)
+    assert ExactAffine.gather_from_output(steps).equals(collapsed)
     assert collapsed.inputs == 2
     assert collapsed.outputs == 4
     assert "from 2 to 4" in str(collapsed)
@@ -384,6 +389,12 @@ def test_multiply_out_is_the_composition() -> None:
 def test_first_difference_names_the_entry() -> None:
     one = ExactAffine(ExactArray.from_fractions([[1, 2]]), ExactArray.from_fractions([3]))
     other = ExactAffine(ExactArray.from_fractions([[1, Fraction(1, 2)]]), ExactArray.from_fractions([3]))
-    assert one.first_difference(other) == "weight[0, 1]: 2 against 1/2"
+    difference = one.first_difference(other)
+    assert difference is not None
+    assert difference.where == "weight[0, 1]"
+    assert (difference.mine, difference.theirs) == (2, Fraction(1, 2))
+    assert str(difference) == "weight[0, 1]: 2 against 0.5, a gap of about 2^0"
     assert one.first_difference(one) is None
+    huge = ExactAffine(one.weight, one.bias * Fraction(2) ** 20000)
+    assert "2^20001 or so" in str(huge.first_difference(one)), "no digits that Python would refuse to print"
     assert not one.equals(other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 from whyactivate.arithmetic.chain import multiply_chain
@@ -23,6 +24,33 @@ class ExactStep(Protocol):
     def exact_bias(self) -> ExactArray | None:
         """The bias, a constant of shape `(out,)`, or None."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One entry in which two affine maps differ.
+
+    Attributes:
+        name: "weight" or "bias".
+        entry: its index.
+        mine: the value in the one map.
+        theirs: the value in the other.
+    """
+
+    name: str
+    entry: tuple[int, ...]
+    mine: Fraction
+    theirs: Fraction
+
+    @property
+    def where(self) -> str:
+        """As in `weight[0, 3]`."""
+        return f"{self.name}{list(self.entry)}"
+
+    def __str__(self) -> str:
+        gap = abs(self.mine - self.theirs)
+        exponent = gap.numerator.bit_length() - gap.denominator.bit_length()
+        return f"{self.where}: {_decimal(self.mine)} against {_decimal(self.theirs)}, a gap of about 2^{exponent}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +83,6 @@ class ExactAffine:
         Raises:
             InputError: no steps, or widths that do not meet.
         """
-        if not steps:
-            raise InputError("nothing to multiply out: expected at least one step")
         check_widths(steps)
         bias = ExactArray.zeros(1, (steps[0].exact_weight.shape[1],))
         for step in steps:
@@ -79,19 +105,39 @@ class ExactAffine:
         """The map at every point; logical shape `(in,)` to `(out,)`, or `(…, in)` to `(…, out)`."""
         return points @ self.weight.swap(0, 1) + self.bias
 
+    @classmethod
+    def gather_from_output(cls, steps: Sequence[ExactStep]) -> ExactAffine:
+        """The same map as `multiply_out` by another route: from the last step to the first.
+
+        P holds W_n … W_(k+1), multiplied one matrix at a time; the bias is the sum of the P b_k.
+
+        Raises:
+            InputError: no steps, or widths that do not meet.
+        """
+        check_widths(steps)
+        tail = ExactArray.identity(steps[-1].exact_weight.shape[0])
+        bias = ExactArray.zeros(1, tail.shape[:1])
+        for step in reversed(steps):
+            if step.exact_bias is not None:
+                bias = bias + tail @ step.exact_bias
+            tail = tail @ step.exact_weight
+        return cls(tail, bias)
+
     def equals(self, other: ExactAffine) -> bool:
         """True where every entry is the same number."""
         return self.weight.equals(other.weight) and self.bias.equals(other.bias)
 
-    def first_difference(self, other: ExactAffine) -> str | None:
-        """The first entry that differs, in words (`"weight[0, 3]: 1/2 against 1/4"`); None where there is none."""
-        for name in ("weight", "bias"):
-            mine: ExactArray = getattr(self, name)
-            theirs: ExactArray = getattr(other, name)
+    def first_difference(self, other: ExactAffine) -> Difference | None:
+        """The first entry that differs, weight before bias; None where there is none.
+
+        Raises:
+            InputError: the shapes differ.
+        """
+        pairs = (("weight", self.weight, other.weight), ("bias", self.bias, other.bias))
+        for name, mine, theirs in pairs:
             place = mine.first_difference(theirs)
             if place is not None:
-                values = [a.to_fractions()[place] for a in (mine, theirs)]
-                return f"{name}{list(place[1:])}: {values[0]} against {values[1]}"
+                return Difference(name, place[1:], mine.to_fractions()[place], theirs.to_fractions()[place])
         return None
 
     def __str__(self) -> str:
@@ -103,8 +149,21 @@ class ExactAffine:
 
 
 def check_widths(steps: Sequence[ExactStep]) -> None:
-    """Raises InputError where a step takes another number of inputs than the step before it gives."""
+    """Raises InputError where there is no step, or one takes another number of inputs than the one before it gives."""
+    if not steps:
+        raise InputError("nothing to multiply out: expected at least one step")
     for k in range(1, len(steps)):
         gives, takes = steps[k - 1].exact_weight.shape[0], steps[k].exact_weight.shape[1]
         if gives != takes:
             raise InputError(f"step {k} gives {gives} numbers, but step {k + 1} takes {takes}")
+
+
+def _decimal(value: Fraction) -> str:
+    """A few digits of a fraction that may be too large or too small for a float."""
+    try:
+        short = float(value)
+    except OverflowError:
+        short = 0.0
+    if short == 0 != value:
+        return f"{'-' if value < 0 else ''}2^{value.numerator.bit_length() - value.denominator.bit_length()} or so"
+    return f"{short:.6g}"

@@ -133,13 +133,24 @@ class PointsArray(ABC):
         cells = self.cells.reshape(self.points, *own)
         return self._with_cells(np.broadcast_to(cells, (self.points, *target)))
 
-    def at(self, point: int) -> Self:
-        """The array at one of its points, as a constant."""
-        return self._with_cells(self.cells[point : point + 1])
+    def at(self, points: int | slice) -> Self:
+        """The array at one of its points, as a constant; or at a slice of them."""
+        chosen = slice(points, points + 1 or None) if isinstance(points, int) else points
+        return self._with_cells(self.cells[chosen])
 
     def at_points(self, points: int) -> Self:
         """A constant repeated at `points` places; an array that has them already is returned as it is."""
         return self._with_cells(np.broadcast_to(self.cells, (points, *self.shape)))
+
+    def points_to_axis(self) -> Self:
+        """A constant with the points as its first logical axis."""
+        return self._with_cells(self.cells[None])
+
+    def axis_to_points(self) -> Self:
+        """A constant's first logical axis as points; undoes `points_to_axis`."""
+        if self.points != 1 or not self.shape:
+            raise InputError(f"expected a constant with an axis, got shape {self.shape} at {self.points} points")
+        return self._with_cells(self.cells[0])
 
     # -- reading and writing ----------------------------------------------------------------------------------
 

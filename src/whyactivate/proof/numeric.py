@@ -1,0 +1,217 @@
+"""For this dtype: how far the floating-point network may be from the collapsed layer, proved and measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from whyactivate.arithmetic.affine_map import ExactAffine
+from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import FLOAT_FORMATS
+from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.propagation import Box, Points, Propagation, Region, propagate
+from whyactivate.proof.result import Proof
+from whyactivate.proof.rounding import LinearRounding, RoundedStep, inflate, matmul_up
+from whyactivate.proof.search import search_worst
+
+Run = Callable[[Tensor], Tensor]
+Pair = tuple[Tensor, Tensor]
+"""Something about the distance to the real map, and the same about the distance to the layer."""
+
+
+def prove_numeric(
+    steps: Sequence[RoundedStep],
+    run: Run,
+    claimed: ExactAffine,
+    layer: nn.Linear,
+    *,
+    x: Tensor | None = None,
+    radius: float = 1.0,
+    seed: int = 0,
+) -> Proof:
+    """Bounds of |float network(x) - (Wx + b)| and of |float network(x) - layer(x)|, at x and over max|x_i| <= radius.
+
+    The bounds are rigorous for evaluation in the layer's dtype on a processor that rounds to nearest: every order of
+    summation, fused multiply-adds, float32 accumulation or none, and underflow are covered. The network is then run
+    on seeded random and adversarial inputs, its error measured without rounding; the proof holds if no error exceeds
+    its bound, and if the claimed map lies where the steps put theirs.
+
+    Args:
+        steps: the affine steps with the rounding of each, the first one acting first.
+        run: the float network: `(count, in)` to `(count, out)`, both in the layer's dtype.
+        claimed: the exact map Wx + b.
+        layer: the one layer in the network's dtype, with a bias.
+        x: one input `(in,)` or several `(count, in)`; a seeded draw from the box where None.
+            Taken in the layer's dtype.
+        radius: of the box, the largest coordinate allowed.
+        seed: draws the inputs.
+
+    Raises:
+        InputError: a shape, a dtype or a radius that cannot be used.
+        CannotProveError: a step may overflow, or PyTorch was told to multiply float32 in a lower precision.
+    """
+    dtype = layer.weight.dtype
+    _check(dtype, radius)
+    given = _given_inputs(x, claimed.inputs, dtype, radius, seed)
+    points, box = Points(given.double()), Box(claimed.inputs, radius)
+    network = propagate(steps, (points, box))
+    at_x, in_box = (
+        (error, inflate(error + _layer_rounding(layer, claimed, region), 1))
+        for error, region in zip(network.errors, (points, box), strict=True)
+    )
+
+    weight = network.affine.value[:, :-1]
+    with torch.no_grad():
+        here, there = _Tally(run, layer, claimed, at_x), _Tally(run, layer, claimed, in_box)
+        here(given)
+        search = search_worst(there, weight, dtype, radius, seed=seed)
+    problems = _wrong_claim(network, claimed) + here.excesses() + there.excesses()
+    unit = f"2^-{FLOAT_FORMATS[dtype].fraction + 1}"
+    return Proof(
+        kind="numeric",
+        statement=_statement(dtype, radius, in_box),
+        holds=not problems,
+        steps=(
+            f"Each step rounds by at most K u (|W||h| + |b|) plus what underflows, with u = {unit} and K the number of "
+            f"terms, in any order of summation, fused or not; {_accumulation(dtype)}.",
+            "A rounding made in step k reaches the output through W_n … W_(k+1), the collapsed rest of the network; "
+            "the bound adds up |W_n … W_(k+1)| times the rounding of step k.",
+            f"Run on {len(given)} given and {search.tried:,} random and adversarial inputs (seed {seed}), the errors "
+            "measured without rounding: " + (f"{problems[0]}." if problems else "none exceeds its bound."),
+        ),
+        details={
+            "dtype": _name(dtype),
+            "unit roundoff": FLOAT_FORMATS[dtype].unit_roundoff,
+            "radius": radius,
+            "seed": seed,
+            "inputs tried": search.tried + len(given),
+            "at x: bound": _largest(at_x[0]),
+            "at x: measured": _largest(here.largest[0]),
+            "at x, to the layer: bound": _largest(at_x[1]),
+            "at x, to the layer: measured": _largest(here.largest[1]),
+            "in the box: bound": _largest(in_box[0]),
+            "in the box: worst measured": _largest(there.largest[0]),
+            "in the box, to the layer: bound": _largest(in_box[1]),
+            "in the box, to the layer: worst measured": _largest(there.largest[1]),
+            "in the box: bound without the collapse": _largest(network.naive[1]),
+            "problems": problems,
+        },
+    )
+
+
+class _Tally:
+    """Measures the float network's errors, to Wx + b and to the layer, and keeps the largest and the first excess.
+
+    Called with inputs `(count, in)` it gives, per input, the largest error as a part of its bound, shape `(count, 2)`.
+    The same input may round otherwise in another batch, so what counts is what was measured.
+    """
+
+    def __init__(self, run: Run, layer: nn.Linear, claimed: ExactAffine, bounds: Pair) -> None:
+        self.run, self.layer, self.claimed, self.bounds = run, layer, claimed, bounds
+        self.largest = [torch.zeros(claimed.outputs, dtype=torch.float64) for _ in bounds]
+        self.first_excess: list[str | None] = [None for _ in bounds]
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        there = inputs.to(self.layer.weight.device)
+        outputs, by_layer = self.run(there).cpu(), self.layer(there).cpu()
+        exact = self.claimed(ExactArray.from_points(inputs))
+        errors = (_distance(outputs, exact), _distance(outputs, by_layer))
+        for way, (error, bound) in enumerate(zip(errors, self.bounds, strict=True)):
+            self.largest[way] = torch.maximum(self.largest[way], error.amax(0))
+            excess = np.argwhere((error > bound).numpy())
+            if len(excess) and self.first_excess[way] is None:
+                point, output = excess[0]
+                shown = ", ".join(f"{value:.6g}" for value in inputs[point, :6].tolist())
+                self.first_excess[way] = (
+                    f"output {output} at x = [{shown}{', …' if inputs.shape[1] > 6 else ''}] is "
+                    f"{error[point, output].item():.6g} from {('Wx + b', 'the layer')[way]}, beyond the bound "
+                    f"{bound[output].item():.6g}"
+                )
+        ratios = [(error / bound).nan_to_num(nan=0.0) for error, bound in zip(errors, self.bounds, strict=True)]
+        return torch.stack([ratio.amax(1) for ratio in ratios], 1)
+
+    def excesses(self) -> list[str]:
+        """The first input, for each way of measuring, at which an error is larger than its bound."""
+        return [excess for excess in self.first_excess if excess is not None]
+
+
+def _check(dtype: torch.dtype, radius: float) -> None:
+    if dtype not in FLOAT_FORMATS:
+        raise InputError(f"no rounding is known for {dtype}; expected one of {[str(d) for d in FLOAT_FORMATS]}")
+    if not (math.isfinite(radius) and radius > 0):
+        raise InputError(f"expected a positive, finite radius, got {radius}")
+    # torch's stubs do not know the attribute `matmul`.
+    allowed: str = torch.backends.mkldnn.matmul.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
+    if dtype == torch.float32 and allowed not in ("none", "ieee"):
+        raise CannotProveError(
+            f"PyTorch was told that it may multiply float32 matrices in {allowed}; "
+            "call torch.set_float32_matmul_precision('highest')"
+        )
+
+
+def _given_inputs(x: Tensor | None, inputs: int, dtype: torch.dtype, radius: float, seed: int) -> Tensor:
+    if x is None:
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.rand(1, inputs, dtype=torch.float64, generator=generator)
+        return ((drawn * 2 - 1) * radius).to(dtype)
+    rows = x.detach().reshape(-1, inputs) if x.ndim and x.shape[-1] == inputs else x
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] != inputs or not rows.isfinite().all():
+        raise InputError(f"expected finite inputs of shape ({inputs},) or (count, {inputs}), got {tuple(x.shape)}")
+    return rows.to(dtype)
+
+
+def _layer_rounding(layer: nn.Linear, claimed: ExactAffine, region: Region) -> Tensor:
+    """A bound of |Wx + b - layer(x)| over a region: the layer's entries are rounded, and so is its evaluation."""
+    size = region.magnitude()
+    entries = matmul_up(claimed.weight.error_of(layer.weight), size)
+    entries = inflate(entries + claimed.bias.error_of(layer.bias), 1)
+    return inflate(entries + LinearRounding(layer.weight, layer.bias)(size), 1)
+
+
+def _distance(outputs: Tensor, target: ExactArray | Tensor) -> Tensor:
+    finite = outputs.isfinite()
+    if isinstance(target, Tensor):
+        finite = finite & target.isfinite()
+        target = ExactArray.from_points(torch.where(finite, target, 0))
+    distance = target.error_of(torch.where(finite, outputs, 0))
+    return torch.where(finite, distance, torch.inf)
+
+
+def _wrong_claim(network: Propagation, claimed: ExactAffine) -> list[str]:
+    """Where the claimed map lies outside the enclosure of the steps' product."""
+    for name, exact, value, error in (
+        ("weight", claimed.weight, network.affine.value[:, :-1], network.affine.error[:, :-1]),
+        ("bias", claimed.bias, network.affine.value[:, -1], network.affine.error[:, -1]),
+    ):
+        outside = np.argwhere((exact.error_of(value) > error).numpy())
+        if len(outside):
+            return [f"the claimed {name}{outside[0].tolist()} is not the product of the steps"]
+    return []
+
+
+def _statement(dtype: torch.dtype, radius: float, bounds: Pair) -> str:
+    return (
+        f"In {_name(dtype)}, at every x with max|x_i| <= {radius:g}, the network as PyTorch evaluates it is within "
+        f"{bounds[0].max().item():.3g} of Wx + b in real numbers, and within {bounds[1].max().item():.3g} of the one "
+        "layer as PyTorch evaluates it."
+    )
+
+
+def _accumulation(dtype: torch.dtype) -> str:
+    if dtype.itemsize == 2:
+        return "sums accumulated in float32 and rounded at the end, or rounded after every operation, the worse assumed"
+    return f"sums accumulated in {_name(dtype)}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _largest(errors: Tensor) -> float | str:
+    """The largest entry, as JSON can hold it."""
+    largest = errors.max().item()
+    return largest if math.isfinite(largest) else "not finite"

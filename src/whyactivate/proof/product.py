@@ -1,0 +1,45 @@
+"""How far a product of matrices, multiplied out in float64, may be from the exact one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from whyactivate.proof.rounding import inflate, matmul_up
+
+_UNIT = 2.0**-53
+_SMALLEST_NORMAL = 2.0**-1022
+
+
+def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+    """Entrywise bounds of the error of W_n … W_1 and of b <- W_k b + b_k, in any order and association.
+
+    The matrices are float64 and each entry is the exact one rounded once. A term of the product goes through one
+    rounding per factor and at most one per product and addition, N in all, so it is off by a factor of at most
+    (1 + u)^N, and the error is at most ((1 + u)^N - 1) |W_n| … |W_1|, plus what underflows (Higham 2002, section 3.5).
+
+    Args:
+        weights: float64, the first to act first, shapes `(out, in)`.
+        biases: float64, one per weight, or None.
+    """
+    absolute = [weight.abs() for weight in weights]
+    product, carried = absolute[0], torch.zeros(weights[0].shape[1], dtype=torch.float64)
+    for position, (weight, bias) in enumerate(zip(absolute, biases, strict=True)):
+        if position:
+            product = _matmul_up(weight, product)
+        carried = matmul_up(weight, carried)
+        if bias is not None:
+            carried = inflate(carried + bias.abs(), 1)
+    roundings = sum(weight.shape[1] + 2 for weight in weights) + len(weights)
+    growth = math.expm1(roundings * math.log1p(_UNIT)) * (1 + 2.0**-40)
+    magnified = math.prod(1 + weight.shape[1] * float(weight.max()) for weight in absolute if weight.numel())
+    added = 1 + max((float(bias.abs().max()) for bias in biases if bias is not None), default=0.0)
+    underflow = roundings * _SMALLEST_NORMAL * magnified * added
+    return inflate(growth * product + underflow, 4), inflate(growth * carried + underflow, 4)
+
+
+def _matmul_up(left: Tensor, right: Tensor) -> Tensor:
+    return inflate(left @ right, left.shape[1] + 1)

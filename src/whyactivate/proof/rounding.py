@@ -1,0 +1,116 @@
+"""How far one step of a network, evaluated in floating point, may be from the map it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import FLOAT_FORMATS
+from whyactivate.errors import InputError
+
+LocalError = Callable[[Tensor], Tensor]
+"""Magnitudes |h| of a step's input, float64 `(in,)`, to an entrywise bound of the step's own rounding, `(out,)`."""
+
+
+def inflate(computed: Tensor, terms: int) -> Tensor:
+    """An upper bound of a nonnegative quantity of which `computed` is the float64 evaluation.
+
+    Valid for sums of up to `terms` products or numbers in any order (relative error at most terms * 2^-53, Jeannerod &
+    Rump 2013), then a few factors; underflow is covered.
+    """
+    return computed * (1 + (terms + 8) * 2.0**-52) + (terms + 8) * 2.0**-1022
+
+
+def matmul_up(left: Tensor, right: Tensor) -> Tensor:
+    """An upper bound of the product of two nonnegative float64 matrices."""
+    return inflate(left @ right, left.shape[-1])
+
+
+def linear_rounding(absolute: Tensor, underflow: Tensor, terms: int, dtype: torch.dtype) -> Tensor:
+    """A bound of the rounding of a sum of products: K u `absolute`, and what underflow can do.
+
+    `absolute` is the sum of the terms' absolute values. K counts one rounding per term: |computed - exact| <= K u
+    |x|^T|y| for dot products of K terms in every order of summation, with no restriction on K (Jeannerod & Rump 2013).
+    The induction of their proof also covers fused multiply-adds (they round less) and a bias (a term that is not
+    rounded). In half precisions one more covers the conversion of a sum accumulated in float32; sums that round to
+    the half precision after every operation are covered as well.
+    """
+    layout = FLOAT_FORMATS[dtype]
+    count = terms + 1 if dtype.itemsize == 2 else terms
+    growth = count * layout.unit_roundoff
+    bound = inflate(growth * absolute + (1 + growth) * underflow, 4)
+    largest = inflate(absolute + bound + underflow, 4)
+    return torch.where(largest <= torch.finfo(dtype).max, bound, torch.inf)
+
+
+@dataclass(frozen=True)
+class LinearRounding:
+    """Bounds the rounding of h -> Wh + b as PyTorch evaluates it, whatever the order of summation.
+
+    Covers fused multiply-adds, float32 accumulation of half precisions or none, underflow (gradual or flushed to zero,
+    for subnormal operands too; float16 always underflows gradually), and says inf where a partial sum may overflow.
+
+    Attributes:
+        weight: shape `(out, in)`, in the dtype in which the step is evaluated.
+        bias: shape `(out,)`, or None.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+    _absolute: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.weight.dtype not in FLOAT_FORMATS:
+            raise InputError(f"expected a weight in one of {[str(d) for d in FLOAT_FORMATS]}, got {self.weight.dtype}")
+        object.__setattr__(self, "_absolute", self.weight.detach().cpu().double().abs())
+
+    def __call__(self, magnitude: Tensor) -> Tensor:
+        """An entrywise bound, float64 `(out,)`, for every input that is entrywise at most `magnitude` in size."""
+        terms = self.weight.shape[1] + (self.bias is not None)
+        absolute = matmul_up(self._absolute, magnitude)
+        if self.bias is not None:
+            absolute = inflate(absolute + self.bias.detach().cpu().double().abs(), 1)
+        layout = FLOAT_FORMATS[self.weight.dtype]
+        if self.weight.dtype == torch.float16:
+            underflow = torch.full_like(absolute, (terms + 2) * layout.smallest_subnormal)
+        else:
+            # A subnormal operand taken for zero costs its partner times the smallest normal number.
+            partners = inflate(self._absolute.sum(1) + magnitude.sum(), terms)
+            underflow = inflate((partners + 2 * terms + 2) * layout.smallest_normal, 2)
+        return linear_rounding(absolute, underflow, terms, self.weight.dtype)
+
+
+@dataclass(frozen=True)
+class RoundedStep:
+    """One affine step h -> Wh + b of real numbers, and how far its floating-point evaluation may be off.
+
+    Attributes:
+        weight: float64, shape `(out, in)`.
+        weight_error: bounds |weight - W| entrywise.
+        bias: float64, shape `(out,)`, zeros where nothing is added.
+        bias_error: bounds |bias - b| entrywise.
+        local_error: bounds the step's own rounding from the magnitudes of its input; inf where the step may overflow.
+    """
+
+    weight: Tensor
+    weight_error: Tensor
+    bias: Tensor
+    bias_error: Tensor
+    local_error: LocalError
+
+    @classmethod
+    def from_exact(cls, weight: ExactArray, bias: ExactArray | None, local_error: LocalError) -> RoundedStep:
+        """The step with this exact matrix `(out, in)` and bias `(out,)`."""
+        added = bias if bias is not None else ExactArray.zeros(1, weight.shape[:1])
+        near, near_bias = weight.to_float64()[0], added.to_float64()[0]
+        return cls(near, weight.error_of(near), near_bias, added.error_of(near_bias), local_error)
+
+    @classmethod
+    def linear(cls, weight: Tensor, bias: Tensor | None = None) -> RoundedStep:
+        """A plain linear layer, evaluated in the dtype of its weight."""
+        added = None if bias is None else ExactArray.from_tensor(bias)
+        return cls.from_exact(ExactArray.from_tensor(weight), added, LinearRounding(weight, bias))
