@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,17 @@ from whyactivate.errors import (
     UndecidedError,
     UnknownNameError,
 )
-
-if TYPE_CHECKING:
-    from whyactivate.proof import Proof
+from whyactivate.proof import (
+    LinearRounding,
+    Proof,
+    RoundedStep,
+    Rounding,
+    bound_product,
+    prove_exact,
+    prove_numeric,
+    prove_symbolic,
+    prove_theorem,
+)
 
 ProofKind = Literal["theorem", "symbolic", "exact", "numeric"]
 
@@ -41,6 +49,7 @@ class Step:
         bias: float64, shape `(out,)`; None where nothing is added.
         running_shape: `(out, in)` of the product of all steps up to this one.
         exact_weight, exact_bias: the same without rounding.
+        rounded: the same with a bound of what rounding does to it in PyTorch's evaluation.
         algebraic: True where a coefficient came out of a square root (batch normalisation) and is taken as computed.
     """
 
@@ -50,6 +59,7 @@ class Step:
     running_shape: tuple[int, int]
     exact_weight: ExactArray
     exact_bias: ExactArray | None
+    rounded: RoundedStep
     algebraic: bool
 
     def __str__(self) -> str:
@@ -84,6 +94,8 @@ class Collapse:
     output_shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
+    _original: nn.Module = field(repr=False)
+    _modes: list[bool] = field(repr=False)
 
     @property
     def parameters_after(self) -> int:
@@ -114,15 +126,32 @@ class Collapse:
         """The map without any rounding: integers times a power of two wherever the module only adds and multiplies."""
         return ExactAffine.multiply_out(self.steps)
 
-    @cached_property
+    @property
     def weight_error(self) -> Tensor:
-        """A proved bound of |weight - exact weight|, entry by entry, float64."""
-        return self.exact.weight.error_of(self.weight)
+        """A bound of |weight - exact weight|, entry by entry, float64: by rounding analysis, not by looking."""
+        return self._errors[0]
+
+    @property
+    def bias_error(self) -> Tensor:
+        """A bound of |bias - exact bias|, entry by entry, float64: by rounding analysis, not by looking."""
+        return self._errors[1]
 
     @cached_property
-    def bias_error(self) -> Tensor:
-        """A proved bound of |bias - exact bias|, entry by entry, float64."""
-        return self.exact.bias.error_of(self.bias)
+    def _errors(self) -> tuple[Tensor, Tensor]:
+        return bound_product([step.weight for step in self.steps], [step.bias for step in self.steps])
+
+    def _roundings(self) -> tuple[Rounding, Rounding]:
+        """What `weight`, `bias` and `layer` are claimed to be: the exact map within these bounds."""
+        layer = self.layer
+        once_more = [
+            error + tensor.abs() * _unit_roundoff(self.dtype) * (1 + 2.0**-50) + torch.finfo(self.dtype).smallest_normal
+            for tensor, error in ((self.weight, self.weight_error), (self.bias, self.bias_error))
+        ]
+        weight, bias = (parameter.detach().cpu() for parameter in (layer.weight, layer.bias))
+        return (
+            Rounding(".weight and .bias", self.weight, self.bias, self.weight_error, self.bias_error),
+            Rounding(".layer", weight, bias, *once_more),
+        )
 
     def as_module(self) -> nn.Module:
         """The one layer as a module that takes and gives the shapes of the original."""
@@ -140,17 +169,18 @@ class Collapse:
             UnknownNameError: there is no proof of that kind.
             CannotProveError: this kind cannot be carried out here.
         """
-        from whyactivate import proof
-
+        tape = self.analysis.tape
+        assert tape is not None
+        tape.check_unchanged()
         if kind == "theorem":
-            return proof.prove_theorem(**options)
+            return prove_theorem(**options)
         if kind == "symbolic":
             widths = [self.steps[0].weight.shape[1], *(step.weight.shape[0] for step in self.steps)]
-            return proof.prove_symbolic(widths, [step.bias is not None for step in self.steps], **options)
+            return prove_symbolic(widths, [step.bias is not None for step in self.steps], **options)
         if kind == "exact":
-            return proof.prove_exact(self.steps, self._evaluate, self.exact, **options)
+            return prove_exact(self.steps, self._evaluate, self.exact, self._roundings(), **options)
         if kind == "numeric":
-            raise NotImplementedError
+            return prove_numeric([step.rounded for step in self.steps], self._run, self.exact, self.layer, **options)
         raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
 
     def _evaluate(self, points: ExactArray) -> ExactArray:
@@ -160,6 +190,14 @@ class Collapse:
         outputs = Replay(tape).outputs([points.reshape(1, *self.input_shape)])
         assert isinstance(outputs[0], ExactArray)
         return outputs[0].flatten()
+
+    def _run(self, rows: Tensor) -> Tensor:
+        """The original module on flattened rows, flattened again."""
+        if [part.training for part in self._original.modules()] != self._modes:
+            raise InputError(
+                f"{self.module} was switched between train and eval since; collapse it again"
+            )
+        return self._original(rows.reshape(-1, *self.input_shape)).reshape(rows.shape[0], -1)
 
     def __str__(self) -> str:
         out, into = self.weight.shape
@@ -237,7 +275,13 @@ def collapse_linear(
         output_shape=tuple(returned.shape[1:]),
         dtype=returned.dtype,
         device=returned.device,
+        _original=module,
+        _modes=[part.training for part in module.modules()],
     )
+
+
+def _unit_roundoff(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps / 2
 
 
 def _infer_input(module: nn.Module) -> Tensor:
@@ -277,6 +321,9 @@ def _with_floats(steps: tuple[AffineStep, ...]) -> tuple[Step, ...]:
             running_shape=(step.exact_weight.shape[0], first),
             exact_weight=step.exact_weight,
             exact_bias=step.exact_bias,
+            rounded=RoundedStep.from_exact(
+                step.exact_weight, step.exact_bias, LinearRounding(*step.stored) if step.stored else step.rounding
+            ),
             algebraic=step.algebraic,
         )
         for step in steps

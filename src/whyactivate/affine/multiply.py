@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from torch import Tensor
+
 from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.replay import ExactConstants, Memory, Part, Replay
 from whyactivate.affine.rounding import StepRounding
@@ -31,6 +33,7 @@ class AffineStep:
         name: path of the layer, or the operation where no layer has a part in it.
         exact_weight: constant of shape `(out, in)`.
         exact_bias: constant of shape `(out,)`; None where nothing is added.
+        stored: weight `(out, in)` and bias `(out,)` or None, where PyTorch computes the step as one product with them.
         rounding: bounds how far PyTorch's evaluation of the step may be off.
         algebraic: True where a coefficient came out of a square root and is taken as computed.
     """
@@ -38,6 +41,7 @@ class AffineStep:
     name: str
     exact_weight: ExactArray
     exact_bias: ExactArray | None
+    stored: tuple[Tensor, Tensor | None] | None
     rounding: StepRounding
     algebraic: bool = False
 
@@ -66,6 +70,7 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
     for nodes, exit in _segments(tape):
         size = tape.storages[entry].numel
         weight = None if exit is None else _read_off(nodes, entry, tape, constants)
+        read_off = weight is not None
         if weight is None:
             _check_memory(size, nodes, tape)
             weight = _from_points(push(linear, nodes, entry, exit, _identity_points(size)).at_points(size))
@@ -76,7 +81,10 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
                     name=_name(nodes, [step.name for step in steps]),
                     exact_weight=weight,
                     exact_bias=added if added.ints.any() else None,
-                    rounding=StepRounding(tape, nodes, entry, end if exit is None else exit, constants),
+                    stored=_stored(nodes[0], weight) if read_off else None,
+                    rounding=StepRounding(
+                        tape, nodes, entry, end if exit is None else exit, weight.shape[0], constants
+                    ),
                     algebraic=any((rule := find_rule(node.op)) is not None and rule.is_algebraic for node in nodes),
                 )
             )
@@ -139,6 +147,23 @@ def _read_off(nodes: Sequence[Node], entry: int, tape: Tape, constants: ExactCon
         return None
     numbers = constants.of(constant, output.geometry.dtype)
     return numbers if transposed else numbers.swap(0, 1)
+
+
+def _stored(node: Node, weight: ExactArray) -> tuple[Tensor, Tensor | None] | None:
+    """Weight and bias as they lie in memory, in the dtype of the result; None where they are kept otherwise."""
+    rule = find_rule(node.op)
+    output = node.outputs[0]
+    if rule is None or rule.row_product is None or output is None:
+        return None
+    _, name, transposed = rule.row_product
+    matrix = node.arguments[name]
+    added = [node.arguments.get(addend) for addend in rule.constant_terms(node.arguments)]
+    tensors = [item.read() for item in (matrix, *added) if isinstance(item, Constant)]
+    if any(tensor.dtype != output.geometry.dtype for tensor in tensors) or len(tensors) > 2:
+        return None
+    if len(tensors) == 2 and tensors[1].numel() != weight.shape[0]:
+        return None
+    return tensors[0] if transposed else tensors[0].T, tensors[1].flatten() if len(tensors) == 2 else None
 
 
 def _check_memory(size: int, nodes: Sequence[Node], tape: Tape) -> None:

@@ -23,14 +23,15 @@ class StepRounding:
 
     A term that goes through k roundings comes out multiplied by k factors between 1 - u and 1 + u, so each operation
     is charged (1 + u)ᵏ - 1 times the sum of the absolute values of its terms (Higham 2002, section 3.1; any order,
-    fused multiply-add included), and what underflow can add. Errors made before are carried along by the absolute
-    values of the linear part. Overflow is not covered.
+    fused multiply-add included), and what underflow, gradual or to zero, can add. Errors made before are carried
+    along by the absolute values of the linear part. Where a number on the way may overflow, the bound is inf.
 
     Attributes:
         tape: the program.
         nodes: the operations of the step.
         entry: the storage in which the step finds its vector.
         exit: where it leaves its result: a storage, or the value that is the output.
+        outputs: how many numbers that result has.
         constants: weights and buffers as exact numbers.
     """
 
@@ -38,6 +39,7 @@ class StepRounding:
     nodes: Sequence[Node]
     entry: int
     exit: int | Value | Constant
+    outputs: int
     constants: ExactConstants = field(repr=False)
 
     def __call__(self, magnitude: Tensor) -> Tensor:
@@ -53,6 +55,8 @@ class StepRounding:
                 if output is None:
                     continue
                 made = self._made(node, output, terms, size)
+                if not bool((around_zero(terms) + made).upper().max() <= torch.finfo(output.geometry.dtype).max):
+                    return torch.full((self.outputs,), torch.inf, dtype=torch.float64)
                 sizes.write(output, around_zero(around_zero(terms) + made), size)
                 errors.write(output, around_zero(around_zero(carried) + made), error)
         found: Numbers = error[self.exit] if isinstance(self.exit, int) else errors.read(self.exit, error).flatten()
@@ -65,9 +69,9 @@ class StepRounding:
         count = rule.count_roundings(node.arguments)
         info = torch.finfo(output.geometry.dtype)
         growth = math.expm1(count * math.log1p(info.eps / 2)) * (1 + 1e-12)
-        # A product that underflows is off by one subnormal, which two more factors may magnify.
-        subnormal = count * info.smallest_normal * info.eps * (1 + self._largest(node, size)) ** 2
-        return around_zero(around_zero(terms) * growth + subnormal)
+        # What underflows is off by the smallest normal number at most, which two more factors may magnify.
+        underflow = count * info.smallest_normal * (1 + self._largest(node, size)) ** 2
+        return around_zero(around_zero(terms) * growth + underflow)
 
     def _largest(self, node: Node, size: Memory) -> float:
         found = [1.0]

@@ -169,6 +169,16 @@ class Tape:
                 live.update(value.storage for value in node.values())
         return tuple(reversed(kept))
 
+    def check_unchanged(self) -> None:
+        """Make sure that the weights and buffers in use are still those that were recorded.
+
+        Raises:
+            InputError: one has been changed since.
+        """
+        for node in self.needed():
+            for constant in node.constants():
+                constant.read()
+
     def roots_of_outputs(self) -> frozenset[int]:
         """Every root on which an output depends, directly or through other roots; 0 is the input."""
         found: set[int] = set()
