@@ -38,7 +38,7 @@ def _bad_entry(constant: Constant, names: Mapping[int, str]) -> str | None:
     tensor = constant.tensor
     if not tensor.is_floating_point():
         return None
-    finite = torch.isfinite(tensor)
+    finite = torch.isfinite(tensor.double())  # not every small dtype knows the question
     if bool(finite.all()):
         return None
     where = tuple(int(i) for i in (~finite).nonzero()[0])
@@ -50,9 +50,10 @@ def _bad_entry(constant: Constant, names: Mapping[int, str]) -> str | None:
 def _unwritten(tape: Tape) -> str | None:
     """Follows which cells still hold what was not finite before the program came to write there."""
     bad = {
-        key: ~torch.isfinite(storage.initial.tensor)
+        key: ~finite
         for key, storage in tape.storages.items()
-        if storage.initial is not None and not bool(torch.isfinite(storage.initial.tensor).all())
+        if storage.initial is not None
+        and not bool((finite := torch.isfinite(storage.initial.tensor.to(torch.complex128))).all())
     }
     if not bad:
         return None

@@ -188,6 +188,8 @@ def _same_tensor(a: Constant, b: Constant) -> bool:
         return False
     if storage_key(x) == storage_key(y) and a.version == b.version and x.storage_offset() == y.storage_offset():
         return x.stride() == y.stride()
+    if x.is_floating_point():
+        x, y = x.double(), y.double()
     if x.is_floating_point() or x.is_complex():
         return torch.equal(torch.nan_to_num(x, nan=1.5), torch.nan_to_num(y, nan=1.5)) and torch.equal(x != x, y != y)
     return torch.equal(x, y)

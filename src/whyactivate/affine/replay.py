@@ -13,7 +13,7 @@ import torch
 
 from whyactivate.affine._torch_compat import number_operands, storage_key
 from whyactivate.affine.rules import Label, Rule, find_rule
-from whyactivate.affine.rules.rule import CannotEvaluate
+from whyactivate.affine.rules.rule import CannotEvaluate, is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
@@ -98,8 +98,10 @@ class Replay:
     def evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
         """The results of one node on `memory`, which stays as it is."""
         rule = find_rule(node.op)
-        if rule is None or rule.formula is None:
+        if rule is None:
             raise CannotEvaluate(f"{node.op} has no formula here")
+        if not all(output is None or is_real(output.geometry.dtype) for output in node.outputs):
+            raise CannotEvaluate(f"{node.op} gives numbers that are not real ones")
         if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
@@ -117,11 +119,7 @@ class Replay:
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
         if rule.label is Label.SMOOTH or (rule.form is None and in_balls):
             operands = {name: _balls(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
-        try:
-            result = rule.formula(**operands)
-        except ZeroDivisionError as error:
-            raise CannotEvaluate(f"{node.op}: {error}") from error
-        return result if isinstance(result, tuple) else (result,)
+        return rule.value_at(operands, node.arguments)
 
     def _addend(self, operand: Any) -> Any:
         """A constant addend as it counts in this part of the program."""
@@ -151,6 +149,8 @@ class Replay:
         if isinstance(output, Constant):
             numbers = self.constants.of(output)
             return numbers if self.part is Part.WHOLE else self._addend(numbers)
+        if output.storage not in memory:
+            raise CannotEvaluate("a side result of an operation has no formula")
         flat, geometry = memory[output.storage], output.geometry
         if _is_whole(geometry, self.tape.storages[output.storage]):
             return flat.reshape(geometry.size)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.guards import LeakGuard, ModuleState, Refusal, same_randomness
 from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
 
 _OWN_FOLDER = str(Path(__file__).parent)
@@ -157,8 +158,8 @@ class _Recorder(compat.DispatchMode):
             self._before_write(tensor)
         result = func(*args, **kwargs)
         results = _tensors(result) or written
-        if reason is None and not all(tensor.is_floating_point() for tensor in results):
-            reason = f"{op} gives {results[0].dtype} numbers, which change in steps"
+        if reason is None and not all(is_real(tensor.dtype) for tensor in results):
+            reason = f"{op} gives {results[0].dtype} numbers"
         if reason is None and rule is not None:
             self._notes.extend(rule.notes())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real, shape_of
+from whyactivate.affine.rules.rule import CannotEvaluate, is_real, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 
@@ -40,15 +40,10 @@ def mul(self: Any, other: Any) -> Any:
     return self * other
 
 
-def _denominator_is_constant(arguments: Mapping[str, Argument]) -> str | None:
-    return "div divides by a number that depends on the input" if depends(arguments["other"]) else None
-
-
 @affine(
     aten.div.Tensor,
     aten.div.Scalar,
     form="self",
-    when=_denominator_is_constant,
     roundings=2,
     wide=frozenset({"other"}),
 )
@@ -79,7 +74,7 @@ def _exponent_is_one(arguments: Mapping[str, Argument]) -> str | None:
     return None if arguments["exponent"] == 1 else f"pow raises to the power {arguments['exponent']}"
 
 
-@affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one)
+@affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one, always=True)
 def power(self: Any, exponent: Any) -> Any:
     if not 1 <= exponent <= _LARGEST_POWER or exponent != int(exponent):
         raise CannotEvaluate(f"a power of {exponent} has no exact form here")

@@ -40,7 +40,8 @@ class Rule:
         formula: its value on exact or ball arrays, a function of the operands that it names; None for views.
         label: what the formula is made of.
         passive: operands whose shape alone matters.
-        when: a further condition on the operands; gives the reason where it fails.
+        when: a further condition on the operands; gives the reason where it fails. The formula does not hold there
+            either, unless it `always` holds.
         note: words for `Analysis.notes` where this operation is used.
         is_view: the result shares memory with its operand.
         constant_result: the result does not depend on the numbers in any operand.
@@ -62,6 +63,7 @@ class Rule:
     label: Label = Label.RATIONAL
     passive: frozenset[str] = frozenset()
     when: Callable[[Mapping[str, Argument]], str | None] | None = None
+    always: bool = False
     note: str | None = None
     is_view: bool = False
     constant_result: bool = False
@@ -117,6 +119,22 @@ class Rule:
             if not both and term[0] in {key for other in self.form if free & {*other} for key in other}:
                 return f"{name} uses {term[0]!r} both as a factor and as an addend"
         return self.when(arguments) if self.when else None
+
+    def value_at(self, operands: Mapping[str, Any], arguments: Mapping[str, Argument]) -> tuple[Any, ...]:
+        """What the operation, called with `arguments`, gives for these exact or enclosed `operands`.
+
+        Raises:
+            CannotEvaluate: there is no formula, or it has no value here.
+        """
+        if self.formula is None:
+            raise CannotEvaluate(f"{self.op} has no formula here")
+        if self.when is not None and not self.always and (reason := self.when(arguments)) is not None:
+            raise CannotEvaluate(reason)
+        try:
+            result = self.formula(**operands)
+        except ZeroDivisionError as error:
+            raise CannotEvaluate(f"{self.op}: {error}") from error
+        return result if isinstance(result, tuple) else (result,)
 
     def constant_terms(self, arguments: Mapping[str, Argument]) -> frozenset[str]:
         """Operands to set to zero so that only the linear part is left."""
