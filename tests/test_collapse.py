@@ -1,0 +1,245 @@
+"""The doors: what collapse_linear returns, what it prints, what it refuses, and the four proofs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import whyactivate as wa
+from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.errors import (
+    CannotCollapseError,
+    InputError,
+    NotAffineError,
+    RowsMixError,
+    UndecidedError,
+    UnknownNameError,
+    WhyActivateError,
+)
+
+
+class Spoken(nn.Module):
+    """A module made of one function and, perhaps, parts."""
+
+    def __init__(self, function, **parts):
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def article() -> wa.SimpleModel:
+    return wa.SimpleModel(activation=None, seed=3)
+
+
+def test_the_article_network_is_one_layer_of_eleven_parameters():
+    model = article()
+    collapse = wa.collapse_linear(model)
+    assert (collapse.parameters_before, collapse.parameters_after) == (621, 11)
+    assert [step.name for step in collapse.steps] == ["fc1", "fc2", "fc3", "fc4"]
+    assert [step.running_shape for step in collapse.steps] == [(18, 10), (18, 10), (4, 10), (1, 10)]
+    w = [getattr(model, f"fc{k}").weight.detach().double() for k in (1, 2, 3, 4)]
+    b = [getattr(model, f"fc{k}").bias.detach().double() for k in (1, 2, 3, 4)]
+    torch.testing.assert_close(collapse.weight, w[3] @ w[2] @ w[1] @ w[0], rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(
+        collapse.bias, w[3] @ (w[2] @ (w[1] @ b[0] + b[1]) + b[2]) + b[3], rtol=1e-13, atol=1e-15
+    )
+    x = torch.randn(50, 10)
+    assert collapse.layer.weight.dtype == torch.float32
+    torch.testing.assert_close(collapse.layer(x), model(x))
+
+
+def test_it_prints_as_a_story():
+    text = str(wa.collapse_linear(article()))
+    for words in ("fc1", "18×10", "W = W4·W3·W2·W1", "621 parameters before, 11 after"):
+        assert words in text
+
+
+def test_the_rounded_results_stay_within_the_proved_bounds_of_the_exact_one():
+    collapse = wa.collapse_linear(wa.MLP([7, 30, 30, 5], activation=None, seed=1))
+    assert (collapse.exact.weight.error_of(collapse.weight) <= collapse.weight_error).all()
+    assert (collapse.exact.bias.error_of(collapse.bias) <= collapse.bias_error).all()
+    assert collapse.weight_error.max() < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["theorem", "symbolic", "exact", "numeric"])
+def test_every_proof_holds(kind, bias, dtype):
+    model = wa.MLP([4, 5, 3, 2], activation=None, bias=bias, seed=2).to(dtype)
+    proof = wa.collapse_linear(model).prove(kind)
+    assert proof.kind == kind
+    assert proof.holds
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_the_exact_proof_sees_a_change_of_one_bit(part):
+    collapse = wa.collapse_linear(article())
+    exact = getattr(collapse.exact, part)
+    ints = exact.ints.copy()
+    ints.reshape(-1)[0] += 1
+    object.__setattr__(collapse.exact, part, ExactArray(ints, exact.unit))
+    proof = collapse.prove("exact")
+    assert not proof.holds
+    assert part in str(proof)
+
+
+def test_the_exact_proof_checks_the_rounded_copies():
+    collapse = wa.collapse_linear(article())
+    collapse.weight[0, 3] += 1e-12
+    assert not collapse.prove("exact").holds
+
+
+def test_the_numeric_proof_notices_a_module_that_does_something_else():
+    model = article()
+    collapse = wa.collapse_linear(model)
+    model.fc4.register_forward_hook(lambda module, args, out: out + 1e-3)
+    assert not collapse.prove("numeric").holds
+
+
+def test_proofs_refuse_weights_that_have_changed_since():
+    model = article()
+    collapse = wa.collapse_linear(model)
+    with torch.no_grad():
+        model.fc2.weight.add_(1)
+    with pytest.raises(InputError, match="changed"):
+        collapse.prove("exact")
+
+
+def test_proofs_refuse_a_module_that_was_switched_to_training():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.Linear(4, 2)).eval()
+    collapse = wa.collapse_linear(model)
+    model.train()
+    with pytest.raises(InputError, match="train"):
+        collapse.prove("numeric")
+
+
+def test_an_unknown_kind_of_proof_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="'exact'"):
+        wa.collapse_linear(article()).prove("exat")
+
+
+def test_as_module_keeps_the_shapes():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Linear(4, 6), nn.Unflatten(1, (3, 2)))
+    slim = wa.collapse_linear(model, torch.zeros(1, 2, 3)).as_module()
+    x = torch.randn(5, 2, 3)
+    assert slim(x).shape == (5, 3, 2)
+    torch.testing.assert_close(slim(x), model(x))
+
+
+def test_batch_norm_in_eval_is_folded_and_said_to_be_algebraic():
+    norm = nn.BatchNorm1d(4)
+    norm.running_mean.normal_(generator=torch.Generator().manual_seed(0))
+    norm.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Linear(3, 4), norm, nn.Linear(4, 2)).eval()
+    collapse = wa.collapse_linear(model)
+    assert [step.algebraic for step in collapse.steps] == [False, True, False]
+    assert any("float64" in note for note in collapse.analysis.notes)
+    x = torch.randn(9, 3)
+    torch.testing.assert_close(collapse.layer(x), model(x))
+
+
+def test_a_module_with_a_relu_is_refused_with_a_verified_counterexample():
+    model = wa.SimpleModel(activation="relu")
+    with pytest.raises(NotAffineError) as refusal:
+        wa.collapse_linear(model)
+    analysis = refusal.value.analysis
+    assert analysis.verdict == "not_affine"
+    example = analysis.counterexample
+    assert example.arithmetic == "exact"
+    assert example.gap > 0
+    first, second = (float(weight) for weight in example.weights)
+    (a,), (b,) = example.a, example.b
+    network = wa.SimpleModel(activation="relu").double()
+    gap = network(first * a + second * b) - first * network(a) - second * network(b)
+    assert abs(abs(gap.flatten()[example.output_index].item()) - example.gap) < 1e-9
+
+
+def test_refusals_are_of_one_family():
+    assert issubclass(CannotCollapseError, WhyActivateError)
+    rows_mix = Spoken(lambda self, x: self.fc(x) - self.fc(x).mean(0), fc=nn.Linear(3, 2))
+    with pytest.raises(RowsMixError) as refusal:
+        wa.collapse_linear(rows_mix)
+    assert refusal.value.analysis.verdict == "affine"
+    assert refusal.value.analysis.per_example is False
+    truly_affine = Spoken(lambda self, x: F.relu(self.fc(x)) - F.relu(-self.fc(x)), fc=nn.Linear(3, 2))
+    with pytest.raises(UndecidedError) as refusal:
+        wa.collapse_linear(truly_affine)
+    assert refusal.value.analysis.counterexample is None
+
+
+def test_what_cannot_be_used_is_named():
+    with pytest.raises(InputError, match="example_input"):
+        wa.collapse_linear(nn.Conv2d(1, 1, 3))
+    with pytest.raises(InputError, match="example_input"):
+        wa.collapse_linear("not a module")
+    with pytest.raises(InputError, match="nn.Module"):
+        wa.collapse_linear(lambda x: x, torch.zeros(1, 2))
+    with pytest.raises(InputError, match="torch.int64"):
+        wa.analyze(nn.Linear(3, 2), torch.zeros(1, 3, dtype=torch.long))
+    with pytest.raises(InputError, match="batch"):
+        wa.analyze(nn.Linear(3, 2), torch.tensor(1.0))
+    with pytest.raises(InputError, match="NaN"):
+        wa.analyze(nn.Linear(3, 2), torch.full((1, 3), float("nan")))
+    with pytest.raises(InputError, match="RuntimeError"):
+        wa.analyze(nn.Linear(3, 2), torch.zeros(1, 4))
+    with pytest.raises(InputError, match="lazy"):
+        wa.analyze(nn.LazyLinear(2), torch.zeros(1, 4))
+    with pytest.raises(InputError, match="meta"):
+        wa.analyze(nn.Linear(3, 2, device="meta"), torch.zeros(1, 3))
+
+
+def test_weights_that_are_not_finite_are_named():
+    model = article()
+    with torch.no_grad():
+        model.fc3.weight[1, 2] = float("nan")
+    with pytest.raises(UndecidedError, match=r"fc3\.weight holds nan"):
+        wa.collapse_linear(model)
+
+
+def test_two_inputs_are_more_than_a_layer_takes():
+    class Sum(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    assert wa.analyze(Sum(), (torch.zeros(1, 3), torch.zeros(1, 3))).verdict == "affine"
+    with pytest.raises(CannotCollapseError, match="2 floating inputs"):
+        wa.collapse_linear(Sum(), (torch.zeros(1, 3), torch.zeros(1, 3)))
+
+
+def test_a_layer_too_large_for_its_dtype_is_refused():
+    collapse = wa.collapse_linear(nn.Linear(2, 2).half(), torch.zeros(1, 2, dtype=torch.float16))
+    with pytest.raises(CannotCollapseError, match="float16"):
+        _ = dataclasses.replace(collapse, weight=collapse.weight + 1e5).layer
+
+
+def test_a_result_that_overflows_is_not_called_affine():
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).half()
+    with torch.no_grad():
+        for layer in model:
+            layer.weight.fill_(60000)
+    with pytest.raises(UndecidedError):
+        wa.collapse_linear(model, torch.ones(1, 1, dtype=torch.float16))
+
+
+def test_nothing_of_the_callers_is_changed():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model[0].eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [part.training for part in model.modules()]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    analysis = wa.analyze(model, torch.randn(4, 3, generator=torch.Generator().manual_seed(1)))
+    assert analysis.verdict == "undecided"
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert modes == [part.training for part in model.modules()]
+    assert torch.equal(state, torch.get_rng_state())
+    assert (threads, dtype) == (torch.get_num_threads(), torch.get_default_dtype())
