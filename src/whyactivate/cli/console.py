@@ -89,10 +89,11 @@ class _Bar(Progress):
 
 def say(console: Console, text: str, style: str = "", indent: int = 0) -> None:
     """Prints a paragraph, wrapped to the terminal, with nothing in it taken for markup."""
-    from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+    for line in Text(text).wrap(console, max(1, console.width - indent)):
+        line.rstrip()
+        console.print(Text(" " * indent + line.plain, style=style), soft_wrap=True)
 
 
 def show_table(console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -117,7 +118,7 @@ def show_table(console: Console, caption: str, columns: Sequence[str], rows: Seq
         table.add_row(*(Text(cell) for cell in row))
     room = console.options.update(max_width=10_000)
     if Measurement.get(console, room, table).maximum <= console.width:
-        console.print(Padding(table, (1, 0)))
+        console.print(Padding(table, (1, 0), expand=False))
         return
     say(console, caption, style="italic")
     for name, *cells in rows:
