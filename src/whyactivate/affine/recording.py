@@ -24,19 +24,19 @@ class Recordings:
     """The tapes of one module.
 
     Attributes:
-        single: its program for a batch of one row.
+        single: its program for a batch of one row; None where it does not run on one row.
         pairs: its program for a batch of two rows, recorded on three inputs.
-        disagreement: how recordings of one batch size differ, None where they do not.
+        disagreement: how recordings of one batch size differ, or why one is missing; None where all is well.
     """
 
-    single: Tape
+    single: Tape | None
     pairs: tuple[Tape, ...]
     disagreement: str | None
 
     @property
     def tapes(self) -> tuple[Tape, ...]:
         """All of them."""
-        return (self.single, *self.pairs)
+        return (*([self.single] if self.single else []), *self.pairs)
 
 
 @dataclass(frozen=True)
@@ -128,27 +128,41 @@ def record_all(module: nn.Module, example: Example) -> Recordings:
     """Record a module on two inputs of one row, and on three inputs of two rows.
 
     Raises:
-        InputError: the module's forward raises on these inputs.
+        InputError: the module's forward raises on the example itself.
     """
     generator = torch.Generator().manual_seed(0)
-    pairs = [_attempt(module, example.with_rows(PAIR))]
-    pairs += [_attempt(module, example.with_rows(PAIR, generator), locate=False) for _ in range(2)]
-    single = _attempt(module, example.with_rows(1))
-    again = _attempt(module, example.with_rows(1, generator), locate=False)
-    disagreement = difference(single, again)
+    pairs: list[Tape] = []
+    singles: list[Tape] = []
+    try:
+        for drawn in (None, generator, generator):
+            pairs.append(_record(module, example.with_rows(PAIR, drawn), locate=drawn is None))
+        for drawn in (None, generator):
+            singles.append(_record(module, example.with_rows(1, drawn), locate=drawn is None))
+    except Exception as error:
+        rows = 1 if pairs else PAIR
+        if example.rows == rows:
+            raise _forward_raised(module, example, error) from error
+        try:
+            _record(module, example, locate=False)
+        except Exception as own:
+            raise _forward_raised(module, example, own) from own
+        missing = f"it does not run on a batch of {rows} row(s): {type(error).__name__}: {error}"
+        return Recordings(None, tuple(pairs), missing)
+    disagreement = difference(*singles)
     for tape in pairs[1:]:
         disagreement = disagreement or difference(pairs[0], tape)
-    return Recordings(single, tuple(pairs), disagreement)
+    return Recordings(singles[0], tuple(pairs), disagreement)
 
 
-def _attempt(module: nn.Module, example: Example, *, locate: bool = True) -> Tape:
-    try:
-        return record(module, example.args, example.kwargs, locate=locate)
-    except Exception as error:
-        raise InputError(
-            f"{type(module).__name__}'s forward raised {type(error).__name__} on a batch of {example.rows} row(s) "
-            f"like the example input: {error}"
-        ) from error
+def _record(module: nn.Module, example: Example, *, locate: bool) -> Tape:
+    return record(module, example.args, example.kwargs, locate=locate)
+
+
+def _forward_raised(module: nn.Module, example: Example, error: Exception) -> InputError:
+    return InputError(
+        f"{type(module).__name__}'s forward raised {type(error).__name__} on a batch of {example.rows} row(s) like the "
+        f"example input: {error}"
+    )
 
 
 def difference(one: Tape, other: Tape) -> str | None:

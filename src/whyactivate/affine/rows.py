@@ -17,6 +17,7 @@ def mixes_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0)
     on it with a probability below one in a billion. Both programs must be affine.
     """
     single, pair = recordings.single, recordings.pairs[0]
+    assert single is not None
     if len(single.outputs) != len(pair.outputs):
         return "another number of outputs for two rows than for one"
     if not all(out.shape and out.shape[0] == PAIR for out in pair.returned):

@@ -51,7 +51,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
             verdict=verdict,
             per_example=per_example,
             blame=blame,
-            runs=find_runs(recordings.single),
+            runs=find_runs(recordings.tapes[0]) if recordings.tapes else (),
             counterexample=counterexample,
             notes=(*notes, *more),
             proved=proved,
@@ -63,6 +63,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     if obstacle is not None:
         return conclude(Verdict.UNDECIDED, reason=obstacle)
 
+    assert recordings.single is not None  # or there would have been an obstacle
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
     try:
         mismatch = _mismatch(recordings, constants)
@@ -96,11 +97,13 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
 
 
 def _blame(recordings: Recordings) -> tuple[Blame, ...]:
-    return find_blame(recordings.single) or next((b for tape in recordings.pairs if (b := find_blame(tape))), ())
+    return next((blame for tape in recordings.tapes if (blame := find_blame(tape))), ())
 
 
 def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
     """What keeps the recordings from being the whole truth about the module, in words."""
+    if recordings.single is None:
+        return recordings.disagreement
     for tape in recordings.tapes:
         if tape.refusal is not None:
             return tape.refusal
