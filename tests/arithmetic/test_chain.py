@@ -11,14 +11,15 @@ from whyactivate.arithmetic.chain import multiply_chain
 
 
 class Counted:
-    """A matrix that counts the scalar products spent on it."""
+    """A matrix that counts the work spent on it: scalar products, times the matrices joined."""
 
-    def __init__(self, matrix: torch.Tensor, cost: int = 0) -> None:
-        self.matrix, self.cost, self.shape = matrix, cost, matrix.shape
+    def __init__(self, matrix: torch.Tensor, cost: int = 0, joined: int = 1) -> None:
+        self.matrix, self.cost, self.joined, self.shape = matrix, cost, joined, matrix.shape
 
     def __matmul__(self, other: Counted) -> Counted:
         (m, k), n = self.shape, other.shape[1]
-        return Counted(self.matrix @ other.matrix, self.cost + other.cost + m * k * n)
+        joined = self.joined + other.joined
+        return Counted(self.matrix @ other.matrix, self.cost + other.cost + m * k * n * joined, joined)
 
 
 def costs(sizes: tuple[int, ...]) -> set[int]:
@@ -26,7 +27,7 @@ def costs(sizes: tuple[int, ...]) -> set[int]:
     if len(sizes) == 2:
         return {0}
     return {
-        a + b + sizes[0] * sizes[k] * sizes[-1]
+        a + b + sizes[0] * sizes[k] * sizes[-1] * (len(sizes) - 1)
         for k in range(1, len(sizes) - 1)
         for a, b in itertools.product(costs(sizes[: k + 1]), costs(sizes[k:]))
     }
@@ -44,6 +45,8 @@ def test_the_chain_is_multiplied_in_the_cheapest_order(sizes: list[int]) -> None
     assert product.cost == min(costs(tuple(sizes)))
 
 
-@pytest.mark.parametrize("depth", [1, 150])
-def test_long_chains(depth: int) -> None:
-    assert torch.equal(multiply_chain([torch.eye(2)] * depth), torch.eye(2))
+@pytest.mark.parametrize("depth", [1, 64, 150])
+def test_long_chains_of_equal_sizes_are_halved(depth: int) -> None:
+    product = multiply_chain([Counted(torch.eye(2))] * depth)
+    assert torch.equal(product.matrix, torch.eye(2))
+    assert product.cost <= 8 * depth * depth.bit_length()
