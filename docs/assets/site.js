@@ -1,0 +1,15 @@
+document.addEventListener("DOMContentLoaded", () => {
+  // pymdownx.arithmatex marks formulas as \(…\) and \[…\]; KaTeX draws them, with MathML for screen readers.
+  for (const formula of document.querySelectorAll(".arithmatex")) {
+    const source = formula.textContent.trim();
+    katex.render(source.slice(2, -2), formula, { displayMode: source.startsWith("\\["), throwOnError: false });
+  }
+  // The theme leaves its search dialog without a name; the field in it has one, in the page's language.
+  const dialog = document.querySelector(".md-search[role=dialog]");
+  const name = dialog?.querySelector("input")?.getAttribute("aria-label");
+  if (name) dialog.setAttribute("aria-label", name);
+  // Each copy button comes in a landmark of its own, one per block of code; groups say the same with less noise.
+  new MutationObserver(() => {
+    for (const bar of document.querySelectorAll(".md-code__nav:not([role])")) bar.setAttribute("role", "group");
+  }).observe(document.body, { childList: true, subtree: true });
+});
