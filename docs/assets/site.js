@@ -8,8 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const dialog = document.querySelector(".md-search[role=dialog]");
   const name = dialog?.querySelector("input")?.getAttribute("aria-label");
   if (name) dialog.setAttribute("aria-label", name);
-  // Each copy button comes in a landmark of its own, one per block of code; groups say the same with less noise.
+  // Each copy button comes in a landmark of its own, one per block of code: too many to be of use.
   new MutationObserver(() => {
-    for (const bar of document.querySelectorAll(".md-code__nav:not([role])")) bar.setAttribute("role", "group");
+    for (const bar of document.querySelectorAll("nav.md-code__nav:not([role])")) bar.setAttribute("role", "none");
   }).observe(document.body, { childList: true, subtree: true });
 });
