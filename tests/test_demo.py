@@ -73,7 +73,10 @@ def test_collapse_is_621_to_11_with_four_proofs() -> None:
     part = quick_result().collapse
     assert (part.collapse.parameters_before, part.collapse.parameters_after) == (621, 11)
     assert [proof.kind for proof in part.proofs] == ["theorem", "symbolic", "exact", "numeric"]
-    floor = quick_result().article.contest.floor
+    data, floor = quick_result().article.contest.data, quick_result().article.contest.floor
+    radius = part.proofs[3].details["radius"]
+    assert isinstance(radius, float)
+    assert bool((data.train_x.abs() <= radius).all() and (data.test_x.abs() <= radius).all())
     apart = [(part.collapse.weight - floor.weight).abs().max(), (part.collapse.bias - floor.bias).abs().max()]
     assert part.from_floor == float(max(apart))
 
@@ -296,6 +299,10 @@ def test_proofs_and_verdict_in_words() -> None:
     part = quick_result().collapse
     assert words.say_proof(part.proofs[2]).startswith("exact: holds. ")
     assert words.say_proof(replace(part.proofs[2], holds=False)).startswith("exact: DOES NOT HOLD. ")
+    assert "measured" not in words.say_proof(part.proofs[2])
+    assert f"measured there is {part.proofs[3].details['in the box: worst measured']:.3g}." in words.say_proof(
+        part.proofs[3]
+    )
     assert str(part.collapse.parameters_after) in words.say_regression(part)
     assert number(part.from_floor) in words.say_regression(part)
     checks = quick_result().checks

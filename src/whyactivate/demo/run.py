@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -34,7 +35,6 @@ from whyactivate.training import TrainConfig
 ARTICLE_LAYERS = (10, 18, 18, 4, 1)
 MOONS_LAYERS = (2, 16, 16, 2)
 DIGITS_LAYERS = (64, 32, 32, 10)
-PROOFS = ("theorem", "symbolic", "exact", "numeric")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,11 @@ def _run_collapse(article: ArticlePart) -> CollapsePart:
         float((collapse.weight - floor.weight).abs().max()),
         float((collapse.bias - floor.bias).abs().max()),
     )
-    return CollapsePart(collapse, tuple(collapse.prove(kind) for kind in PROOFS), apart)
+    proofs = [collapse.prove(kind) for kind in ("theorem", "symbolic", "exact")]
+    data = article.contest.data
+    radius = math.ceil(max(float(data.train_x.abs().max()), float(data.test_x.abs().max())))
+    proofs.append(collapse.prove("numeric", x=data.test_x[:100], radius=float(radius)))
+    return CollapsePart(collapse, tuple(proofs), apart)
 
 
 def _run_refutation(network: TrainedNetwork) -> RefutationPart:
@@ -194,7 +198,7 @@ def _run_classes(
     differ, gap = _compare_classes(contest.none.model, collapse, data)
     in_plane = data.features == 2
     maps = tuple(_map_plane(contest.network(name), data) for name in ("identity", "relu")) if in_plane else ()
-    return ClassesPart(contest, collapse, (collapse.prove("exact"), collapse.prove("numeric")), differ, gap, maps)
+    return ClassesPart(contest, collapse, (collapse.prove("exact"),), differ, gap, maps)
 
 
 def _compare_classes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from whyactivate.demo import CollapsePart, DemoResult
 from whyactivate.demo.story import heading, paragraphs, table_of
@@ -57,6 +57,15 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     source = resources.files("whyactivate.report").joinpath("page.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        source
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["shown"] = _shown
+    return environment.from_string(source)
+
+
+def _shown(value: object) -> str:
+    """A proof's number or name, short enough to read."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(each) for each in cast("list[object]", value)) or "none"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
