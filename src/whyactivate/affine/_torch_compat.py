@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.nn.parameter import UninitializedTensorMixin
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack, _pop_mode, _push_mode
 
 __all__ = [
     "DispatchMode",
@@ -68,8 +68,68 @@ def storage_key(tensor: Tensor) -> int:
 
 
 def version(tensor: Tensor) -> int:
-    """A count of the writes into a tensor's memory."""
-    return tensor._version
+    """A count of the writes into a tensor's memory; always 0 for tensors made in inference mode."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def place(tensor: Tensor) -> tuple[Any, ...]:
+    """Where the numbers of a tensor lie, and how they are read."""
+    return storage_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def raw_bytes(tensor: Tensor) -> Tensor:
+    """All that a tensor's memory holds, as bytes; shares that memory."""
+    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+
+
+def same_numbers(a: Tensor, b: Tensor) -> bool:
+    """True where two plain tensors have one dtype, one shape and the same bits."""
+    if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape or a.layout != b.layout:
+        return False
+    if a.layout != torch.strided or is_uninitialised(a) or a.is_meta or b.is_meta or a.device != b.device:
+        return False
+    a, b = a.detach().contiguous().reshape(-1), b.detach().contiguous().reshape(-1)
+    return torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+
+
+def is_foreign(kind: type) -> bool:
+    """True for subclasses of Tensor whose operations are Python code of their own (`__torch_dispatch__`)."""
+    own: Any = kind.__torch_dispatch__
+    return own is not Tensor.__torch_dispatch__ and own is not torch._C._disabled_torch_dispatch_impl
+
+
+def has_own_functions(kind: type) -> bool:
+    """True for subclasses of Tensor whose functions are Python code of their own (`__torch_function__`)."""
+    own: Any = getattr(kind, "__torch_function__", None)
+    plain: Any = Tensor.__torch_function__
+    return own is not torch._C._disabled_torch_function_impl and getattr(own, "__func__", own) is not plain.__func__
+
+
+def global_hooks() -> list[dict[int, Any]]:
+    """The hooks that PyTorch calls for every module."""
+    hooks = vars(nn.modules.module)
+    return [value for name, value in hooks.items() if name.startswith("_global_") and isinstance(value, dict)]
+
+
+def hidden_in_script(script: Any) -> str | None:
+    """What a scripted module or function does that no operation shows, in words; None where nothing is seen."""
+    try:
+        graph = script.inlined_graph
+    except (AttributeError, RuntimeError):  # no forward
+        return None
+    for node in graph.findAllNodes("prim::tolist") + graph.findAllNodes("prim::fork"):
+        return f"scripted code takes numbers out of sight ({node.kind()})"
+    for node in graph.findAllNodes("prim::SetAttr"):
+        return f"scripted code changes an attribute ({node.s('name')})"
+    for kind in ("append", "_set_item", "pop", "clear", "insert", "extend", "update", "Delete", "setdefault"):
+        for node in graph.findAllNodes(f"aten::{kind}"):
+            if next(node.inputs()).node().kind() == "prim::GetAttr":
+                return f"scripted code changes what an attribute holds (aten::{kind})"
+    for kind in ("str", "format", "percentFormat"):
+        for node in graph.findAllNodes(f"aten::{kind}"):
+            if any(str(operand.type()) == "Tensor" for operand in node.inputs()):
+                return f"scripted code takes numbers out of sight (aten::{kind})"
+    return None
 
 
 def is_uninitialised(tensor: Tensor) -> bool:
@@ -112,6 +172,15 @@ def written_names(op: OpOverload) -> tuple[str, ...]:
         for argument in op._schema.arguments
         if argument.alias_info is not None and argument.alias_info.is_write
     )
+
+
+_STATISTICS = {torch.ops.aten.native_batch_norm.default: ("running_mean", "running_var")}
+
+
+def hidden_writes(op: OpOverload, operands: dict[str, Any]) -> list[Tensor]:
+    """The tensors that an operation writes into although its schema does not say so."""
+    names = _STATISTICS.get(op, ()) if operands.get("training") else ()
+    return [operands[name] for name in names if isinstance(operands.get(name), Tensor)]
 
 
 @cache
@@ -163,6 +232,53 @@ def eager() -> Generator[None]:
             yield
     else:
         yield
+
+
+def global_settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
+    """PyTorch's global settings that a forward may change: words for the change, how to read and how to set each."""
+    words = "it changes {} for all of PyTorch"
+    return [
+        (words.format("the default dtype"), torch.get_default_dtype, torch.set_default_dtype),
+        (words.format("the number of threads"), torch.get_num_threads, torch.set_num_threads),
+        (words.format("whether gradients are computed"), torch.is_grad_enabled, torch._C._set_grad_enabled),
+        (
+            words.format("how float32 products are computed"),
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+        ),
+        (
+            words.format("which algorithms may be used"),
+            torch.get_deterministic_debug_mode,
+            torch.set_deterministic_debug_mode,
+        ),
+        (
+            words.format("autocast"),
+            lambda: (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+            lambda kept: (torch.set_autocast_enabled("cpu", kept[0]), torch.set_autocast_dtype("cpu", kept[1])),
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def same_modes(note: Callable[[str], None]) -> Generator[None]:
+    """Leave the stacks of function and dispatch modes as they were; where a mode was entered and not left, note it."""
+    device = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    functions, dispatches = torch.overrides._get_current_function_mode_stack(), _get_current_dispatch_mode_stack()
+    try:
+        yield
+    finally:
+        now = torch.overrides._get_current_function_mode_stack(), _get_current_dispatch_mode_stack()
+        if now != (functions, dispatches):
+            note("it enters or leaves a mode of PyTorch, or the default device, for good")
+            while torch._C._len_torch_function_stack():
+                torch._C._pop_torch_function_stack()
+            for mode in functions:
+                torch._C._push_on_torch_function_stack(mode)
+            while torch._C._len_torch_dispatch_stack():
+                _pop_mode()
+            for mode in dispatches:
+                _push_mode(mode)
+            torch._GLOBAL_DEVICE_CONTEXT.device_context = device
 
 
 @cache

@@ -1,109 +1,138 @@
-"""What a module may not do while it is recorded, and how everything it changed is put back."""
+"""What a module may not do while it is recorded, and how the surroundings that it changed are put back."""
 
 from __future__ import annotations
 
 import contextlib
+import pickle
 import random
 import sys
+import threading
 from collections.abc import Callable, Generator, Mapping
+from operator import eq
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from whyactivate.affine._torch_compat import TorchFunctionMode
+from whyactivate.affine import _torch_compat as compat
+from whyactivate.affine.trees import tensors_in
 
 
 class Refusal(BaseException):
     """Stops a recording; not an `Exception`, so that a module's own `except Exception` does not swallow it."""
 
 
+def _methods(*names: str) -> dict[Any, str]:
+    return {getattr(Tensor, name): name for name in names if hasattr(Tensor, name)}
+
+
 # Each of these hands numbers to Python, to another library or to a file, where they cannot be followed.
-_LEAKS = {
-    getattr(Tensor, name): name
-    for name in (
-        "numpy", "tolist", "item", "data_ptr", "storage", "untyped_storage", "_typed_storage", "share_memory_",
-        "apply_", "map_", "map2_", "set_", "resize_", "resize_as_",
-        "__array__", "__array_wrap__", "__float__", "__bool__", "__int__", "__index__", "__complex__", "__contains__",
-        "__dlpack__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__repr__", "__format__",
-    )
-    if hasattr(Tensor, name)
-}  # fmt: skip
-_LEAKS[Tensor.data.__set__] = "assignment to .data"  # pyright: ignore[reportAttributeAccessIssue]
+_READS = _methods(
+    "tolist", "item", "apply_", "map_", "map2_",
+    "__float__", "__bool__", "__int__", "__index__", "__complex__", "__contains__", "__deepcopy__", "__repr__",
+    "__format__",
+)  # fmt: skip
+# Each of these gives away the memory itself: what lies there can be read and changed out of sight from then on.
+_LENDS = _methods(
+    "numpy", "data_ptr", "storage", "untyped_storage", "_typed_storage", "share_memory_", "resize_", "resize_as_",
+    "__array__", "__array_wrap__", "__dlpack__", "__reduce__", "__reduce_ex__",
+)  # fmt: skip
+# Each of these makes a tensor out of Python numbers, tensors of one number among them.
+_COLLECTS = {
+    torch.tensor: "torch.tensor",
+    torch.as_tensor: "torch.as_tensor",
+    torch.asarray: "torch.asarray",
+    torch.scalar_tensor: "torch.scalar_tensor",
+    **_methods("new_tensor", "new", "set_"),
+    Tensor.data.__set__: "assignment to .data",  # pyright: ignore[reportAttributeAccessIssue]
+}
+_COPIES = frozenset({torch.tensor, Tensor.new_tensor})
 
 
-class LeakGuard(TorchFunctionMode):
+class LeakGuard(compat.TorchFunctionMode):
     """Refuses whatever would carry a number that depends on the input out of sight.
 
     Args:
         depends: says whether a tensor depends on the input.
         refuse: called with the reason; expected to raise.
+        lend: called with each other tensor whose memory is given away.
+        own: called with each tensor that is made here from Python numbers.
     """
 
-    def __init__(self, depends: Callable[[Tensor], bool], refuse: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        depends: Callable[[Tensor], bool],
+        refuse: Callable[[str], None],
+        lend: Callable[[Tensor], None],
+        own: Callable[[Tensor], None],
+    ) -> None:
         super().__init__()
-        self._depends, self._refuse = depends, refuse
+        self._depends, self._refuse, self._lend, self._own = depends, refuse, lend, own
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        leak = _LEAKS.get(func)
-        if leak is not None and any(isinstance(arg, Tensor) and self._depends(arg) for arg in args):
-            self._refuse(
-                f"it takes numbers that depend on the input out of PyTorch's sight ({leak}); "
-                "what happens to them there cannot be followed"
-            )
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        leak = _READS.get(func) or _LENDS.get(func) or _COLLECTS.get(func)
+        if leak is not None:
+            for tensor in tensors_in([args, dict(kwargs)]):
+                if self._depends(tensor):
+                    self._refuse(
+                        f"it takes numbers that depend on the input out of PyTorch's sight ({leak}); "
+                        "what happens to them there cannot be followed"
+                    )
+                if func in _LENDS:
+                    self._lend(tensor)
+        if any(compat.has_own_functions(kind) for kind in types):
+            return NotImplemented  # the subclass's own code runs next, and this guard sees it
+        result = func(*args, **kwargs)
+        if func in _COPIES:
+            self._own(result)
+        return result
 
 
 @contextlib.contextmanager
-def same_randomness() -> Generator[None]:
-    """Leave the random state of PyTorch, NumPy and Python as it was."""
-    python_state = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    with torch.random.fork_rng(devices=[]):
+def same_surroundings(note: Callable[[str], None]) -> Generator[None]:
+    """Leave random states and PyTorch's global settings as they were; what had changed is noted in words."""
+    settings = [*_random_states(), *((words, read, write, eq) for words, read, write in compat.global_settings())]
+    kept = [(words, read(), read, write, same) for words, read, write, same in settings]
+    with compat.same_modes(note):
         try:
             yield
         finally:
-            random.setstate(python_state)
-            if numpy is not None:
-                numpy.random.set_state(numpy_state)
+            for words, before, read, write, same in kept:
+                if not same(before, read()):
+                    write(before)
+                    note(words)
 
 
-class ModuleState:
-    """The attributes of a module and its parts, with the dicts and lists among them, compared and put back."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._before = [
-            (name, part, dict(vars(part)), {key: _items(value) for key, value in vars(part).items()})
-            for name, part in module.named_modules()
-        ]
-
-    def restore(self) -> list[str]:
-        """Put every attribute back; the result names those that had changed."""
-        changed: list[str] = []
-        for name, part, attributes, contents in self._before:
-            now = vars(part)
-            differing = {key for key in attributes.keys() | now.keys() if attributes.get(key) is not now.get(key)}
-            for key, items in contents.items():
-                container = attributes[key]
-                if _identities(_items(container)) != _identities(items):
-                    differing.add(key)
-                    container.clear()
-                    container.update(items) if isinstance(container, dict) else container.extend(items)
-            if differing:
-                now.clear()
-                now.update(attributes)
-                changed += [f"{name}.{key}".lstrip(".") for key in sorted(differing)]
-        return changed
+_Setting = tuple[str, Callable[[], Any], Callable[[Any], Any], Callable[[Any, Any], bool]]
 
 
-def _items(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.items())
-    return list(value) if isinstance(value, list) else []
+def _random_states() -> list[_Setting]:
+    words = "it draws random numbers (from {}): two calls with one input may differ"
+    found: list[_Setting] = [
+        (words.format("torch"), torch.get_rng_state, torch.set_rng_state, torch.equal),
+        (words.format("Python's random"), random.getstate, random.setstate, eq),
+    ]
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        read, write = numpy.random.get_state, numpy.random.set_state
+        found.append((words.format("numpy.random"), read, write, lambda a, b: pickle.dumps(a) == pickle.dumps(b)))
+    return found
 
 
-def _identities(items: list[Any]) -> list[Any]:
-    return [tuple(map(id, item)) if isinstance(item, tuple) else id(item) for item in items]
+@contextlib.contextmanager
+def watched_threads(note: Callable[[str], None]) -> Generator[None]:
+    """Note it where a thread is started meanwhile: what runs there is not seen."""
+    before = threading.getprofile()
+
+    def started(*event: Any) -> None:
+        sys.setprofile(before)
+        note("another thread is started, and what it does cannot be followed")
+
+    threading.setprofile(started)
+    try:
+        yield
+    finally:
+        threading.setprofile(before)  # pyright: ignore[reportArgumentType]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import linecache
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,16 +13,27 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
-from whyactivate.affine.guards import LeakGuard, ModuleState, Refusal, same_randomness
+from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, watched_threads
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
+from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
 
 _OWN_FOLDER = str(Path(__file__).parent)
 _INPUT_ROOT = frozenset({0})
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
 
 
-def record(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], *, locate: bool = True) -> Tape:
+def record(
+    module: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    locate: bool = True,
+    state: State | None = None,
+    filler: int = 0,
+) -> Tape:
     """The tape of `module(*args, **kwargs)`; the module, its buffers and all random states stay as they were.
 
     Floating tensors among the arguments are the input; everything else is held fixed.
@@ -31,17 +43,19 @@ def record(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], *,
         args: positional arguments of its forward.
         kwargs: keyword arguments of its forward.
         locate: whether to note the module path and source line of each operation, which takes time.
+        state: what the module remembers, where that was looked up before.
+        filler: what unwritten integers hold; two recordings with different fillers tell whether they are read.
 
     Raises:
-        Exception: whatever the module's forward itself raises.
+        BaseException: whatever the module's forward itself raises.
     """
-    return _Recorder(module, locate).run(args, kwargs)
+    return _Recorder(module, locate, state or State(module), filler).run(args, kwargs)
 
 
 class _Recorder(compat.DispatchMode):
-    def __init__(self, module: nn.Module, locate: bool) -> None:
+    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int) -> None:
         super().__init__()
-        self._module, self._locate = module, locate
+        self._module, self._locate, self._state, self._filler = module, locate, state, filler
         self._names = {id(part): name for name, part in module.named_modules()}
         self._calls: dict[str, list[FrameType]] = {}
 
@@ -52,6 +66,8 @@ class _Recorder(compat.DispatchMode):
         self._root_count = 0
 
         self._born_here: set[int] = set()
+        self._lent: set[int] = set()  # memory that can be read and written where nobody sees it
+        self._checked: set[int] = set()
         self._saved: dict[int, tuple[Tensor, Tensor]] = {}  # address -> (live bytes, their copy)
         self._constants: dict[int, list[Constant]] = {}
 
@@ -59,6 +75,7 @@ class _Recorder(compat.DispatchMode):
         self._refusal: str | None = None
         self._refused_at = Location()
         self._notes: list[str] = []
+        self._raised: BaseException | None = None
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -67,40 +84,58 @@ class _Recorder(compat.DispatchMode):
         outputs: list[Value | Constant] = []
 
         def fresh(argument: Any) -> Any:
-            if isinstance(argument, Tensor):
-                argument = argument.detach().clone(memory_format=torch.contiguous_format)
-                if argument.is_floating_point():
-                    inputs.append(self._adopt(argument, _INPUT_ROOT))
-            return argument
+            if not isinstance(argument, Tensor):
+                return _copied(argument)
+            own = argument.detach().clone(memory_format=torch.contiguous_format)
+            if own.is_floating_point():
+                given.append(argument.detach())
+                inputs.append(self._adopt(own, _INPUT_ROOT))
+                own.requires_grad_(argument.requires_grad)
+            else:
+                self._own(own)
+            return own
 
-        given = tuple(tensor for tensor in _tensors([args, kwargs]) if tensor.is_floating_point())
-        args, kwargs = _map(fresh, list(args)), _map(fresh, dict(kwargs))
-        state = ModuleState(self._module)
+        given: list[Tensor] = []
+        args, kwargs = map_leaves(fresh, list(args)), map_leaves(fresh, dict(kwargs))
         result: Any = None
+        changed: list[str] = []
+        if self._state.obstacle is not None:
+            self._refusal = self._state.obstacle
         try:
-            with same_randomness(), compat.eager(), LeakGuard(self._depends, self._refuse), self:
-                result = self._module(*args, **kwargs)
-            outputs = [self._output(tensor) for tensor in _tensors(result)]
-        except Refusal:
-            pass
+            if self._refusal is None:
+                result = self._call(args, kwargs)
+            outputs = [self._output(leaf) for leaf in leaves_of(result) if not isinstance(leaf, _PLAIN)]
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            if self._refusal is None:
+                raise
         finally:
             self._calls.clear()
-            changed = state.restore() + self._restore_memory()
+            changed = self._restore_memory() + self._state.restore(self._depends)
         return Tape(
             inputs=tuple(inputs),
-            given=given,
+            given=tuple(given),
             outputs=tuple(outputs),
-            returned=tuple(tensor.detach() for tensor in _tensors(result)),
+            returned=tuple(tensor.detach() for tensor in tensors_in(result)),
             nodes=tuple(self._nodes),
             storages=self._storages,
             refusal=self._refusal,
             refused_at=self._refused_at,
-            state=tuple(changed),
+            state=tuple(dict.fromkeys(changed)),
             notes=tuple(dict.fromkeys(self._notes)),
         )
 
-    def _output(self, tensor: Tensor) -> Value | Constant:
-        return self._value(tensor) if self._depends(tensor) else Constant(tensor, compat.version(tensor))
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        guard = LeakGuard(self._depends, self._refuse, self._lend, self._own)
+        note = self._note_refusal
+        with same_surroundings(note), watched_threads(note), compat.eager(), guard, self:
+            return self._module(*args, **kwargs)
+
+    def _output(self, leaf: Any) -> Value | Constant:
+        if not isinstance(leaf, Tensor):
+            self._refuse(f"the module returns a {type(leaf).__name__}; what that holds cannot be followed")
+        return self._value(leaf) if self._depends(leaf) else Constant(leaf, compat.version(leaf))
 
     # -- one operation ----------------------------------------------------------------------------------------
 
@@ -108,22 +143,43 @@ class _Recorder(compat.DispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        operands = compat.bind(func, args, kwargs)
-        if not any(self._depends(tensor) for tensor in _tensors(operands)):
-            return self._constant_operation(func, operands, args, kwargs)
-        return self._operation(func, operands, args, kwargs)
+        try:
+            for kind in types:
+                if compat.is_foreign(kind):
+                    self._refuse(f"a {kind.__name__} takes part, a tensor whose operations are code of its own")
+            operands = compat.bind(func, args, kwargs)
+            if not any(self._depends(tensor) for tensor in tensors_in(operands)):
+                return self._constant_operation(func, operands, args, kwargs)
+            return self._operation(func, operands, args, kwargs)
+        except Exception as error:
+            if error is not self._raised:  # the module must not catch what it would not meet without a recorder
+                self._refuse(f"{func} could not be followed ({type(error).__name__}: {error})")
+            raise
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except Exception as error:
+            self._raised = error
+            raise
 
     def _constant_operation(self, func: Any, operands: dict[str, Any], args: Any, kwargs: Any) -> Any:
         if compat.is_random(func):
             self._note_refusal(f"{func} draws random numbers: two calls with one input may differ")
         for name in compat.written_names(func):
-            for tensor in _tensors(operands.get(name)):
+            for tensor in tensors_in(operands.get(name)):
                 self._before_write(tensor)
-        known = {compat.storage_key(tensor) for tensor in _tensors(operands)}
-        result = func(*args, **kwargs)
-        self._born_here.update({compat.storage_key(tensor) for tensor in _tensors(result)} - known)
-        if compat.short_name(func).startswith(("empty", "new_empty")):
-            _poison(result)
+        for tensor in compat.hidden_writes(func, operands):
+            self._before_write(tensor)
+        known = {compat.storage_key(tensor) for tensor in tensors_in(operands)}
+        result = self._run(func, args, kwargs)
+        name = compat.short_name(func)
+        if name == "resize":
+            self._note_refusal("resize_ gives memory that nobody has written")
+        elif name != "set":  # which lays a tensor over memory that is there already
+            self._born_here.update({compat.storage_key(tensor) for tensor in tensors_in(result)} - known)
+        if name.startswith(("empty", "new_empty")):
+            self._poison(result)
         return result
 
     def _operation(self, func: Any, operands: dict[str, Any], args: Any, kwargs: Any) -> Any:
@@ -142,22 +198,26 @@ class _Recorder(compat.DispatchMode):
             )
 
         written = [
-            tensor for name in compat.written_names(func) for tensor in _tensors(kwargs.get(name, operands.get(name)))
+            tensor for name in compat.written_names(func) for tensor in tensors_in(kwargs.get(name, operands.get(name)))
         ]
+        hidden = compat.hidden_writes(func, operands)
         if rule is not None and rule.is_view and reason is None:
-            return self._view(op, arguments, func(*args, **kwargs))
+            return self._view(op, arguments, self._run(func, args, kwargs))
         if rule is not None and rule.constant_result and not written:
-            result = func(*args, **kwargs)
-            self._born_here.update(compat.storage_key(tensor) for tensor in _tensors(result))
+            result = self._run(func, args, kwargs)
+            self._born_here.update(compat.storage_key(tensor) for tensor in tensors_in(result))
             if rule.uninitialised:
-                _poison(result)
+                self._poison(result)
             return result
 
-        before = {compat.storage_key(tensor): self._contents(tensor) for tensor in written if not self._depends(tensor)}
-        for tensor in written:
+        held = [tensor for tensor in (*written, *hidden) if not self._depends(tensor)]
+        before = {compat.storage_key(tensor): self._contents(tensor) for tensor in held}
+        for tensor in held:
             self._before_write(tensor)
-        result = func(*args, **kwargs)
-        results = _tensors(result) or written
+        result = self._run(func, args, kwargs)
+        if not all(isinstance(leaf, (Tensor, type(None))) for leaf in leaves_of(result)):
+            self._refuse(f"{func} turns numbers that depend on the input into Python numbers")
+        results = tensors_in(result) or written
         if reason is None and not all(is_real(tensor.dtype) for tensor in results):
             reason = f"{op} gives {results[0].dtype} numbers"
         if reason is None and rule is not None:
@@ -177,13 +237,15 @@ class _Recorder(compat.DispatchMode):
             if reason is None and rule is not None and position not in rule.affine_outputs:
                 self._note_refusal(f"a side result of {op} (number {position}) is not known to be affine")
             outputs.append(self._write(tensor, roots, before.get(compat.storage_key(tensor))))
+        for tensor in hidden:
+            self._write(tensor, roots, before.get(compat.storage_key(tensor)))
         self._nodes.append(Node(len(self._nodes), op, arguments, tuple(outputs), self._location(), reason, root))
         return result
 
     def _view(self, op: compat.OpOverload, arguments: Mapping[str, Argument], result: Any) -> Any:
         """A view shares memory with its operand, so it needs no node: whoever reads it gives its geometry."""
         source = _values(arguments)[0]
-        for tensor in _tensors(result):
+        for tensor in tensors_in(result):
             seen = self._memory.get(compat.storage_key(tensor))
             if seen is None or seen[0] != source.storage or tensor.dtype != source.geometry.dtype:
                 self._refuse(f"{op} gave a tensor that does not share its operand's memory or element type")
@@ -196,6 +258,8 @@ class _Recorder(compat.DispatchMode):
 
     def _adopt(self, tensor: Tensor, roots: frozenset[int], initial: Constant | None = None) -> Value:
         """Follow a tensor's storage from now on."""
+        if tensor.is_meta:
+            self._refuse("numbers that depend on the input are sent to the meta device, which keeps none")
         storage = tensor.untyped_storage()
         number = len(self._storages)
         self._memory[compat.storage_key(tensor)] = (number, storage)
@@ -219,8 +283,12 @@ class _Recorder(compat.DispatchMode):
                 return self._value(operand)
             if operand.layout != torch.strided or operand.is_meta:
                 self._refuse("a weight without ordinary memory (sparse, quantised or on the meta device) is used")
+            key = compat.storage_key(operand)
+            self._check_alias(operand, key)
+            if key in self._lent:
+                operand = operand.detach().clone()
             constant = Constant(operand, compat.version(operand))
-            self._constants.setdefault(compat.storage_key(operand), []).append(constant)
+            self._constants.setdefault(key, []).append(constant)
             return constant
         if isinstance(operand, (list, tuple)):
             return [self._argument(item) for item in operand]
@@ -238,8 +306,16 @@ class _Recorder(compat.DispatchMode):
             self._refuse("a tensor without ordinary memory (sparse, quantised or a subclass)")
         seen = self._memory.get(key)
         if seen is None:
+            if before is not None and (key not in self._born_here or key in self._lent):
+                owner = self._owners().get(key, "a tensor made elsewhere")
+                self._refuse(
+                    f"it writes numbers that depend on the input into {owner}, where they outlive the call or can be "
+                    "read out of sight"
+                )
             return self._adopt(tensor, roots, before)
-        number = seen[0]
+        number, storage = seen
+        if storage.nbytes() != self._storages[number].numel * tensor.element_size():
+            self._refuse("memory that depends on the input changes its size or its type")
         self._versions[number] += 1
         self._roots[number] |= roots
         return self._value(tensor)
@@ -250,25 +326,57 @@ class _Recorder(compat.DispatchMode):
         if key in self._memory:
             return
         if key not in self._born_here and key not in self._saved:
-            live = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+            live = compat.raw_bytes(tensor)
             self._saved[key] = (live, live.clone())
         for constant in self._constants.pop(key, ()):
             constant.tensor = constant.tensor.clone()
             constant.version = compat.version(constant.tensor)
 
+    def _lend(self, tensor: Tensor) -> None:
+        """Note that a tensor's memory can be read and written out of sight from now on."""
+        if compat.storage_key(tensor) != compat.NO_MEMORY:
+            self._before_write(tensor)
+            self._lent.add(compat.storage_key(tensor))
+
+    def _own(self, tensor: Tensor) -> None:
+        """Note that a tensor's memory was made for this run."""
+        self._born_here.add(compat.storage_key(tensor))
+
+    def _check_alias(self, tensor: Tensor, key: int) -> None:
+        """Refuse a tensor from elsewhere that is laid over memory that depends on the input."""
+        if key in self._born_here or key in self._checked:
+            return
+        self._checked.add(key)
+        start, end = _extent(tensor.untyped_storage())
+        for _, storage in self._memory.values():
+            first, last = _extent(storage)
+            if start < last and first < end:
+                self._refuse("memory that depends on the input is read through another library's tensor")
+
+    def _poison(self, result: Any) -> None:
+        """Fill unwritten memory, so that reading it before writing it is noticed: NaN, and what differs each time."""
+        for tensor in tensors_in(result):
+            if tensor.is_floating_point() or tensor.is_complex():
+                tensor.fill_(float("nan"))
+            elif tensor.layout == torch.strided and not tensor.is_quantized:
+                tensor.fill_(self._filler % 2 if tensor.dtype == torch.bool else self._filler)
+
     def _restore_memory(self) -> list[str]:
         """Put back what was overwritten outside the run's own tensors; the result names parameters and buffers."""
-        names = {
+        changed: list[str] = []
+        for key, (live, saved) in self._saved.items():
+            if not torch.equal(live, saved):
+                live.copy_(saved)
+                changed.append(self._owners().get(key, "a tensor made outside the module's call"))
+        return changed
+
+    def _owners(self) -> dict[int, str]:
+        """The names of parameters and buffers by the memory that they lie in."""
+        return {
             compat.storage_key(tensor): name
             for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
             if not compat.is_uninitialised(tensor)
         }
-        changed: list[str] = []
-        for key, (live, copy) in self._saved.items():
-            if not torch.equal(live, copy):
-                live.copy_(copy)
-                changed.append(names.get(key, "a tensor made outside the module's call"))
-        return changed
 
     # -- refusals and places ----------------------------------------------------------------------------------
 
@@ -313,24 +421,18 @@ class _Recorder(compat.DispatchMode):
         return len(frames) - 1
 
 
-def _poison(result: Any) -> None:
-    """Fill fresh, uninitialised memory with NaN, so that reading it before writing it is noticed."""
-    for tensor in _tensors(result):
-        if tensor.is_floating_point() or tensor.is_complex():
-            tensor.fill_(float("nan"))
+def _copied(argument: Any) -> Any:
+    """An argument of the module's own, so that what it does to it is not done to the caller's."""
+    if isinstance(argument, _PLAIN):
+        return argument
+    try:
+        return copy.deepcopy(argument)
+    except Exception:  # whatever cannot be copied is handed over as it is
+        return argument
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    if isinstance(tree, Tensor):
-        found.append(tree)
-    elif isinstance(tree, (list, tuple)):
-        for item in tree:
-            found += _tensors(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            found += _tensors(item)
-    return found
+def _extent(storage: torch.UntypedStorage) -> tuple[int, int]:
+    return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
 
 
 def _values(arguments: Mapping[str, Argument]) -> list[Value]:
@@ -339,10 +441,3 @@ def _values(arguments: Mapping[str, Argument]) -> list[Value]:
         found += [item for item in (argument if isinstance(argument, list) else [argument]) if isinstance(item, Value)]
     return found
 
-
-def _map(change: Callable[[Any], Any], tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(change, item) for key, item in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(_map(change, item) for item in tree)
-    return change(tree)

@@ -1,0 +1,227 @@
+"""Keepers: each holds what one object remembers, and can put it back and tell what had changed."""
+
+from __future__ import annotations
+
+import collections
+import pickle
+import random
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine import _torch_compat as compat
+
+Depends = Callable[[Tensor], bool]
+"""Says whether a tensor depends on the input."""
+Keeper = Callable[[Depends], Iterable[str]]
+"""Puts something back, and names what had changed."""
+
+_MISSING = object()
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, torch.dtype, torch.device)
+
+
+def keeper_of(value: Any, path: str) -> Keeper | None:
+    """A keeper for a tensor, a container or a random generator, not for what it leads to; None for anything else."""
+    numpy: Any = sys.modules.get("numpy")
+    if isinstance(value, Tensor):
+        return _keeper_of_tensor(value, path)
+    if isinstance(value, (dict, list, set, collections.deque, bytearray)):
+        return _keeper_of_container(value, path)
+    if isinstance(value, types.CellType):
+        return _keeper_of_cell(value, path)
+    if isinstance(value, torch.Generator):
+        return _keeper_of_parts(path, value.get_state, value.set_state, torch.equal)
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return _keeper_of_array(value, path)
+    if numpy is not None and isinstance(value, numpy.random.Generator):
+        bits: Any = value.bit_generator
+        return _keeper_of_parts(path, lambda: bits.state, lambda state: setattr(bits, "state", state), _same_pickle)
+    if numpy is not None and isinstance(value, numpy.random.RandomState):
+        return _keeper_of_parts(path, value.get_state, value.set_state, _same_pickle)
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return _keeper_of_parts(path, value.getstate, value.setstate)
+    return None
+
+
+def keeper_of_bytes(tensor: Tensor, path: str) -> Keeper:
+    """A keeper for the numbers in a tensor's memory."""
+    if compat.storage_key(tensor) == compat.NO_MEMORY or tensor.is_meta:
+        return lambda depends: ()
+    live = compat.raw_bytes(tensor)
+    copy = live.clone()
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        if not torch.equal(live, copy):
+            live.copy_(copy)
+            yield path
+
+    return put_back
+
+
+def keeper_of_names(space: dict[str, Any], names: Iterable[str], path: str) -> Keeper:
+    """A keeper for some entries of a namespace, present or not."""
+    before = {name: space.get(name, _MISSING) for name in names}
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        for name, value in before.items():
+            now = space.get(name, _MISSING)
+            if now is value:
+                continue
+            if value is _MISSING:
+                del space[name]
+            else:
+                space[name] = value
+            if not _same(value, now, depends):
+                yield f"{path}{name}"
+
+    return put_back
+
+
+def keeper_of_attributes(value: Any, path: str) -> Keeper:
+    """A keeper for the attributes of an object."""
+    before = dict(vars(value))
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        now = vars(value)
+        for name in sorted(before.keys() | now.keys()):
+            if not _same(before.get(name, _MISSING), now.get(name, _MISSING), depends):
+                yield f"{path}.{name}".lstrip(".")
+        if [*map(id, now.values())] != [*map(id, before.values())] or now.keys() != before.keys():
+            now.clear()
+            now.update(before)
+
+    return put_back
+
+
+def keeper_of_class(cls: type, path: str) -> Keeper:
+    """A keeper for what stands in a class."""
+    before = dict(vars(cls))
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        now = dict(vars(cls))
+        for name in before.keys() | now.keys():
+            value = before.get(name, _MISSING)
+            if now.get(name, _MISSING) is value:
+                continue
+            if value is _MISSING:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, value)
+            if not _same(value, now.get(name, _MISSING), depends):
+                yield f"{path}.{name}"
+
+    return put_back
+
+
+def _keeper_of_container(value: Any, path: str) -> Keeper:
+    held = _held(value)
+    fill = value.extend if hasattr(value, "extend") else value.update
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        now = _held(value)
+        if [*map(_identity, now)] == [*map(_identity, held)]:
+            return
+        value.clear()
+        fill(held)
+        if len(now) != len(held) or not all(_same(a, b, depends) for a, b in zip(held, now, strict=True)):
+            yield path
+
+    return put_back
+
+
+def _held(value: Any) -> list[Any]:
+    return list(value.items()) if isinstance(value, dict) else list(value)
+
+
+def _identity(item: Any) -> Any:
+    return (*map(id, item),) if isinstance(item, tuple) else id(item)
+
+
+def _keeper_of_cell(cell: types.CellType, path: str) -> Keeper | None:
+    try:
+        before = cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        now = cell.cell_contents
+        cell.cell_contents = before
+        if not _same(before, now, depends):
+            yield path
+
+    return put_back
+
+
+def _keeper_of_parts(
+    path: str, read: Callable[[], Any], write: Callable[[Any], Any], same: Callable[[Any, Any], bool] | None = None
+) -> Keeper:
+    before = read()
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        if not (same(before, read()) if same else before == read()):
+            write(before)
+            yield path
+
+    return put_back
+
+
+def _same_pickle(a: Any, b: Any) -> bool:
+    return pickle.dumps(a) == pickle.dumps(b)
+
+
+def _keeper_of_array(array: Any, path: str) -> Keeper:
+    before = array.copy()
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        if array.shape != before.shape or array.tobytes() != before.tobytes():
+            array.resize(before.shape, refcheck=False)
+            array[...] = before
+            yield path
+
+    return put_back
+
+
+def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
+    """Shape, memory and place in the autograd graph; the numbers themselves are kept when they are written over."""
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.layout != torch.strided:
+        return None
+    alias, needs_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
+    grad = tensor.grad if leaf else None
+    attributes = dict(vars(tensor))
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        moved = compat.place(tensor) != compat.place(alias)
+        if moved:
+            tensor.data = alias
+        if leaf and not tensor.is_leaf:
+            tensor.detach_()
+            moved = True
+        if leaf and tensor.requires_grad != needs_grad:
+            tensor.requires_grad_(needs_grad)
+            moved = True
+        if leaf and tensor.grad is not grad:
+            tensor.grad = grad
+            moved = True
+        if [*map(_identity, vars(tensor).items())] != [*map(_identity, attributes.items())]:
+            vars(tensor).clear()
+            vars(tensor).update(attributes)
+            moved = True
+        if moved:
+            yield path
+
+    return put_back
+
+
+def _same(before: Any, now: Any, depends: Depends) -> bool:
+    """The same object, or one that nobody could tell from it; what depends on the input never is."""
+    if before is now:
+        return True
+    if isinstance(before, Tensor) and isinstance(now, Tensor):
+        return not depends(now) and compat.same_numbers(before, now)
+    if isinstance(before, tuple) and isinstance(now, tuple):
+        return len(before) == len(now) and all(_same(a, b, depends) for a, b in zip(before, now, strict=True))
+    return type(before) is type(now) and isinstance(before, _PLAIN) and bool(before == now)

@@ -1,0 +1,255 @@
+"""What a module can remember from one call to the next: looked up before it runs, compared and put back after.
+
+A module's state may lie in its attributes, in containers and objects that they lead to, in its class, or in
+the closures, defaults and globals of its code. Code is followed by the names that it uses; that of PyTorch, of
+the standard library, and of installed packages that define no part of the module is taken to keep nothing.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import itertools
+import sys
+import sysconfig
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine import _torch_compat as compat
+from whyactivate.affine.keepers import (
+    Depends,
+    Keeper,
+    keeper_of,
+    keeper_of_attributes,
+    keeper_of_bytes,
+    keeper_of_class,
+    keeper_of_names,
+)
+
+_MOST_OBJECTS = 200_000
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
+_LIBRARIES = frozenset(sys.stdlib_module_names) | {"builtins", "torch", "numpy", "whyactivate"}
+
+_OUT_OF_SIGHT = frozenset(
+    {
+        "Thread", "Timer", "start_new_thread", "ThreadPoolExecutor", "ProcessPoolExecutor", "ThreadPool", "to_thread",
+        "run_in_executor", "Process", "Popen", "to_dlpack", "_to_dlpack", "DisableTorchFunction",
+        "_DisableTorchDispatch", "_ExcludeDispatchKeyGuard", "_disable_current_modes", "_pop_mode_temporarily",
+    }
+)  # fmt: skip
+_WORKERS = {
+    "threading": "Thread",
+    "concurrent.futures": "Executor",
+    "multiprocessing.pool": "Pool",
+    "multiprocessing.process": "BaseProcess",
+    "queue": "Queue",
+    "_queue": "SimpleQueue",
+    "subprocess": "Popen",
+}
+_ITERATORS = (
+    types.GeneratorType, types.CoroutineType, map, filter, zip, enumerate, reversed, itertools.count, itertools.cycle,
+    itertools.chain, itertools.repeat, itertools.accumulate, itertools.islice, type(iter([])), type(iter(())),
+    type(iter(range(0))), type(iter({})), type(iter({1})),
+)  # fmt: skip
+
+
+class State:
+    """Everything that a module is seen to remember, as it was when this was made.
+
+    Attributes:
+        obstacle: why running the module would not tell what it does, in words; None where it may.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.obstacle: str | None = None
+        self._keepers: list[Keeper] = []
+        self._empty: list[tuple[Any, str]] = []  # containers without contents, of which modules have many
+        self._seen: dict[int, object] = {}  # keeps what was visited alive, so that no address is taken twice
+        self._own = {_package(type(part).__module__) for part in module.modules()}
+        self._names = {"forward"}
+        self._spaces: list[tuple[Mapping[str, Any], str]] = []
+        loaded = ((sys.modules.get(module), name) for module, name in _WORKERS.items())
+        self._workers = tuple(getattr(module, name) for module, name in loaded if module is not None)
+        self._waiting: collections.deque[tuple[Any, str]] = collections.deque()
+        self._waiting.extend((part, name) for name, part in module.named_modules())
+        self._waiting.extend((hooks, "a global hook") for hooks in compat.global_hooks())
+        while self._waiting:
+            self._visit(*self._waiting.popleft())
+            if len(self._seen) > _MOST_OBJECTS:
+                self._object_to("the module leads to too many objects to look for what it remembers")
+                break
+
+    def restore(self, depends: Depends) -> list[str]:
+        """Put everything back; the result names what had changed."""
+        changed = [name for keeper in self._keepers for name in keeper(depends)]
+        for container, path in self._empty:
+            if container:
+                container.clear()
+                changed.append(path)
+        return list(dict.fromkeys(changed))
+
+    # -- looking up -------------------------------------------------------------------------------------------
+
+    def _visit(self, value: Any, path: str) -> None:
+        if isinstance(value, _PLAIN) or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        if isinstance(value, (dict, list, set)) and not value:
+            self._empty.append((value, path))
+            return
+        keeper = keeper_of(value, path)
+        if keeper is not None:
+            self._keepers.append(keeper)
+        if isinstance(value, self._workers) or (isinstance(value, type) and issubclass(value, self._workers)):
+            self._object_to(f"{path} hands work to where it is not seen ({type(value).__name__})")
+        elif isinstance(value, _ITERATORS):
+            self._object_to(f"{path} moves on with every call and cannot be put back ({type(value).__name__})")
+        elif isinstance(value, nn.Module):
+            self._visit_module(value, path)
+        elif isinstance(value, Mapping):
+            self._visit_named(value, path)
+        elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
+            self._visit_all(value, path)
+        elif isinstance(value, Tensor):
+            self._visit_named(vars(value), path)
+        elif isinstance(value, types.FunctionType):
+            self._visit_function(value, path)
+        elif isinstance(value, type):
+            self._visit_class(value, path)
+        elif isinstance(value, torch.jit.ScriptFunction):
+            self._object_to(compat.hidden_in_script(value))
+        elif isinstance(value, types.ModuleType):
+            if not self._is_library(value.__name__):
+                self._open(vars(value), path)
+        else:
+            self._visit_object(value, path)
+
+    def _visit_module(self, module: nn.Module, path: str) -> None:
+        self._keepers.append(keeper_of_attributes(module, path))
+        for name, buffer in module._buffers.items():  # pyright: ignore[reportPrivateUsage]
+            if buffer is not None:
+                self._keepers.append(keeper_of_bytes(buffer, _join(path, name)))
+        self._visit_named(vars(module), path)
+        self._waiting.append((type(module), type(module).__name__))
+        if isinstance(module, torch.jit.ScriptModule):
+            self._object_to(compat.hidden_in_script(module))
+
+    def _visit_function(self, function: types.FunctionType, path: str) -> None:
+        if self._is_library(function.__module__):
+            return
+        names = _names_in(function.__code__)
+        for name in sorted(names & _OUT_OF_SIGHT):
+            self._object_to(f"{path} uses {name}, which works out of sight")
+        self._keepers.append(keeper_of_attributes(function, path))
+        self._visit_named(vars(function), path)
+        self._visit_all(function.__defaults__ or (), path)
+        self._visit_named(function.__kwdefaults__ or {}, path)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            self._waiting.append((cell, f"{name} in {path}"))
+        self._keepers.append(keeper_of_names(function.__globals__, names, "global "))
+        for name in sorted(names):
+            self._waiting.append((function.__globals__.get(name), name))
+        self._use(names)
+
+    def _visit_class(self, cls: type, path: str) -> None:
+        for base in cls.__mro__:
+            if base is not cls:
+                self._waiting.append((base, base.__name__))
+        if self._is_library(cls.__module__):
+            return
+        self._keepers.append(keeper_of_class(cls, path))
+        self._open(vars(cls), path)
+        for name, item in tuple(vars(cls).items()):
+            if name.startswith("__") and (name != "__init__" or not issubclass(cls, nn.Module)):
+                self._visit_member(item, f"{path}.{name}")
+
+    def _visit_object(self, value: Any, path: str) -> None:
+        if isinstance(value, functools.partial):
+            self._visit_all((value.func, value.args, value.keywords), path)
+        elif isinstance(value, types.MethodType):
+            self._visit_all((value.__func__, value.__self__), path)
+        elif isinstance(value, types.CellType):
+            self._visit_all(_contents(value), path)
+        elif isinstance(value, types.SimpleNamespace) or not self._is_library(type(value).__module__):
+            if isinstance(getattr(value, "__dict__", None), dict):
+                self._keepers.append(keeper_of_attributes(value, path))
+                self._open(vars(value), path)
+            self._waiting.append((type(value), type(value).__name__))
+        else:
+            self._visit_member(value, path)
+
+    def _visit_member(self, item: Any, path: str) -> None:
+        """Something in a class: a value, a method, a property and whatever else of Python's own wraps functions."""
+        if self._is_library(type(item).__module__):
+            wrapped = (getattr(item, name, None) for name in ("fget", "fset", "func", "__func__", "__wrapped__"))
+            self._waiting += [(function, path) for function in wrapped if isinstance(function, types.FunctionType)]
+        if id(item) not in self._seen:
+            self._waiting.append((item, path))
+
+    def _visit_named(self, items: Mapping[Any, Any], path: str) -> None:
+        for name, item in tuple(items.items()):
+            if not isinstance(item, _PLAIN):
+                inner = name not in ("_parameters", "_buffers", "_modules") and isinstance(name, str)
+                self._waiting.append((item, _join(path, name) if inner else path))
+
+    def _visit_all(self, items: Iterable[Any], path: str) -> None:
+        self._waiting += [(item, path) for item in items if not isinstance(item, _PLAIN)]
+
+    def _open(self, space: Mapping[str, Any], path: str) -> None:
+        """Visit what code may reach in a namespace by the names that it uses, now and as more names turn up."""
+        self._spaces.append((space, path))
+        self._look_up(self._names, space, path)
+
+    def _use(self, names: set[str]) -> None:
+        fresh = names - self._names
+        self._names |= fresh
+        for space, path in tuple(self._spaces):
+            self._look_up(fresh, space, path)
+
+    def _look_up(self, names: set[str], space: Mapping[str, Any], path: str) -> None:
+        for name in names:
+            if name in space:
+                self._visit_member(space[name], _join(path, name))
+
+    def _is_library(self, module: str | None) -> bool:
+        package = _package(module)
+        return package in _LIBRARIES or (package not in self._own and _is_installed(package))
+
+    def _object_to(self, reason: str | None) -> None:
+        self.obstacle = self.obstacle or reason
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    """The names that code may look up: of globals, of attributes, and in texts (for getattr and kin)."""
+    names = {*code.co_names}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names_in(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            names.add(constant)
+    return names
+
+
+def _package(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+@functools.cache
+def _is_installed(package: str) -> bool:
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return file.startswith((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
+
+
+def _contents(cell: types.CellType) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # not filled yet
+        return ()
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

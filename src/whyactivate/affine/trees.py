@@ -1,0 +1,48 @@
+"""Tensors inside tuples, lists, dicts and dataclasses: found, and replaced."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+from torch import Tensor
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """The tensors in a tree of tuples, lists, dicts and dataclasses, in order."""
+    return [leaf for leaf in leaves_of(tree) if isinstance(leaf, Tensor)]
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """Whatever in a tree is not a tuple, list, dict or dataclass, in order."""
+    parts = _parts(tree)
+    return [tree] if parts is None else [leaf for part in parts for leaf in leaves_of(part)]
+
+
+def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree with each leaf changed; containers are new, and of the types that they were. Dataclasses are leaves."""
+    if isinstance(tree, dict):
+        changed: Any = copy.copy(cast("dict[Any, Any]", tree))
+        for key, item in cast("dict[Any, Any]", tree).items():
+            changed[key] = map_leaves(change, item)
+        return changed
+    if isinstance(tree, list):
+        changed = copy.copy(cast("list[Any]", tree))
+        changed[:] = [map_leaves(change, item) for item in cast("list[Any]", tree)]
+        return changed
+    if isinstance(tree, tuple):
+        items = [map_leaves(change, item) for item in cast("tuple[Any, ...]", tree)]
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
+    return change(tree)
+
+
+def _parts(tree: Any) -> list[Any] | None:
+    if isinstance(tree, (list, tuple)):
+        return list(cast("list[Any]", tree))
+    if isinstance(tree, dict):
+        return list(cast("dict[Any, Any]", tree).values())
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return [getattr(tree, field.name) for field in dataclasses.fields(tree)]
+    return None
