@@ -32,7 +32,7 @@ def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
     from whyactivate.report.inline import inline_svg
 
     drawing = inline_svg(svg_of(figure), name, alt)
-    return f'<figure class="figure" data-search-exclude>{drawing}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    return f'<figure class="figure" tabindex="0" data-search-exclude>{drawing}<figcaption>{html.escape(caption)}</figcaption></figure>'
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
