@@ -133,7 +133,7 @@ def test_roundings_are_held_to_their_bounds(architecture: Architecture, data) ->
     proof = prove_exact(steps, layer_by_layer(steps), claimed, roundings)
     assert proof.holds
     assert proof.details[".layer: largest error"] <= proof.details[".layer: largest bound"]
-    assert ".weight and .bias rounds the exact map" in proof.steps[3]
+    assert ".weight and .bias: the exact map, rounded" in proof.steps[3]
 
     row = data.draw(st.integers(0, len(small) - 1))
     off = small.clone()

@@ -150,6 +150,16 @@ def test_carried_errors_cover_errors_put_in_by_hand(seed: int, depth: int, width
     assert bool((result.naive[0] >= result.errors[0] * (1 - 1e-9)).all())
 
 
+@pytest.mark.parametrize("scale", [0, Fraction(1, 3)], ids=["zero weight", "thirds"])
+def test_the_collapsed_map_is_enclosed_though_no_entry_is_a_float(scale) -> None:
+    weight = ExactArray.from_fractions([[1, 2], [-1, 5]]) * scale
+    biases = [ExactArray.from_fractions(b) for b in ([Fraction(1, 3), 10**9], [Fraction(1, 7), Fraction(1, 9)])]
+    steps = [RoundedStep.from_exact(weight, bias, lambda _: torch.zeros(2, dtype=torch.float64)) for bias in biases]
+    affine = propagate(steps, [Box(2, 1.0)]).affine
+    assert bool(((weight @ weight).error_of(affine.value[:, :2]) <= affine.error[:, :2]).all())
+    assert bool(((weight @ biases[0] + biases[1]).error_of(affine.value[:, 2]) <= affine.error[:, 2]).all())
+
+
 def test_magnitudes_that_reach_a_step_are_those_of_the_collapsed_map() -> None:
     seen: list[torch.Tensor] = []
 

@@ -85,14 +85,15 @@ def prove_exact(
     rounding_words, errors, exceeded = _check_roundings(roundings, claimed)
     problems += exceeded
     bits = max(claimed.weight.bits, claimed.bias.bits)
+    dyadic = claimed.weight.is_dyadic and claimed.bias.is_dyadic
     verdict = "All of it agrees." if not problems else f"It disagrees: {problems[0]}."
     return Proof(
         kind="exact",
         statement="For these stored weights and every input x, the network equals Wx + b: no rounding, no tolerance.",
         holds=not problems,
         steps=(
-            "Every stored number is an integer times a power of two; "
-            f"the {len(steps)} steps are taken as such (the claim: integers of up to {bits} bits).",
+            f"Every float is an integer times a power of two, and the {len(steps)} steps are taken as such. The claim: "
+            f"integers of up to {bits} bits times {'a power of two' if dyadic else 'one fraction'}.",
             "Route 1: the steps' matrices multiplied in the cheapest order, b <- W_k b + b_k for the bias; compared "
             "with the claim entry by entry.",
             f"Route 2: {route}",
@@ -103,7 +104,7 @@ def prove_exact(
             "inputs": claimed.inputs,
             "outputs": claimed.outputs,
             "largest integer (bits)": bits,
-            "dyadic": claimed.weight.is_dyadic and claimed.bias.is_dyadic,
+            "dyadic": dyadic,
             "route 2": "n + 1 points" if cost <= points_budget else "from the output side, and a spot check",
             **errors,
             "problems": problems,
@@ -182,8 +183,8 @@ def _check_roundings(
                 largest_error = max(largest_error, error.max().item())
                 largest_bound = max(largest_bound, bound.max().item())
         words.append(
-            f"{rounding.name} rounds the exact map: no entry is off by more than {largest_error:.3g} "
-            f"(bounds, entry by entry, of up to {largest_bound:.3g})."
+            f"{rounding.name}: the exact map, rounded; no entry is off by more than {largest_error:.3g} (the bounds, "
+            f"entry by entry, go up to {largest_bound:.3g})."
         )
         errors[f"{rounding.name}: largest error"] = largest_error
         errors[f"{rounding.name}: largest bound"] = largest_bound

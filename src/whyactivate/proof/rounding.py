@@ -1,17 +1,18 @@
 """How far one step of a network, evaluated in floating point, may be from the map it stands for.
 
-A sum of n products, each rounded or fused into an addition, is off by at most n u S in every order of summation, where
-S is the sum of the terms' absolute values: no power of n, no condition on n (after Jeannerod & Rump, "Improved error
-bounds for inner products in floating-point arithmetic", 2013). By induction over the tree of additions:
+A sum of n products, each rounded or fused into an addition, is off by at most n u S in every order of summation,
+where S is the sum of the terms' absolute values: no power of n, no condition on n (after Jeannerod & Rump,
+"Improved error bounds for inner products in floating-point arithmetic", 2013). By induction over the tree of
+additions:
 
-A node rounds a + b, where a and b stem from n1 and n2 terms with absolute sums S1 and S2, and are off by at most n1 u S1
-and n2 u S2. Its own rounding d is at most u/(1+u) |a + b|. Where a is a float, d is also at most |b|, for a itself is a
-candidate for the result. If (1+u) S2 < u S1, the latter gives d <= S2 (1 + n2 u) <= n2 u S1; the same with a and b
-exchanged. If neither sum is that much smaller, the former gives d <= u (n2 S1 + n1 S2). In each case the node is off
-by at most (n1 + n2) u (S1 + S2).
+A node rounds a + b, where a and b stem from n1 and n2 terms with absolute sums S1 and S2, and are off by at most n1
+u S1 and n2 u S2. Its own rounding d is at most u/(1+u) |a + b|. Where a is a float, d is also at most |b|, for a
+itself is a candidate for the result. If (1+u) S2 < u S1, the latter gives d <= S2 (1 + n2 u) <= n2 u S1; the same
+with a and b exchanged. If neither sum is that much smaller, the former gives d <= u (n2 S1 + n1 S2). In each case
+the node is off by at most (n1 + n2) u (S1 + S2).
 
-A fused product is a term b that is no float, but has no error either: if it is the much larger one, the first bound of d
-is at most u S1 + (n1 + 1) u S2, which is enough. A bias is a float without error.
+A fused product is a term b that is no float, but has no error either: if it is the much larger one, the first bound
+of d is at most u S1 + (n1 + 1) u S2, which is enough. A bias is a float without error.
 """
 
 from __future__ import annotations
