@@ -224,10 +224,15 @@ def needs_data(op: OpOverload) -> bool:
     return torch.Tag.data_dependent_output in op.tags or torch.Tag.dynamic_output_shape in op.tags
 
 
+def is_compiling_possible() -> bool:
+    """True where PyTorch's compiler has been loaded."""
+    return "torch._dynamo" in sys.modules
+
+
 @contextlib.contextmanager
 def eager() -> Generator[None]:
     """Run compiled modules as they were written; does nothing where nothing can have been compiled."""
-    if "torch._dynamo" in sys.modules:
+    if is_compiling_possible():
         with torch.compiler.set_stance("force_eager"):
             yield
     else:

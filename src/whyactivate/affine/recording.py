@@ -1,4 +1,4 @@
-"""Records a module several times: three inputs, two batch sizes; and says whether the recordings agree."""
+"""Records a module several times: several inputs, several batch sizes; and says whether the recordings agree."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, storage_key
+from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
 from whyactivate.affine.tracker import record
+from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.errors import InputError
 
-PAIR = 2
-"""How many rows the recordings have that tell whether rows mix."""
+_FEW = range(3, 9)
+"""Batch sizes at which, beyond one and two rows, it is looked at whether rows mix."""
+_FAR = 2.0**10
+"""How large the numbers of one of the inputs are, so that what happens only far from 0 may be met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +29,28 @@ class Recordings:
     """The tapes of one module.
 
     Attributes:
-        single: its program for a batch of one row; None where it does not run on one row.
+        singles: its program for a batch of one row, recorded on two inputs; empty where it does not run on one row.
         pairs: its program for a batch of two rows, recorded on three inputs.
-        disagreement: how recordings of one batch size differ, or why one is missing; None where all is well.
+        several: its program for a few rows and, where that is more, for as many as the example has.
+        missing: why a recording is missing, None where all are there.
+        disagreement: how recordings of one batch size differ, None where they do not.
     """
 
-    single: Tape | None
+    singles: tuple[Tape, ...]
     pairs: tuple[Tape, ...]
+    several: tuple[Tape, ...]
+    missing: str | None
     disagreement: str | None
+
+    @property
+    def single(self) -> Tape | None:
+        """The program for one row; None where the module does not run on one row."""
+        return self.singles[0] if self.singles else None
 
     @property
     def tapes(self) -> tuple[Tape, ...]:
         """All of them."""
-        return (*([self.single] if self.single else []), *self.pairs)
+        return (*self.singles, *self.pairs, *self.several)
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,11 @@ class Example:
         for tensor in example._tensors():
             if tensor.is_meta:
                 raise InputError("example_input is on the meta device, without numbers; pass an ordinary tensor")
+            if tensor.layout != torch.strided or tensor.is_quantized or is_foreign(type(tensor)):
+                kind = f"{type(tensor).__name__}, {tensor.layout}, {tensor.dtype}"
+                raise InputError(f"example_input must hold plain dense tensors; what came: {kind}")
+            if tensor.is_floating_point() and not is_real(tensor.dtype):
+                raise InputError(f"example_input is {tensor.dtype}; pass float16, bfloat16, float32 or float64")
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise InputError("example_input holds NaN or infinity; pass finite numbers")
         return example
@@ -88,81 +107,78 @@ class Example:
         """The batch size of the example."""
         return next(tensor for tensor in self._tensors() if tensor.is_floating_point()).shape[0]
 
-    def with_rows(self, rows: int, generator: torch.Generator | None = None) -> Example:
+    def with_rows(self, rows: int, generator: torch.Generator | None = None, scale: float = 1.0) -> Example:
         """The example with another batch size: its own rows repeated, or random ones where a generator is given."""
         own = self.rows
 
         def change(item: Any) -> Any:
-            if isinstance(item, (list, tuple)):
-                return type(item)(map(change, item))
-            if isinstance(item, dict):
-                return {key: change(value) for key, value in item.items()}
-            if not isinstance(item, Tensor) or item.ndim == 0 or item.shape[0] != own:
+            if not isinstance(item, Tensor):
                 return item
-            if generator is None or not item.is_floating_point():
-                return item.detach()[torch.arange(rows, device=item.device) % own]
-            drawn = torch.randn((rows, *item.shape[1:]), generator=generator, dtype=torch.float64)
-            return drawn.to(item.dtype).to(item.device)
+            has_rows = item.ndim > 0 and item.shape[0] == own
+            if item.is_floating_point() and generator is not None:
+                shape = (rows, *item.shape[1:]) if has_rows else item.shape
+                drawn = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
+                changed = drawn.to(item.dtype).to(item.device)
+            elif has_rows:
+                changed = item.detach()[torch.arange(rows, device=item.device) % own]
+            else:
+                return item
+            return changed.requires_grad_(item.requires_grad)
 
-        return Example(tuple(map(change, self.args)), {key: change(value) for key, value in self.kwargs.items()})
+        return Example(tuple(map_leaves(change, list(self.args))), map_leaves(change, dict(self.kwargs)))
 
     def _tensors(self) -> list[Tensor]:
-        found: list[Tensor] = []
-
-        def collect(item: Any) -> None:
-            if isinstance(item, Tensor):
-                found.append(item)
-            elif isinstance(item, (list, tuple)):
-                for part in item:
-                    collect(part)
-            elif isinstance(item, dict):
-                for part in item.values():
-                    collect(part)
-
-        collect(list(self.args))
-        collect(dict(self.kwargs))
-        return found
+        return tensors_in(map_leaves(lambda leaf: leaf if isinstance(leaf, Tensor) else None, [self.args, self.kwargs]))
 
 
 def record_all(module: nn.Module, example: Example) -> Recordings:
-    """Record a module on two inputs of one row, and on three inputs of two rows.
+    """Record a module on two inputs of one row, on three inputs of two rows, and on larger batches.
 
     Raises:
         InputError: the module's forward raises on the example itself.
     """
+    could_compile = is_compiling_possible()
+    recordings = _record_all(module, example)
+    if is_compiling_possible() and not could_compile:  # it compiles something itself, which hides what it does
+        recordings = _record_all(module, example)
+    return recordings
+
+
+def _record_all(module: nn.Module, example: Example) -> Recordings:
     generator = torch.Generator().manual_seed(0)
-    pairs: list[Tape] = []
-    singles: list[Tape] = []
-    try:
-        for drawn in (None, generator, generator):
-            pairs.append(_record(module, example.with_rows(PAIR, drawn), locate=drawn is None))
-        for drawn in (None, generator):
-            singles.append(_record(module, example.with_rows(1, drawn), locate=drawn is None))
-    except Exception as error:
-        rows = 1 if pairs else PAIR
-        if example.rows == rows:
-            raise _forward_raised(module, example, error) from error
+    few = example.rows if example.rows in _FEW else _FEW[0]
+    inputs = [
+        example.with_rows(2),
+        example.with_rows(2, generator),
+        example.with_rows(2, generator, _FAR),
+        example.with_rows(1),
+        example.with_rows(1, generator),
+        example.with_rows(few, generator),
+        *([example] if example.rows > few else []),
+    ]
+    state = State(module)
+    tapes: dict[int, list[Tape]] = {1: [], 2: [], few: [], example.rows: []}
+    missing: str | None = None
+    for number, one in enumerate(inputs):
+        locate = not tapes[one.rows]
         try:
-            _record(module, example, locate=False)
-        except Exception as own:
-            raise _forward_raised(module, example, own) from own
-        missing = f"it does not run on a batch of {rows} row(s): {type(error).__name__}: {error}"
-        return Recordings(None, tuple(pairs), missing)
-    disagreement = difference(*singles)
-    for tape in pairs[1:]:
-        disagreement = disagreement or difference(pairs[0], tape)
-    return Recordings(singles[0], tuple(pairs), disagreement)
-
-
-def _record(module: nn.Module, example: Example, *, locate: bool) -> Tape:
-    return record(module, example.args, example.kwargs, locate=locate)
-
-
-def _forward_raised(module: nn.Module, example: Example, error: Exception) -> InputError:
-    return InputError(
-        f"{type(module).__name__}'s forward raised {type(error).__name__} on a batch of {example.rows} row(s) like the "
-        f"example input: {error}"
-    )
+            tapes[one.rows].append(record(module, one.args, one.kwargs, locate=locate, state=state, filler=number))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if one.rows == example.rows:
+                raise InputError(
+                    f"{type(module).__name__}'s forward raised {type(error).__name__} on a batch of {one.rows} row(s) "
+                    f"like the example input: {error}"
+                ) from error
+            missing = f"it does not run on a batch of {one.rows} row(s): {type(error).__name__}: {error}"
+    singles, pairs = tapes.pop(1), tapes.pop(2)
+    several = [tape for found in tapes.values() for tape in found]
+    disagreement: str | None = None
+    for found in (singles, pairs):
+        for tape in found[1:]:
+            disagreement = disagreement or difference(found[0], tape)
+    return Recordings(tuple(singles), tuple(pairs), tuple(several), missing, disagreement)
 
 
 def difference(one: Tape, other: Tape) -> str | None:

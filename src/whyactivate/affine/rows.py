@@ -2,66 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from whyactivate.affine.recording import PAIR, Recordings
-from whyactivate.affine.replay import ExactConstants, Numbers, Part, Replay
+from whyactivate.affine.recording import Recordings
+from whyactivate.affine.replay import ExactConstants, Replay
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.exact import ExactArray
 
+_MOST_ROWS = 8
+
 
 def mixes_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0) -> str | None:
-    """How the program for two rows differs from that for one row, twice; None where it does not.
+    """How the programs for several rows differ from that for one row, used on each; None where they do not.
 
-    The comparison is exact, on a random direction with entries of 30 bits: two different linear maps agree
-    on it with a probability below one in a billion. Both programs must be affine.
+    The comparison is exact, on random rows with entries of 30 bits: two different affine maps agree there with a
+    probability below one in a billion. All programs must be affine.
     """
-    single, pair = recordings.single, recordings.pairs[0]
+    single = recordings.single
     assert single is not None
-    if len(single.outputs) != len(pair.outputs):
-        return "another number of outputs for two rows than for one"
-    if not all(out.shape and out.shape[0] == PAIR for out in pair.returned):
-        return "the output does not have one entry per row of the batch"
-    if any(a.numel() * PAIR != b.numel() for a, b in zip(single.returned, pair.returned, strict=True)):
-        return "two rows do not give twice the output of one row"
-
     generator = np.random.default_rng(seed)
-    directions = [_random(generator, value.geometry.size) for value in single.inputs]
-    zeros = [ExactArray.zeros(1, direction.shape) for direction in directions]
-
-    alone = Replay(single, part=Part.LINEAR, constants=constants).outputs(directions)
-    for row in range(PAIR):
-        rows = [[zero, zero] for zero in zeros]
-        for parts, direction in zip(rows, directions, strict=True):
-            parts[row] = direction
-        together = Replay(pair, part=Part.LINEAR, constants=constants).outputs(
-            [ExactArray.concatenate(parts, 0) for parts in rows]
-        )
-        for output, reference in zip(together, alone, strict=True):
-            assert isinstance(reference, ExactArray)
-            if not _row(output, 1 - row).equals(_row(output, 1 - row) * 0):
-                return f"row {row} of the batch changes the result of row {1 - row}"
-            if not _row(output, row).equals(reference.flatten()):
-                return f"row {row} of a batch of {PAIR} is weighted otherwise than a row alone"
-    return _compare_constants(single, pair, zeros, constants)
-
-
-def _compare_constants(single: Tape, pair: Tape, zeros: list[ExactArray], constants: ExactConstants) -> str | None:
-    alone = Replay(single, constants=constants).outputs(zeros)
-    together = Replay(pair, constants=constants).outputs([ExactArray.concatenate([zero] * PAIR, 0) for zero in zeros])
-    for output, reference in zip(together, alone, strict=True):
-        assert isinstance(reference, ExactArray)
-        for row in range(PAIR):
-            if not _row(output, row).equals(reference.flatten()):
-                return f"row {row} of a batch of {PAIR} has another constant added than a row alone"
+    for tape in (recordings.pairs[0], *recordings.several):
+        rows = tape.inputs[0].geometry.size[0]
+        if len(tape.outputs) != len(single.outputs):
+            return f"another number of outputs for {rows} rows than for one"
+        if not all(output.shape and output.shape[0] == rows for output in tape.returned):
+            return "the output does not have one entry per row of the batch"
+        if any(one.numel() * rows != all_.numel() for one, all_ in zip(single.returned, tape.returned, strict=True)):
+            return f"{rows} rows do not give {rows} times the output of one row"
+        if rows <= _MOST_ROWS and (reason := _compare(tape, single, rows, constants, generator)) is not None:
+            return reason
     return None
 
 
-def _row(output: Numbers, row: int) -> ExactArray:
-    assert isinstance(output, ExactArray)
-    return output[row].flatten()
+def _compare(
+    tape: Tape, single: Tape, rows: int, constants: ExactConstants, generator: np.random.Generator
+) -> str | None:
+    alone = [_random(generator, (rows, *value.geometry.size)) for value in single.inputs]
+    expected = _run(single, alone, constants)
+    found = _run(tape, [_as_batch(points) for points in alone], constants)
+    for row in range(rows):
+        if all(b[row].flatten().equals(a.at(row).flatten()) for a, b in zip(expected, found, strict=True)):
+            continue
+        others = [_random(generator, (rows, *value.geometry.size)) for value in single.inputs]
+        for points, other in zip(alone, others, strict=True):
+            other.ints[row] = points.ints[row]
+        again = _run(tape, [_as_batch(points) for points in others], constants)
+        if all(b[row].equals(c[row]) for b, c in zip(found, again, strict=True)):
+            return f"row {row} of a batch of {rows} is treated otherwise than a row alone"
+        return f"other rows of a batch of {rows} change the result of row {row}"
+    return None
+
+
+def _run(tape: Tape, inputs: Sequence[ExactArray], constants: ExactConstants) -> list[ExactArray]:
+    outputs = Replay(tape, constants=constants).outputs(inputs)
+    points = inputs[0].points
+    return [output.at_points(points) for output in outputs if isinstance(output, ExactArray)]
+
+
+def _as_batch(points: ExactArray) -> ExactArray:
+    """The points, each one row, as the rows of one batch."""
+    return ExactArray(points.ints.reshape(1, -1, *points.shape[1:]), points.unit)
 
 
 def _random(generator: np.random.Generator, shape: tuple[int, ...]) -> ExactArray:
-    drawn = generator.integers(1, 1 << 30, size=(1, *shape))
-    return ExactArray(drawn.astype(object))
+    return ExactArray(generator.integers(1, 1 << 30, size=shape).astype(object))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -15,8 +15,9 @@ from whyactivate.affine.finite import find_non_finite
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
 from whyactivate.affine.rows import mixes_rows
-from whyactivate.affine.rules import CannotEvaluate
-from whyactivate.affine.tape import Value
+from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
+from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.tape import Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
@@ -63,13 +64,14 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     if obstacle is not None:
         return conclude(Verdict.UNDECIDED, reason=obstacle)
 
-    assert recordings.single is not None  # or there would have been an obstacle
+    single = recordings.single
+    assert single is not None  # or there would have been an obstacle
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
     try:
         mismatch = _mismatch(recordings, constants)
         if mismatch is not None:
             return conclude(Verdict.UNDECIDED, reason=mismatch)
-        counterexample = find_counterexample(recordings.single, constants) if at_fault else None
+        counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
         mixing = None if at_fault else mixes_rows(recordings, constants)
     except (CannotEvaluate, InputError) as missing:
         return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
@@ -102,17 +104,19 @@ def _blame(recordings: Recordings) -> tuple[Blame, ...]:
 
 def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
     """What keeps the recordings from being the whole truth about the module, in words."""
-    if recordings.single is None:
-        return recordings.disagreement
+    if recordings.missing is not None:
+        return recordings.missing
     for tape in recordings.tapes:
         if tape.refusal is not None:
             return tape.refusal
         if tape.state:
             return f"the module changes itself while it runs ({', '.join(tape.state)}), so it is not a function"
+        if (unused := _unused_but_telling(tape)) is not None:
+            return unused
         if not tape.outputs:
             return "the module returned nothing that holds a tensor"
-        if not all(output.dtype in _REALS for output in tape.returned):
-            return f"an output is {next(o.dtype for o in tape.returned if o.dtype not in _REALS)}, not real numbers"
+        if not all(is_real(output.dtype) for output in tape.returned):
+            return f"an output is {next(o.dtype for o in tape.returned if not is_real(o.dtype))}, not real numbers"
         if (bad := find_non_finite(tape, names)) is not None:
             return bad
     if recordings.disagreement is not None:
@@ -120,35 +124,51 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
     return None
 
 
-_REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+def _unused_but_telling(tape: Tape) -> str | None:
+    """An operation without influence on the output that may still raise, or keep what it was given, in words."""
+    needed = {node.index for node in tape.needed()}
+    for node in tape.nodes:
+        rule = find_rule(node.op)
+        if node.index in needed or (rule and not any(depends(node.arguments.get(name)) for name in rule.selectors)):
+            continue
+        return (
+            f"{node.op} gets numbers that depend on the input; its result is not used, but it may raise or keep them, "
+            "and so decide what runs"
+        )
+    return None
 
 
 def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
     """Where the recorded program and the module give visibly different outputs on the recorded inputs.
 
-    This is a test: it notices what happened out of sight (another thread, say), not a small difference.
+    This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far
+    from 0 are left out: what overflows there says nothing.
     """
-    tape = recordings.pairs[0]
-    balls = needs_balls(tape)
-    points = [
-        ExactArray.from_points(torch.stack([pair.given[i].detach() for pair in recordings.pairs]))
-        for i in range(len(tape.given))
-    ]
-    replay = Replay(tape, constants=constants)
-    memory = replay.memory([BallArray.from_exact(p) if balls else p for p in points])
-    largest = max(float(numbers.to_float64().abs().max()) for numbers in memory.values() if numbers.size)
-    for position, value in enumerate(tape.outputs):
-        if not isinstance(value, Value):
-            continue
-        computed = replay.read(value, memory).at_points(len(recordings.pairs)).to_float64()
-        returned = torch.stack([pair.returned[position].double() for pair in recordings.pairs])
-        slack = torch.finfo(value.geometry.dtype).eps ** 0.5 * max(largest, 1e-300)
-        if not bool(((computed - returned).abs() <= slack).all()):
+    for tapes in (recordings.pairs[:2], recordings.singles):
+        if _differs(tapes, constants):
             return (
                 "the module's output is not that of the recorded operations: something that was not seen "
                 "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
             )
     return None
+
+
+def _differs(tapes: Sequence[Tape], constants: ExactConstants) -> bool:
+    tape, count = tapes[0], len(tapes)
+    balls = needs_balls(tape)
+    points = [ExactArray.from_points(torch.stack([one.given[i] for one in tapes])) for i in range(len(tape.given))]
+    replay = Replay(tape, constants=constants)
+    memory = replay.memory([BallArray.from_exact(p) if balls else p for p in points])
+    held = [numbers.at_points(count).to_float64().reshape(count, -1) for numbers in memory.values() if numbers.size]
+    largest = torch.cat([torch.full((count, 1), 1e-300, dtype=torch.float64), *held], dim=1).abs().amax(dim=1)
+    coarsest = max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0)
+    for position, value in enumerate(tape.outputs):
+        if isinstance(value, Value):
+            computed = replay.read(value, memory).at_points(count).to_float64().reshape(count, -1)
+            returned = torch.stack([one.returned[position].double() for one in tapes]).reshape(count, -1)
+            if not bool(((computed - returned).abs() <= (coarsest**0.5 * largest)[:, None]).all()):
+                return True
+    return False
 
 
 def _names(module: nn.Module) -> dict[int, str]:
