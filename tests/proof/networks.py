@@ -37,7 +37,8 @@ class Architecture:
             layer = nn.Linear(inputs, outputs, bias=bias, dtype=self.dtype, device="meta").to_empty(device="cpu")
             with torch.no_grad():
                 for parameter in layer.parameters():
-                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale / inputs**0.5)
+                    draw = torch.randn(parameter.shape, dtype=torch.float64, generator=generator)
+                    parameter.copy_(draw * scale / inputs**0.5)
             layers.append(layer)
         return nn.Sequential(*layers)
 

@@ -28,7 +28,7 @@ def prove(network: nn.Sequential, run=None, claimed: ExactAffine | None = None, 
     return prove_numeric(rounded_steps(network), run or network, claimed or exact, layer, **options)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(architectures())
 def test_no_network_exceeds_its_bound(architecture: Architecture) -> None:
     network = architecture.network()

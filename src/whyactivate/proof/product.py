@@ -29,7 +29,7 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
     product, carried = absolute[0], torch.zeros(weights[0].shape[1], dtype=torch.float64)
     for position, (weight, bias) in enumerate(zip(absolute, biases, strict=True)):
         if position:
-            product = _matmul_up(weight, product)
+            product = matmul_up(weight, product)
         carried = matmul_up(weight, carried)
         if bias is not None:
             carried = inflate(carried + bias.abs(), 1)
@@ -39,7 +39,3 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
     added = 1 + max((float(bias.abs().max()) for bias in biases if bias is not None), default=0.0)
     underflow = roundings * _SMALLEST_NORMAL * magnified * added
     return inflate(growth * product + underflow, 4), inflate(growth * carried + underflow, 4)
-
-
-def _matmul_up(left: Tensor, right: Tensor) -> Tensor:
-    return inflate(left @ right, left.shape[1] + 1)
