@@ -123,13 +123,13 @@ def test_boundaries_show_both_networks_and_every_test_sample() -> None:
 def test_weight_images_are_the_rows_of_the_matrix() -> None:
     part = quick_result().digits
     figure = plot_weight_images(part.collapse.weight, (8, 8), part.contest.data.classes)
-    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
-    assert len(images) == 10
-    for row, image in zip(part.collapse.weight, images, strict=True):
-        assert np.array_equal(np.asarray(image), row.reshape(8, 8).numpy())
-    limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images}
+    axes = figure.axes[0]
+    assert len(axes.images) == 10
+    for row, image in zip(part.collapse.weight, axes.images, strict=True):
+        assert np.array_equal(np.asarray(image.get_array()), row.reshape(8, 8).numpy())
     largest = float(part.collapse.weight.abs().max())
-    assert limits == {(-largest, largest)}
+    assert {image.get_clim() for image in axes.images} == {(-largest, largest)}
+    assert [text.get_text() for text in axes.texts] == list(part.contest.data.classes)
 
 
 def test_lines_differ_without_colour_too() -> None:

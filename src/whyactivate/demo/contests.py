@@ -37,14 +37,14 @@ class Plan:
 FULL = Plan(
     activations=ARTICLE_ACTIVATIONS,
     article=TrainConfig(shuffle=False),
-    moons=TrainConfig(epochs=60, batch_size=20, learning_rate=1e-2),
-    digits=TrainConfig(epochs=20, batch_size=64, learning_rate=3e-3),
+    moons=TrainConfig(epochs=60, batch_size=50, learning_rate=2e-2),
+    digits=TrainConfig(epochs=12, batch_size=128, learning_rate=1e-2),
 )
 QUICK = Plan(
     activations=("identity", "relu"),
     article=FULL.article,
     moons=replace(FULL.moons, epochs=25),
-    digits=replace(FULL.digits, epochs=6),
+    digits=replace(FULL.digits, epochs=5),
 )
 
 

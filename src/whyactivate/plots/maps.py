@@ -66,7 +66,7 @@ def plot_boundaries(data: Dataset, maps: Sequence[DecisionMap], *, footnote: str
             frameon=False,
             handletextpad=0.1,
         )
-        return finish(figure, footnote)
+        return finish(figure, footnote, passes=2)
 
 
 def plot_weight_images(
@@ -80,21 +80,30 @@ def plot_weight_images(
         names: the name of each class.
         footnote: small print, such as the seed and the version.
     """
+    height, width = image_shape
+    columns = min(5, len(names))
+    rows = -(-len(names) // columns)
+    gap, title = 0.12 * width, 0.28 * height
     with style():
-        columns = 5 if len(names) > 4 else len(names)
-        rows = -(-len(names) // columns)
-        figure = new_figure(1.32 * rows + 0.6)
-        grid = figure.subplots(rows, columns, squeeze=False)
+        figure = new_figure(0.4 + 5.4 / columns * rows * (height + title) / (width + gap))
+        axes = figure.subplots()
+        axes.set_axis_off()
         largest = float(weight.abs().max())
-        image = None
-        for position, axes in enumerate(grid.flat):
-            axes.set_axis_off()
-            if position < len(names):
-                values = weight[position].reshape(image_shape).numpy()
-                image = axes.imshow(values, cmap=DIVERGING, vmin=-largest, vmax=largest, interpolation="none")
-                axes.set_title(names[position], loc="center")
-        if image is not None:
-            bar = figure.colorbar(image, ax=list(grid.flat), shrink=0.9, pad=0.02)
-            bar.set_label("weight (score per standard\ndeviation of the pixel)")
-            bar.outline.set_edgecolor(MUTED)
+        for position, name in enumerate(names):
+            down, right = divmod(position, columns)
+            left, top = right * (width + gap), down * (height + title) + title
+            axes.imshow(
+                weight[position].reshape(image_shape).numpy(),
+                extent=(left, left + width, top + height, top),
+                cmap=DIVERGING,
+                vmin=-largest,
+                vmax=largest,
+                interpolation="none",
+            )
+            axes.text(left + width / 2, top - 0.06 * height, name, ha="center", va="bottom", fontweight="bold")
+        axes.set_xlim(0, columns * (width + gap) - gap)
+        axes.set_ylim(rows * (height + title), 0)
+        bar = figure.colorbar(axes.images[0], ax=axes, shrink=0.92, pad=0.02)
+        bar.set_label("weight (score per standard\ndeviation of the pixel)")
+        bar.outline.set_edgecolor(MUTED)
         return finish(figure, footnote)

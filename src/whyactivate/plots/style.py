@@ -111,13 +111,16 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-def finish(figure: Figure, footnote: str) -> Figure:
-    """Writes the small print (seed, version) at the foot and lays the figure out, once and for all."""
+def finish(figure: Figure, footnote: str, passes: int = 1) -> Figure:
+    """Writes the small print (seed, version) at the foot and lays the figure out, once and for all.
+
+    Axes of a fixed shape need two passes: only then is it known how much room is left around them.
+    """
     if footnote:
         figure.supxlabel(footnote, x=0.995, ha="right", fontsize=7.5, color=MUTED)
     layout = figure.get_layout_engine()
     if layout is not None:
-        for _ in range(2):  # the second time it knows how much room titles and legends take
+        for _ in range(passes):
             layout.execute(figure)
         figure.set_layout_engine("none")
     return figure
