@@ -3,12 +3,13 @@
 A finite minimiser exists exactly where the classes overlap. Otherwise some affine map has a positive margin
 for some pairs (row, wrong class) and a negative one for none, and going further along it lowers the loss for
 ever (Albert & Anderson 1984). In the limit these pairs cost nothing: the infimum is the minimum over the
-pairs that are left.
+pairs that are left. One direction is enough, because directions add up: the sum of two of them has a positive
+margin wherever either has.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,8 @@ from whyactivate.floor.basis import Floats
 from whyactivate.floor.problem import Problem
 from whyactivate.floor.separation import find_direction
 
-# A pair this likely in the minimum is far above rounding, so it is not one that fades away for ever.
-_SURELY_STAYS = 1e-8
-# Beyond this many non-zeros the linear programme takes minutes.
-_LARGEST_PROGRAMME = 4_000_000
+# Beyond this many non-zeros the linear programme takes more than some seconds.
+_LARGEST_PROGRAMME = 300_000
 _NEAR_ENOUGH = 1e-6
 
 
@@ -47,59 +46,43 @@ class Fit:
 
 def fit_cross_entropy(z: Floats, y: NDArray[np.int64], classes: int) -> Fit:
     """The infimum of the mean cross-entropy over all affine classifiers, and coefficients at it or near it."""
-    everything = np.ones((len(y), classes), dtype=np.bool_)
-    everything[np.arange(len(y)), y] = False
-    whole = Problem(z, y, everything)
-    left = whole
-    directions: list[Floats] = []
-    undecided = programme = False
-    while True:
-        coefficients, settled = left.minimise()
-        if left.separates(coefficients):
-            directions.append(coefficients)
-            left = Problem(z, y, np.zeros_like(everything))
-            coefficients = np.zeros_like(coefficients)
-            break
-        if settled and left.smallest_share(coefficients) > _SURELY_STAYS:
-            break
-        if 2 * z.shape[1] * left.pairs.sum() > _LARGEST_PROGRAMME:
-            undecided = True
-            break
-        programme = True
-        direction, fading = find_direction(z, y, left.pairs)
-        if not fading.any():
-            break
-        directions.append(direction)
-        left = Problem(z, y, left.pairs & ~fading)
-        if not left.pairs.any():
-            coefficients = np.zeros_like(coefficients)
-            break
-    infimum = left.loss(coefficients)
-    return Fit(
-        coefficients=_go_along(whole, coefficients, directions, infimum),
-        infimum=infimum,
-        gap=max(0.0, infimum - left.dual_bound(coefficients)),
-        attained=None if undecided else not directions,
-        programme=programme,
-        fading=int(everything.sum() - left.pairs.sum()),
-    )
+    pairs = np.ones((len(y), classes), dtype=np.bool_)
+    pairs[np.arange(len(y)), y] = False
+    whole = Problem(z, y, pairs)
+    coefficients, settled = whole.minimise()
+    if whole.separates(coefficients):
+        return Fit(coefficients, 0.0, 0.0, attained=False, programme=False, fading=int(pairs.sum()))
+    if settled and whole.is_minimum(coefficients):
+        return _fit(whole, coefficients, attained=True, programme=False)
+    small = 2 * z.shape[1] * pairs.sum() <= _LARGEST_PROGRAMME
+    found = find_direction(z, y, pairs) if small else None
+    if found is None:
+        return _fit(whole, coefficients, attained=None, programme=small)
+    direction, fading = found
+    if not fading.any():
+        return _fit(whole, coefficients, attained=True, programme=True)
+    if fading.sum() == pairs.sum():
+        return Fit(direction, 0.0, 0.0, attained=False, programme=True, fading=int(fading.sum()))
+    left = Problem(z, y, pairs & ~fading)
+    coefficients, _ = left.minimise()
+    limit = _fit(left, coefficients, attained=False, programme=True)
+    near = _go_along(whole, coefficients, direction, limit.infimum)
+    return replace(limit, coefficients=near, fading=int(fading.sum()))
 
 
-def _go_along(whole: Problem, coefficients: Floats, directions: list[Floats], infimum: float) -> Floats:
-    """Coefficients far enough along the directions, the later ones first, for the loss to be near its infimum.
+def _fit(problem: Problem, coefficients: Floats, attained: bool | None, programme: bool) -> Fit:
+    loss = problem.loss(coefficients)
+    gap = max(0.0, loss - problem.dual_bound(coefficients))
+    return Fit(coefficients, loss, gap, attained, programme, fading=0)
 
-    One direction that separates everything is taken as it was found: any length would do, and a moderate one
-    is the better classifier of other rows.
-    """
-    if infimum == 0.0 and len(directions) == 1:
-        return directions[0]
-    for direction in reversed(directions):
-        length, best = 1.0, coefficients + direction
-        while whole.loss(best) > infimum + _NEAR_ENOUGH and length < 2.0**20:
-            length *= 2
-            further = coefficients + length * direction
-            if not whole.loss(further) < whole.loss(best):
-                break
-            best = further
-        coefficients = best
-    return coefficients
+
+def _go_along(whole: Problem, coefficients: Floats, direction: Floats, infimum: float) -> Floats:
+    """Coefficients far enough along the direction for the loss to be near its infimum."""
+    length, best = 1.0, coefficients + direction
+    while whole.loss(best) > infimum + _NEAR_ENOUGH and length < 2.0**20:
+        length *= 2
+        further = coefficients + length * direction
+        if not whole.loss(further) < whole.loss(best):
+            break
+        best = further
+    return best

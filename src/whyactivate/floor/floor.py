@@ -21,6 +21,7 @@ from whyactivate.floor.least_squares import fit_least_squares
 from whyactivate.floor.separation import check_separates
 
 _SMALL = 4_000_000
+_TINY_GAP = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +34,8 @@ class Floor:
         method: how it was found.
         loss: the infimum of the training loss over all affine models, computed in float64.
         gap: the true infimum is at most this far below `loss` (up to rounding).
-        attained: whether some affine model reaches `loss`; None where this was not decided.
+        attained: whether some affine model reaches `loss`; None where this was not decided. Where a linear
+            programme decided it (see `method`), it did so within its tolerance of 1e-7.
         separable: whether some affine classifier gets every training row right with no tie, checked in exact
             arithmetic; None for regression, or where this was not decided.
         weight: (outputs, features) float64, of an affine model at `loss`, or near it where it is not attained.
@@ -139,9 +141,10 @@ def _judge(fit: Fit, separates: bool) -> tuple[bool | None, str]:
         )
     if fit.attained is None:
         return (False if positive else None), (
-            "Whether an affine model reaches this infimum was not decided: the linear programme would be too large."
+            "Whether an affine model reaches this infimum was not decided: the linear programme is too large, or failed."
         )
-    return (False if positive else None), ""
+    note = f"The infimum is at most {fit.gap:.1g} below this loss." if fit.gap > _TINY_GAP else ""
+    return (False if positive else None), note
 
 
 def _rank_note(rank: int, features: int) -> str:

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from whyactivate.floor.basis import Floats
 
 _TIGHT = 1e-13
+_SETTLED = 1e-10
 _MOST_STEPS = 100
 _MOST_INNER_STEPS = 1000
 _CLEAR_MARGIN = 1e-9
 _ROUNDING = 1e-17
+_RAISED_TO = (1e-5, 1e-8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,6 @@ class Problem:
         weights = np.exp(exponents - top)
         return weights / weights.sum(axis=1, keepdims=True)
 
-    def smallest_share(self, c: Floats) -> float:
-        """The least likely pair."""
-        return float(self.shares(c)[self.pairs].min())
-
     def gradient(self, shares: Floats) -> Floats:
         """The slope of the loss in the coefficients, from the shares there."""
         difference = shares.copy()
@@ -87,7 +85,7 @@ class Problem:
                     break
             c = c + length * step
             loss, shares = self.loss(c), self.shares(c)
-        return c, bool(np.abs(self.gradient(shares)).max() <= 1e-10)
+        return c, bool(np.abs(self.gradient(shares)).max() <= _SETTLED)
 
     def curvature(self, shares: Floats, direction: Floats) -> Floats:
         """The second derivative of the loss, applied to a direction."""
@@ -112,16 +110,39 @@ class Problem:
             direction = residual + size / before * direction
         return step
 
+    def is_minimum(self, c: Floats) -> bool:
+        """Whether a minimum near `c` is proved (up to rounding), and not just a loss that falls for ever.
+
+        Weights above 0 on all pairs under which their margins balance, for whatever coefficients, leave no direction
+        with positive margins and no negative one. The shares at `c` balance but may be 0 up to rounding; so the
+        smallest are raised, and a Newton step makes up for it on the others.
+        """
+        shares = self.shares(c)
+        for least in _RAISED_TO:
+            raised = np.where(self.pairs, np.maximum(shares, least), 0.0)
+            rows = np.arange(len(self.y))
+            raised[rows, self.y] = 1.0 - raised.sum(axis=1)
+            step = self.newton_step(shares, self.gradient(raised))
+            balanced = raised + _first_order(shares, self.z @ step)
+            left = np.abs(self.gradient(balanced)).max()
+            if float(balanced[self.pairs].min()) > least / 2 and left < _ROUNDING * 1e4 < least / 100:
+                return True
+        return False
+
     def dual_bound(self, c: Floats) -> float:
         """A loss that no coefficients go below: weak duality, up to rounding.
 
         Shares q ≥ 0 that sum to 1 in each row, vanish outside the pairs, and have zᵀ(q − onehot(y)) = 0, bound the
-        loss from below by their mean entropy. The shares at `c`, moved by one Newton step, are such.
+        loss from below by their mean entropy. The shares at `c` are such where the gradient is 0; where it is not
+        quite, one Newton step makes them such.
         """
-        shares = self.shares(c)
-        moved = shares + _first_order(shares, self.z @ self.newton_step(shares, self.gradient(shares)))
-        if moved.min() < 0:
+        moved = self.shares(c)
+        gradient = self.gradient(moved)
+        if np.abs(gradient).max() > 100 * _ROUNDING:
+            moved = moved + _first_order(moved, self.z @ self.newton_step(moved, gradient))
+        if moved.min() < -_SETTLED:
             return 0.0
+        moved = np.maximum(moved, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(moved > 0, -moved * np.log(moved), 0.0)
         return float(np.mean(terms.sum(axis=1)))

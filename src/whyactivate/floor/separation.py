@@ -15,7 +15,9 @@ _CLEAR = 1e-5
 _LARGEST_COEFFICIENT = 1e5
 
 
-def find_direction(z: Floats, y: NDArray[np.int64], pairs: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+def find_direction(
+    z: Floats, y: NDArray[np.int64], pairs: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_]] | None:
     """Coefficients with no negative margin and as many positive ones as there can be, and which those are.
 
     Maximises the sum over pairs of min(margin, 1), all margins being at least 0 (Konis 2007, after Albert &
@@ -23,7 +25,7 @@ def find_direction(z: Floats, y: NDArray[np.int64], pairs: NDArray[np.bool_]) ->
 
     Returns:
         Coefficients (columns, classes), and the pairs (rows, classes) whose margin is positive; none
-        where the classes overlap.
+        where the classes overlap. None where the solver gave up.
     """
     import scipy.sparse as sparse
     from scipy.optimize import linprog
@@ -43,14 +45,12 @@ def find_direction(z: Floats, y: NDArray[np.int64], pairs: NDArray[np.bool_]) ->
     cost = np.concatenate([np.zeros(shape[1]), -np.ones(count)])
     bounds = [(-_LARGEST_COEFFICIENT, _LARGEST_COEFFICIENT)] * shape[1] + [(0.0, 1.0)] * count
     found: Any = linprog(cost, A_ub=constraints, b_ub=np.zeros(count), bounds=bounds, method="highs")
-    nothing = np.zeros((columns, classes)), np.zeros_like(pairs)
-    if found.x is None:
-        return nothing
+    if found.status != 0:
+        return None
     direction: Floats = np.asarray(found.x[: shape[1]], dtype=np.float64).reshape(classes, columns).T
     scores = z @ direction
     margins = np.take_along_axis(scores, y[:, None], axis=1) - scores
-    positive = pairs & (margins > _CLEAR)
-    return (direction, positive) if positive.any() else nothing
+    return direction, pairs & (margins > _CLEAR)
 
 
 def check_separates(weight: Floats, bias: Floats, x: Floats, y: NDArray[np.int64]) -> bool:
