@@ -85,7 +85,10 @@ class Replay:
         memory: Memory = {}
         for value, numbers in zip(self.tape.inputs, inputs, strict=True):
             memory[value.storage] = numbers.flatten()
-        self.run(self.tape.needed(), memory)
+        nodes = self.tape.needed()
+        for node in nodes:  # before any work is done
+            self._rule(node)
+        self.run(nodes, memory)
         return memory
 
     def run(self, nodes: Sequence[Node], memory: Memory) -> None:
@@ -95,15 +98,19 @@ class Replay:
                 if output is not None:
                     self.write(output, result, memory)
 
-    def evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
-        """The results of one node on `memory`, which stays as it is."""
+    def _rule(self, node: Node) -> Rule:
         rule = find_rule(node.op)
-        if rule is None:
+        if rule is None or rule.formula is None:
             raise CannotEvaluate(f"{node.op} has no formula here")
         if not all(output is None or is_real(output.geometry.dtype) for output in node.outputs):
             raise CannotEvaluate(f"{node.op} gives numbers that are not real ones")
         if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
+        return rule
+
+    def evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
+        """The results of one node on `memory`, which stays as it is."""
+        rule = self._rule(node)
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
         numeric = number_operands(node.op)
         operands: dict[str, Any] = {}
