@@ -312,6 +312,12 @@ class TestCrossEntropy:
         assert "was not decided" in floor.note
         assert floor.loss - floor.gap - 1e-14 <= 2 * math.log(2) / 6 <= floor.loss
 
+    def test_separable_needs_the_confirmation_of_exact_arithmetic(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("whyactivate.floor.floor.check_separates", lambda *_: False)
+        floor = linear_floor(classification([-1, 1], [0, 1]))
+        assert (floor.loss, floor.separable) == (0.0, None)
+        assert "separable up to rounding" in floor.note
+
     def test_sizes_of_columns_do_not_matter(self):
         random = np.random.default_rng(3)
         x, y = random.normal(size=(30, 2)), np.arange(30) % 2

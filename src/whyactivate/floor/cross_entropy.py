@@ -60,7 +60,7 @@ def fit_cross_entropy(z: Floats, y: NDArray[np.int64], classes: int) -> Fit:
         return _fit(whole, coefficients, attained=None, programme=small)
     direction, fading = found
     if not fading.any():
-        return _fit(whole, coefficients, attained=True, programme=True)
+        return _fit(whole, coefficients, attained=True if settled else None, programme=True)
     if fading.sum() == pairs.sum():
         return Fit(direction, 0.0, 0.0, attained=False, programme=True, fading=int(fading.sum()))
     left = Problem(z, y, pairs & ~fading)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -115,7 +115,10 @@ def _find_floor(data: Dataset) -> Floor:
     y = data.train_y.cpu().numpy()
     fit = fit_cross_entropy(basis.z, y, data.outputs)
     weight, bias = basis.to_layer(fit.coefficients)
-    separable, note = _judge(fit, check_separates(weight, bias, x, y))
+    separates = check_separates(weight, bias, x, y)
+    if separates:
+        fit = replace(fit, infimum=0.0, gap=0.0, attained=False)
+    separable, note = _judge(fit, separates)
     method = "Newton's method" + (" and a linear programme" if fit.programme else "")
     return _describe(data, weight, bias, method, fit.infimum, fit.gap, fit.attained, separable, basis.rank, note)
 
@@ -141,7 +144,8 @@ def _judge(fit: Fit, separates: bool) -> tuple[bool | None, str]:
         )
     if fit.attained is None:
         return (False if positive else None), (
-            "Whether an affine model reaches this infimum was not decided: the linear programme is too large, or failed."
+            "Whether an affine model reaches this infimum was not decided: the linear programme is too large, or "
+            "the margins are too thin for it."
         )
     note = f"The infimum is at most {fit.gap:.1g} below this loss." if fit.gap > _TINY_GAP else ""
     return (False if positive else None), note
