@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whyactivate.datasets.arrays import check_task
 from whyactivate.datasets.dataset import Task
+from whyactivate.datasets.targets import check_task
 from whyactivate.errors import InputError, UnknownNameError
 
 _EMPTY = ("", "na", "n/a", "nan", "null", "none", "?")
