@@ -98,16 +98,16 @@ def _show(console: Console, position: int, part: Part) -> None:
 
     console.print()
     say(console, f"{position}. {heading(part)}", style="bold")
+    proofs = part.proofs if isinstance(part, CollapsePart) else ()
+    if isinstance(part, CollapsePart):
+        say(console, str(part.collapse), indent=2)
     table = table_of(part)
     if table is not None:
         show_table(console, table.caption, table.columns, table.rows)
-    if isinstance(part, CollapsePart):
-        say(console, str(part.collapse), indent=2)
     for paragraph in paragraphs(part):
         say(console, paragraph, indent=2)
-    if isinstance(part, CollapsePart):
-        for proof in part.proofs:
-            say(console, say_proof(proof), style="" if proof.holds else "bold red", indent=2)
+    for proof in proofs:
+        say(console, say_proof(proof), style="" if proof.holds else "bold red", indent=2)
 
 
 def _show_end(console: Console, result: DemoResult, written: list[Path]) -> None:

@@ -145,7 +145,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class ArticlePart:
-    """Part (a): the article's network on the article's noise.
+    """The article's network on the article's noise.
 
     Attributes:
         contest: the trained networks beside the linear floor.
@@ -165,17 +165,23 @@ class ArticlePart:
 
 @dataclass(frozen=True, slots=True)
 class CollapsePart:
-    """Part (b): the activation-free network as one layer, and why to believe it.
+    """The activation-free network as one layer, and why to believe it.
 
     Attributes:
         collapse: the network as one layer.
         proofs: the four proofs.
-        from_floor: the largest difference between a number of that layer and of the linear floor's model.
+        floor: the linear floor of the same data, with the coefficients of linear regression.
     """
 
     collapse: Collapse
     proofs: tuple[Proof, ...]
-    from_floor: float
+    floor: Floor
+
+    @property
+    def from_floor(self) -> float:
+        """The largest difference between a number of the one layer and of linear regression."""
+        weight, bias = self.collapse.weight - self.floor.weight, self.collapse.bias - self.floor.bias
+        return max(float(weight.abs().max()), float(bias.abs().max()))
 
     def to_dict(self) -> dict[str, object]:
         """The part's numbers as JSON-able values."""
@@ -208,7 +214,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class RefutationPart:
-    """Part (c): the network with an activation is not affine; two inputs and a mix of them show it."""
+    """The network with an activation is not affine; two inputs and a mix of them show it."""
 
     activation: str
     title: str
@@ -278,7 +284,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class ClassesPart:
-    """Part (d): the same on data with a pattern, and the activation-free network collapsed.
+    """The same on data with a pattern, and the activation-free network collapsed.
 
     Attributes:
         contest: the trained networks beside the linear floor.

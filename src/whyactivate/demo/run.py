@@ -45,11 +45,11 @@ class DemoResult:
         seed: what fixed the data, the initial weights and the order of the rows.
         quick: whether it was the short run.
         version: the library's version.
-        article: (a) the article's network on noise, with and without activations.
-        collapse: (b) the one without as one layer, and the four proofs.
-        refutation: (c) why the one with ReLU is none.
-        moons: (d) the same on two half moons.
-        digits: (d) the same on real handwritten digits.
+        article: the article's network on noise, with and without activations.
+        collapse: the one without as one layer, and the four proofs.
+        refutation: why the one with ReLU is none.
+        moons: the same on two half moons.
+        digits: the same on real handwritten digits.
     """
 
     seed: int
@@ -149,16 +149,11 @@ def _run_article(plan: Plan, seed: int, meter: Meter) -> ArticlePart:
 
 def _run_collapse(article: ArticlePart) -> CollapsePart:
     collapse = collapse_linear(article.contest.none.model)
-    floor = article.contest.floor
-    apart = max(
-        float((collapse.weight - floor.weight).abs().max()),
-        float((collapse.bias - floor.bias).abs().max()),
-    )
     proofs = [collapse.prove(kind) for kind in ("theorem", "symbolic", "exact")]
     data = article.contest.data
     radius = math.ceil(max(float(data.train_x.abs().max()), float(data.test_x.abs().max())))
     proofs.append(collapse.prove("numeric", x=data.test_x[:100], radius=float(radius)))
-    return CollapsePart(collapse, tuple(proofs), apart)
+    return CollapsePart(collapse, tuple(proofs), article.contest.floor)
 
 
 def _run_refutation(network: TrainedNetwork) -> RefutationPart:

@@ -80,9 +80,7 @@ def table_of(part: Part) -> Table | None:
         return Table(table.caption, table.columns, (*table.rows, zero))
     if isinstance(part, ClassesPart):
         return contest_table(part.contest)
-    if isinstance(part, RefutationPart):
-        return _inputs_table(part)
-    return None
+    return _coefficients_table(part) if isinstance(part, CollapsePart) else _inputs_table(part)
 
 
 def contest_table(contest: Contest) -> Table:
@@ -117,6 +115,22 @@ def _yes_no(value: bool) -> str:
 
 def _shares(*values: float | None) -> tuple[str, ...]:
     return tuple(share(value) for value in values if value is not None)
+
+
+def _coefficients_table(part: CollapsePart) -> Table:
+    layer, regression = part.collapse, part.floor
+    names = [*(f"x{index}" for index in range(1, layer.weight.shape[1] + 1)), "bias"]
+    numbers = zip(
+        names,
+        (*layer.weight[0].tolist(), float(layer.bias[0])),
+        (*regression.weight[0].tolist(), float(regression.bias[0])),
+        strict=True,
+    )
+    return Table(
+        "All that is left of the network, beside linear regression",
+        ("input", "the one layer", "linear regression"),
+        tuple((name, f"{ours:.6f}", f"{theirs:.6f}") for name, ours, theirs in numbers),
+    )
 
 
 def _inputs_table(part: RefutationPart) -> Table | None:
