@@ -87,6 +87,18 @@ def test_another_network_is_noticed(wrong) -> None:
     json.dumps(proof.to_dict(), allow_nan=False)
 
 
+def test_outputs_that_are_not_finite_are_noticed_even_where_the_network_is_zero() -> None:
+    network = nn.Sequential(nn.Linear(2, 1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert prove(network).holds
+    for bad in (torch.nan, torch.inf):
+        proof = prove(network, run=lambda x, bad=bad: network(x) + bad)
+        assert not proof.holds
+        assert proof.details["in the box: worst measured"] == "not finite"
+
+
 def test_a_claim_that_is_not_the_product_is_noticed_even_within_the_bound() -> None:
     network = article(torch.bfloat16).network()
     exact = ExactAffine.multiply_out(exact_steps(network))
@@ -99,17 +111,18 @@ def test_a_claim_that_is_not_the_product_is_noticed_even_within_the_bound() -> N
         assert proof.details["problems"] == [f"the claimed {name} is not the product of the steps"]
 
 
-def test_a_bad_layer_widens_its_own_bound_only() -> None:
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_bad_layer_widens_its_own_bound_only(part: str) -> None:
     network = article(torch.float32).network()
     exact = ExactAffine.multiply_out(exact_steps(network))
     good, bad = one_layer(exact, torch.float32), one_layer(exact, torch.float32)
     with torch.no_grad():
-        bad.weight += 0.01
+        getattr(bad, part).add_(0.1)
     first, second = (prove_numeric(rounded_steps(network), network, exact, layer) for layer in (good, bad))
     assert first.holds
     assert second.holds
     assert second.details["in the box: bound"] == first.details["in the box: bound"]
-    assert second.details["in the box, to the layer: bound"] > 0.09 > first.details["in the box, to the layer: bound"]
+    assert second.details["in the box, to the layer: bound"] > 0.1 > first.details["in the box, to the layer: bound"]
 
 
 def test_the_collapse_makes_the_bound_sharp() -> None:

@@ -177,6 +177,18 @@ def test_magnitudes_that_reach_a_step_are_those_of_the_collapsed_map() -> None:
     ]
 
 
+def test_magnitudes_include_the_rounding_made_before() -> None:
+    seen: list[float] = []
+
+    def local(size: torch.Tensor) -> torch.Tensor:
+        seen.append(size.item())
+        return torch.full((1,), 100.0, dtype=torch.float64)
+
+    step = RoundedStep.from_exact(ExactArray.from_fractions([[-3]]), None, local)
+    propagate([step, step, step], [Box(1, 1.0)])
+    assert seen == pytest.approx([1, 3 + 100, 9 + 300 + 100])
+
+
 def test_rounding_to_the_dtype_itself_changes_nothing() -> None:
     values = torch.tensor([1.5, -0.0, math.pi], dtype=torch.float64)
     assert torch.equal(round_to(values, torch.float64), values)
