@@ -364,6 +364,10 @@ def test_a_file_that_was_there_is_not_lost_to_a_bad_argument(tmp_path: Path) -> 
     path.write_text("mine")
     complaint(run("train", "moonz", "--save", path))
     assert path.read_text() == "mine"
+    empty = tmp_path / "empty"
+    empty.touch()
+    complaint(run("train", "moonz", "--save", empty))
+    assert empty.exists()
     complaint(run("train", "moonz", "--save", tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 

@@ -104,26 +104,22 @@ def show_table(console: Console, caption: str, columns: Sequence[str], rows: Seq
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(caption, style="italic"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
+    indented = Padding(table, (0, 0, 0, 2), expand=False)
+    console.print()
+    say(console, caption, style="italic", indent=2)
     room = console.options.update(max_width=10_000)
-    if Measurement.get(console, room, table).maximum <= console.width:
-        console.print(Padding(table, (1, 0), expand=False))
-        return
-    say(console, caption, style="italic")
-    for name, *cells in rows:
-        pairs = zip(columns[1:], cells, strict=True)
-        say(console, f"{name}: " + ", ".join(f"{column} {cell}" for column, cell in pairs if cell), indent=2)
+    if Measurement.get(console, room, indented).maximum <= console.width:
+        console.print(indented)
+    else:
+        for name, *cells in rows:
+            pairs = zip(columns[1:], cells, strict=True)
+            say(console, f"{name}: " + ", ".join(f"{column} {cell}" for column, cell in pairs if cell), indent=4)
+    console.print()
 
 
 def write_json(value: Mapping[str, object]) -> None:

@@ -93,10 +93,11 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
+    new = not path.exists()
     try:
         with path.open("ab"):
             pass
-        if path.stat().st_size == 0:
+        if new:
             path.unlink()
     except OSError as error:
         raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error

@@ -158,11 +158,16 @@ def say_regression(part: CollapsePart) -> str:
     )
 
 
-def say_proof(proof: Proof) -> str:
-    """One proof: its kind, its verdict, and what it states; beside a bound, the largest error that was measured."""
+def say_statement(proof: Proof) -> str:
+    """What a proof states; beside a bound, the largest error that was measured."""
     measured = proof.details.get("in the box: worst measured")
     beside = f" The largest error measured there is {measured:.3g}." if isinstance(measured, float) else ""
-    return f"{proof.kind}: {'holds' if proof.holds else 'DOES NOT HOLD'}. {proof.statement}{beside}"
+    return f"{proof.statement}{beside}"
+
+
+def say_proof(proof: Proof) -> str:
+    """One proof: its kind, its verdict, and what it states."""
+    return f"{proof.kind}: {'holds' if proof.holds else 'DOES NOT HOLD'}. {say_statement(proof)}"
 
 
 def say_refutation(part: RefutationPart) -> str:

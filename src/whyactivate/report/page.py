@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from whyactivate.demo import CollapsePart, DemoResult
 from whyactivate.demo.story import heading, paragraphs, table_of
-from whyactivate.demo.words import say_verdict
+from whyactivate.demo.words import say_statement, say_verdict
 from whyactivate.plots import Drawing, figure_name
 from whyactivate.report.inline import inline_svg
 
@@ -59,6 +59,7 @@ def _template() -> Template:
     source = resources.files("whyactivate.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = _shown
+    environment.filters["stated"] = say_statement
     return environment.from_string(source)
 
 
