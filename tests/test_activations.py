@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import sympy as sp
 import torch
@@ -250,8 +251,11 @@ class TestGetActivation:
     @pytest.mark.parametrize(
         ("function", "message"),
         [
-            (lambda z: z.sum(), r"must give a tensor of the same shape, \(2, 3\); shape \(\) came"),
-            (lambda z: None, "NoneType came"),
+            (lambda z: z.sum(), r"must keep shape and dtype: .* of shape \(2, 3\) became torch.float32 of shape \(\)"),
+            (lambda z: None, "became NoneType"),
+            (lambda z: z > 0, "became torch.bool"),
+            (np.sin, "activation 'sin' failed on a tensor"),
+            (nn.ModuleList(), "ModuleList has no forward"),
             (lambda z: z.no_such_method(), "failed on a tensor"),
             (lambda: 1, "failed on a tensor"),
         ],
@@ -259,6 +263,11 @@ class TestGetActivation:
     def test_refuses_what_is_no_activation(self, function: object, message: str):
         with pytest.raises(InputError, match=message):
             get_activation(function)  # type: ignore[arg-type]
+
+    def test_takes_functions_that_work_in_place_and_modules_of_inference_mode(self):
+        assert get_activation(torch.relu_).name == "relu_"
+        with torch.inference_mode():
+            assert get_activation(torch.sin).name == "sin"
 
     def test_leaves_the_random_state_alone(self):
         before = torch.get_rng_state()

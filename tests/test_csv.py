@@ -134,6 +134,8 @@ def test_a_missing_target_suggests_the_nearest(write: Any, wrong: str, nearest: 
         ({"target": "price", "drop": ["id", "size", "colour"]}, "no column besides the target"),
         ({"target": "colour", "delimiter": ""}, "delimiter must be one character"),
         ({"target": "colour", "delimiter": None}, "delimiter must be one character"),
+        ({"target": "colour", "encoding": 5}, "encoding must be a name"),
+        ({"target": "price", "drop": 3}, "drop must be a list of column names"),
         ({"target": "colour", "encoding": "utf-99"}, "is not text in utf-99"),
         ({"target": "colour", "task": "regression"}, "column 'colour' holds text"),
         ({"target": "price", "drop": ["colour"], "task": "guess"}, "unknown task"),

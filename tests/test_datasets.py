@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,7 +160,9 @@ class TestLoadDataset:
     def test_names_are_read_kindly(self, name: str, key: str):
         assert load_dataset(name).name == key
 
-    @pytest.mark.parametrize(("name", "nearest"), [("moon", "moons"), ("digit", "digits"), (7, None), (None, None)])
+    @pytest.mark.parametrize(
+        ("name", "nearest"), [("moon", "moons"), ("digit", "digits"), (7, None), (None, None), (["moons"], None)]
+    )
     def test_unknown_names_suggest_the_nearest(self, name: object, nearest: str | None):
         with pytest.raises(UnknownNameError, match="unknown data set") as caught:
             load_dataset(name)  # type: ignore[arg-type]
@@ -245,6 +248,7 @@ class TestFromArrays:
             ([10, 9, 10, 2], ("2", "9", "10")),
             ([1.0, 0.0, 2.0, 1.0], ("0", "1", "2")),
             ([np.str_("b"), np.str_("a")], ("a", "b")),
+            ([b"b", b"a"], ("a", "b")),
             ([-1, 1], ("-1", "1")),
         ],
     )
@@ -254,7 +258,8 @@ class TestFromArrays:
         assert (data.task, data.classes) == (Task.CLASSIFICATION, classes)
         assert data.train_y.dtype == torch.int64
         names = [data.classes[i] for i in all_rows(data)[1].tolist()]
-        assert sorted(names) == sorted(str(label) if not isinstance(label, float) else str(int(label)) for label in y)
+        texts = {label: classes[rank] for rank, label in enumerate(sorted(set(labels)))}
+        assert sorted(names) == sorted(texts[label] for label in y)
 
     def test_labels_stay_with_their_rows(self):
         x = some_x()
@@ -289,6 +294,8 @@ class TestFromArrays:
         [
             lambda a: a.tolist(),
             lambda a: torch.tensor(a),
+            lambda a: torch.tensor(a).to_sparse(),
+            lambda a: sparse.csr_matrix(a),
             lambda a: torch.tensor(a).bfloat16(),
             lambda a: a.astype(np.float16),
             lambda a: a.astype(object),
@@ -427,6 +434,9 @@ class TestFromArraysRefuses:
             ({"task": 3}, "unknown task 3"),
             ({"feature_names": ["a", "b"]}, "2 feature names for 3 columns"),
             ({"feature_names": "abc"}, "must be a list of names"),
+            ({"feature_names": 3}, "must be a list of names, one per column, but 3 came"),
+            ({"classes": ["a", "b", "a"]}, "every class needs its own name"),
+            ({"classes": ["a", "b", "c"], "task": "regression"}, "regression has no classes"),
             ({"feature_names": ["a", "a", "b"]}, "2 columns of x are named 'a'"),
             ({"seed": -1}, "seed"),
             ({"classes": ["a", "b"]}, "y must hold every class number from 0 to 1"),

@@ -381,7 +381,7 @@ class TestFloor:
     def test_leaves_the_data_and_the_surroundings_alone(self):
         data = load_dataset("moons")
         before, state = data.train_x.clone(), torch.get_rng_state()
-        with torch.no_grad():
+        with torch.inference_mode():
             floor = linear_floor(data)
         assert isinstance(floor, Floor)
         assert not floor.weight.requires_grad

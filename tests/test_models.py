@@ -130,7 +130,23 @@ class TestMLP:
         assert MLP([2, 3, 1], nn.PReLU(), dtype=torch.float64).activation.weight.dtype == torch.float64
 
     @pytest.mark.parametrize(
-        "layers", [[], [3], 3, None, "10", [3, 0], [3, -1], [3, 2.0], [3, True], [3, "2"], [[3, 2]], [3, None]]
+        "layers",
+        [
+            [],
+            [3],
+            3,
+            None,
+            "10",
+            [3, 0],
+            [3, -1],
+            [3, 2.0],
+            [3, True],
+            [3, "2"],
+            [[3, 2]],
+            [3, None],
+            {3, 2},
+            {3: 1, 2: 1},
+        ],
     )
     def test_refuses_bad_layers(self, layers: object):
         with pytest.raises(InputError, match="layers"):
@@ -139,6 +155,10 @@ class TestMLP:
     def test_says_which_width_is_wrong(self):
         with pytest.raises(InputError, match=r"layers\[1\] must be a whole number of at least 1, but 0 came"):
             MLP([3, 0, 1])
+
+    def test_refuses_what_no_memory_holds(self):
+        with pytest.raises(InputError, match="does not fit into memory"):
+            MLP([10**12, 10**12])
 
     def test_takes_whole_numbers_of_any_kind(self):
         assert MLP(np.array([3, 2])).widths == (3, 2)
@@ -150,8 +170,9 @@ class TestMLP:
             ({"init": "xaver"}, "Did you mean 'xavier'"),
             ({"init": None}, "unknown init None"),
             ({"bias": 1}, "bias must be True or False"),
-            ({"dtype": torch.int64}, "floating-point"),
-            ({"dtype": "float64"}, "floating-point"),
+            ({"dtype": torch.int64}, "dtype must be one of torch.float64.* but torch.int64 came"),
+            ({"dtype": torch.float8_e4m3fn}, "dtype must be one of"),
+            ({"dtype": "float64"}, "dtype must be one of"),
             ({"seed": -3}, "seed"),
         ],
     )

@@ -469,9 +469,10 @@ class TestSurroundings:
         assert first == run(1)
         assert first != run(2)
 
-    def test_works_where_gradients_are_off(self, article: Dataset):
+    @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+    def test_works_where_gradients_are_off(self, article: Dataset, context: Any):
         model = SimpleModel()
-        with torch.no_grad():
+        with context():
             history = train(model, article, SHORT)
             assert not torch.is_grad_enabled()
         assert history.train_loss == train(SimpleModel(), article, SHORT).train_loss
@@ -545,9 +546,14 @@ class TestFit:
     def test_a_batch_that_the_model_cannot_train_on(self, article: Dataset):
         model = nn.Sequential(nn.BatchNorm1d(10), nn.Linear(10, 1))
         before = weights_of(model)
-        with pytest.raises(InputError, match="failed in training mode on a batch of 1 rows"):
+        with pytest.raises(InputError, match="cannot be trained on a batch of 1 rows"):
             train(model, article, TrainConfig(batch_size=99))
         assert same(before, weights_of(model))
+
+    def test_a_model_without_a_gradient(self, article: Dataset):
+        model = nn.Sequential(nn.Linear(10, 5), nn.Sigmoid(), nn.ReLU(inplace=True), nn.Linear(5, 1))
+        with pytest.raises(InputError, match=r"cannot be trained .* modified by an inplace operation"):
+            train(model, article)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -586,6 +592,7 @@ class TestTrainConfig:
             ({"learning_rate": -1e-3}, "learning_rate"),
             ({"learning_rate": math.nan}, "learning_rate"),
             ({"learning_rate": math.inf}, "learning_rate"),
+            ({"learning_rate": 1e38}, "learning_rate must be a number above 0 and below 1e\\+30"),
             ({"learning_rate": "fast"}, "learning_rate"),
             ({"learning_rate": None}, "learning_rate"),
             ({"momentum": 1.0}, "momentum must be a number of at least 0 and below 1"),

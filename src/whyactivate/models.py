@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Literal, cast
 
@@ -16,6 +16,7 @@ from whyactivate.errors import InputError, UnknownNameError
 
 Init = Literal["default", "xavier", "he"]
 INITS: tuple[Init, ...] = ("default", "xavier", "he")
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class SimpleModel(nn.Module):
@@ -63,7 +64,7 @@ class MLP(nn.Module):
         init: "default" as `nn.Linear` draws; "xavier" uniform (Glorot & Bengio 2010) or
             "he" uniform (He et al. 2015), both with zero biases.
         seed: fixes the initial weights, whatever the activation.
-        dtype: floating dtype of the weights; PyTorch's default where None.
+        dtype: of the weights, one of `DTYPES`; PyTorch's default where None.
 
     Raises:
         UnknownNameError: no activation or no init has that name.
@@ -86,8 +87,8 @@ class MLP(nn.Module):
             raise UnknownNameError("init", init, INITS)
         if not isinstance(bias, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"bias must be True or False, but {bias!r} came")
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"dtype must be a floating-point torch dtype such as torch.float64, but {dtype!r} came")
+        if dtype is not None and dtype not in DTYPES:
+            raise InputError(f"dtype must be one of {', '.join(map(str, DTYPES))}, but {dtype!r} came")
         generator = torch.Generator().manual_seed(check_seed(seed))
         for number, (wide_in, wide_out) in enumerate(pairwise(self.widths), start=1):
             self.add_module(f"fc{number}", _linear(wide_in, wide_out, generator, bias, init, dtype))
@@ -122,7 +123,10 @@ def _linear(
     dtype: torch.dtype | None = None,
 ) -> nn.Linear:
     """An `nn.Linear` whose values come from `generator`, drawn as `nn.Linear` itself would draw them."""
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype))
+    try:
+        layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype))
+    except (RuntimeError, MemoryError) as error:
+        raise InputError(f"a layer of {wide_in} by {wide_out} weights does not fit into memory: {error}") from error
     if init == "xavier":
         nn.init.xavier_uniform_(layer.weight, generator=generator)
     elif init == "he":
@@ -142,6 +146,6 @@ def _check_widths(layers: Sequence[int]) -> tuple[int, ...]:
         widths = list(layers)
     except TypeError:
         widths = []
-    if isinstance(layers, (str, bytes)) or len(widths) < 2:
+    if isinstance(layers, (str, bytes, Mapping, Set)) or len(widths) < 2:
         raise InputError(f"layers must list at least two widths, input and output, as in [10, 18, 1]; {layers!r} came")
     return tuple(check_whole(f"layers[{i}]", width, 1) for i, width in enumerate(widths))

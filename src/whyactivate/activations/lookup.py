@@ -54,24 +54,28 @@ def _build(kind: type[nn.Module]) -> nn.Module:
 
 def _from_module(module: nn.Module) -> Activation:
     name = type(module).__name__
+    if type(module).forward is nn.Module.forward:
+        raise InputError(f"{name} has no forward, so it is no activation")
     return Activation(name, name, f"your own module {name}.", module, functools.partial(copy.deepcopy, module))
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _from_callable(function: Callable[[Tensor], Tensor]) -> Activation:
     inner = function.func if isinstance(function, functools.partial) else function
     name = str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
-    probe = torch.linspace(-1.0, 1.0, 6, dtype=torch.float32).reshape(2, 3)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    leaf = torch.linspace(-1.0, 1.0, 6, dtype=torch.float32).reshape(2, 3).requires_grad_()
+    with torch.random.fork_rng(devices=[]):
         try:
-            result = cast(object, function(probe.clone()))
+            result = cast(object, function(leaf * 1.0))
         except Exception as error:
             raise InputError(
                 f"activation {name!r} failed on a tensor of shape (2, 3): {error}; it must take a tensor "
                 "and give a tensor of the same shape"
             ) from error
-    if not isinstance(result, Tensor) or result.shape != probe.shape:
-        came = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
-        raise InputError(f"activation {name!r} must give a tensor of the same shape, (2, 3); {came} came")
+    if not isinstance(result, Tensor) or (result.shape, result.dtype) != (leaf.shape, leaf.dtype):
+        came = f"{result.dtype} of shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+        raise InputError(f"activation {name!r} must keep shape and dtype: torch.float32 of shape (2, 3) became {came}")
     return Activation(name, name, f"your own function {name}.", function, lambda: Elementwise(function, name))
 
 

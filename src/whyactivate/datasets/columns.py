@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ def check_names(feature_names: Sequence[str] | None, x: object) -> tuple[str, ..
     """The names of the columns, from the argument or from x itself; () where there are none."""
     if isinstance(feature_names, str):
         raise InputError(f"feature_names must be a list of names, one per column; the text {feature_names!r} came")
-    columns = getattr(x, "columns", None) if feature_names is None else feature_names
-    names = () if columns is None else tuple(str(column) for column in columns)
+    columns = getattr(x, "columns", ()) if feature_names is None else feature_names
+    if not isinstance(columns, Iterable):
+        raise InputError(f"feature_names must be a list of names, one per column, but {columns!r} came")
+    names = tuple(str(column) for column in columns)
     for name, times in Counter(names).items():
         if times > 1:
             raise InputError(f"{times} columns of x are named {name!r}; every column needs its own name")
@@ -50,7 +52,7 @@ def check_table(x: object, names: tuple[str, ...] = ()) -> Floats:
 def to_array(values: object, letter: str) -> NDArray[Any]:
     """A NumPy array with at least one axis, from whatever holds numbers or labels."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu()
+        values = values.detach().cpu().to_dense()
         values = values.to(torch.float64).numpy() if values.is_floating_point() else values.numpy()
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):  # type: ignore[no-untyped-call]
         raise InputError(f"{letter} is a masked array with masked values: fill them or leave these rows out")

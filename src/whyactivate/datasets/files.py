@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,8 @@ def read_csv(
     path, task = Path(path), check_task(task)
     header, lines = _read(path, delimiter, encoding)
     _check_header(header, path, delimiter)
+    if not isinstance(drop, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"drop must be a list of column names, but {drop!r} came")
     dropped = [drop] if isinstance(drop, str) else list(drop)
     for name in (target, *dropped):
         if name not in header:
@@ -67,6 +69,8 @@ def _read(path: Path, delimiter: str, encoding: str) -> tuple[list[str], list[tu
     """The header, and every row with the number of the line that it ends on."""
     if not (isinstance(delimiter, str) and len(delimiter) == 1):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"delimiter must be one character, such as ',' or ';'; {delimiter!r} came")
+    if not isinstance(encoding, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"encoding must be a name such as 'utf-8', but {encoding!r} came")
     try:
         with path.open(newline="", encoding=encoding) as file:
             reader = csv.reader(file, delimiter=delimiter, strict=True)

@@ -49,7 +49,7 @@ def load_dataset(name: str, seed: int = 0) -> Dataset:
         InputError: the seed is not a whole number from 0 to 2**32 - 1.
     """
     seed = check_seed(seed)
-    key = name.strip().lower().replace("-", "_").replace(" ", "_") if isinstance(name, str) else name  # pyright: ignore[reportUnnecessaryIsInstance]
+    key = str(name).strip().lower().replace("-", "_").replace(" ", "_")
     if key not in DATASETS:
         raise UnknownNameError("data set", name, DATASETS)
     if key == "article":

@@ -15,6 +15,7 @@ from whyactivate.datasets.dataset import Task
 from whyactivate.errors import InputError, UnknownNameError
 
 FEWEST_ROWS = 4
+_LARGEST_LABEL = 2.0**53  # beyond, floats skip whole numbers
 MOST_GUESSED_CLASSES = 20
 
 
@@ -39,6 +40,8 @@ def check_target(y: object, rows: int, task: Task | str | None, classes: Sequenc
         raise InputError(f"x has {rows} rows and y has {len(array)}; they must be equally long")
     if rows < FEWEST_ROWS:
         raise InputError(f"{rows} rows are too few to train on some and hold out others: at least {FEWEST_ROWS} needed")
+    if classes is not None and task is Task.REGRESSION:
+        raise InputError("regression has no classes: leave out classes= or task=")
     guessed = task is None
     task = task or (Task.CLASSIFICATION if classes is not None else _guess_task(array))
     if task is Task.REGRESSION:
@@ -80,6 +83,8 @@ def _number_classes(
                 f"it holds {_list(kinds)}"
             )
         names = tuple(str(name) for name in classes)
+        if len(set(names)) < len(names):
+            raise InputError(f"every class needs its own name, but {_list(list(names))} came")
     else:
         names = tuple(str(kind) for kind in kinds)
     hint = '; if y is a quantity, pass task="regression"' if guessed and not texts else ""
@@ -99,9 +104,11 @@ def _number_classes(
 def _label(value: Any, row: int) -> str | int | bool:
     if type(value).__name__ in MISSING or value in ("", b"") or (isinstance(value, float) and math.isnan(value)):
         raise InputError(f"y has no label in row {row} (counting from 0): fill it or leave the row out")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
     if isinstance(value, (str, bool, int)):
         return value
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_LABEL:
         return int(value)
     if isinstance(value, float):
         raise InputError(f'y holds {value!r} in row {row}, which is no class; pass task="regression" for quantities')

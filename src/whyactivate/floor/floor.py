@@ -95,7 +95,7 @@ def linear_floor(data: Dataset) -> Floor:
     """
     if not isinstance(data, Dataset):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"linear_floor needs a Dataset, but {type(data).__name__} came")
-    with _few_threads(data.train_x.numel() * data.outputs):
+    with _few_threads(data.train_x.numel() * data.outputs), torch.inference_mode(False), torch.enable_grad():
         return _find_floor(data)
 
 
@@ -173,11 +173,9 @@ def _describe(
     """The floor with everything that follows from its weight and bias."""
     w = torch.from_numpy(np.ascontiguousarray(weight)).requires_grad_()
     b = torch.from_numpy(np.ascontiguousarray(bias)).requires_grad_()
-    with torch.inference_mode(False), torch.enable_grad():
-        fitted, accuracy = _measure(data, data.train_x, data.train_y, w, b)
-        slopes = torch.autograd.grad(fitted, (w, b))
-    with torch.no_grad():
-        test, test_accuracy = _measure(data, data.test_x, data.test_y, w, b)
+    fitted, accuracy = _measure(data, data.train_x, data.train_y, w, b)
+    slopes = torch.autograd.grad(fitted, (w, b))
+    test, test_accuracy = _measure(data, data.test_x, data.test_y, w, b)
     return Floor(
         data=data.name, task=data.task, method=method, loss=loss, gap=gap, attained=attained, separable=separable,
         weight=w.detach(), bias=b.detach(), fitted_loss=fitted.item(), test_loss=test.item(),

@@ -61,7 +61,9 @@ class Problem:
         """The slope of the loss in the coefficients, from the shares there."""
         difference = shares.copy()
         difference[np.arange(len(self.y)), self.y] -= 1.0
-        return self.z.T @ difference / len(self.y)
+        slope = self.z.T @ difference / len(self.y)
+        # Scores that rise alike for all classes change nothing; rounding must not say otherwise.
+        return slope - slope.mean(axis=1, keepdims=True)
 
     def minimise(self) -> tuple[Floats, bool]:
         """Coefficients, and whether they are settled: the gradient is tight, or they separate the classes.

@@ -11,6 +11,9 @@ from whyactivate._checks import check_number, check_seed, check_whole
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.training.optimisers import OPTIMISERS
 
+LARGEST_RATE = 1e30
+"""Far beyond use, and still a float32 after Adam's first correction."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -51,7 +54,7 @@ class TrainConfig:
         clean = {
             "epochs": check_whole("epochs", self.epochs, 1),
             "batch_size": check_whole("batch_size", self.batch_size, 1),
-            "learning_rate": check_number("learning_rate", self.learning_rate, 0),
+            "learning_rate": check_number("learning_rate", self.learning_rate, 0, LARGEST_RATE),
             "momentum": check_number("momentum", self.momentum, 0, 1, low_allowed=True),
             "seed": check_seed(self.seed),
             "patience": None if self.patience is None else check_whole("patience", self.patience, 1),

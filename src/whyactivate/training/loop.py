@@ -94,8 +94,7 @@ class _Run:
                 last = torch.tensor(math.nan)
                 for x, y in self.batches():
                     optimiser.clear()
-                    last = self.loss(self.output(x), y)
-                    last.backward()
+                    last = self.backward(x, y)
                     optimiser.step()
                 self.close_epoch(last.item())
                 if callback is not None:
@@ -119,12 +118,14 @@ class _Run:
             x, y = x[order], y[order]
         return zip(x.split(self.config.batch_size), y.split(self.config.batch_size), strict=True)
 
-    def output(self, x: Tensor) -> Tensor:
-        """What the model gives in training mode."""
+    def backward(self, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of a batch in training mode; its gradients are then in place."""
         try:
-            return self.model(x)
+            loss = self.loss(self.model(x), y)
+            loss.backward()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise InputError(f"the model failed in training mode on a batch of {len(x)} rows: {error}") from error
+            raise InputError(f"the model cannot be trained on a batch of {len(x)} rows: {error}") from error
+        return loss
 
     def close_epoch(self, last_batch_loss: float) -> None:
         """Measures the model, and keeps what it needs to come back to this point."""
