@@ -32,7 +32,8 @@ def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
     from whyactivate.report.inline import inline_svg
 
     drawing = inline_svg(svg_of(figure), name, alt)
-    return f'<figure class="figure" tabindex="0" data-search-exclude>{drawing}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure class="figure" tabindex="0" data-search-exclude>{drawing}{caption}</figure>'
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

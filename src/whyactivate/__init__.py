@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from whyactivate.activations import ACTIVATIONS, Activation, get_activation
     from whyactivate.affine import analyze
-    from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
+    from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
     from whyactivate.collapse import Collapse, Step, collapse_linear
     from whyactivate.datasets import DATASETS, Dataset, Task, load_dataset
     from whyactivate.errors import (
@@ -43,7 +43,8 @@ __all__ = [
     # training, and the floor that no affine model passes
     "train", "TrainConfig", "History", "linear_floor", "Floor",
     # is it affine, and which one layer is it?
-    "analyze", "Analysis", "Verdict", "Blame", "Counterexample", "collapse_linear", "Collapse", "Step",
+    "analyze", "Analysis", "Verdict", "Blame", "AffineRun", "Counterexample",
+    "collapse_linear", "Collapse", "Step",
     # why should I believe it?
     "Proof",
     # what can go wrong
@@ -54,7 +55,7 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "activations": ("ACTIVATIONS", "Activation", "get_activation"),
     "affine": ("analyze",),
-    "affine.analysis": ("Analysis", "Blame", "Counterexample", "Verdict"),
+    "affine.analysis": ("AffineRun", "Analysis", "Blame", "Counterexample", "Verdict"),
     "collapse": ("Collapse", "Step", "collapse_linear"),
     "datasets": ("DATASETS", "Dataset", "Task", "load_dataset"),
     "errors": (
