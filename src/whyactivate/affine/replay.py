@@ -85,11 +85,13 @@ class Replay:
         memory: Memory = {}
         for value, numbers in zip(self.tape.inputs, inputs, strict=True):
             memory[value.storage] = numbers.flatten()
-        nodes = self.tape.needed()
-        for node in nodes:  # before any work is done
-            self._rule(node)
-        self.run(nodes, memory)
+        self.run(self.tape.needed(), memory)
         return memory
+
+    def require_formulas(self) -> None:
+        """Raises CannotEvaluate where an operation on the way has no formula, before any work is done."""
+        for node in self.tape.needed():
+            self._rule(node)
 
     def run(self, nodes: Sequence[Node], memory: Memory) -> None:
         """Carry out `nodes` on `memory`."""

@@ -156,8 +156,9 @@ def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
 def _differs(tapes: Sequence[Tape], constants: ExactConstants) -> bool:
     tape, count = tapes[0], len(tapes)
     balls = needs_balls(tape)
-    points = [ExactArray.from_points(torch.stack([one.given[i] for one in tapes])) for i in range(len(tape.given))]
     replay = Replay(tape, constants=constants)
+    replay.require_formulas()
+    points = [ExactArray.from_points(torch.stack([one.given[i] for one in tapes])) for i in range(len(tape.given))]
     memory = replay.memory([BallArray.from_exact(p) if balls else p for p in points])
     held = [numbers.at_points(count).to_float64().reshape(count, -1) for numbers in memory.values() if numbers.size]
     largest = torch.cat([torch.full((count, 1), 1e-300, dtype=torch.float64), *held], dim=1).abs().amax(dim=1)
