@@ -48,7 +48,12 @@ TORCH_FOLDER = str(torch.__file__).rsplit("__init__", 1)[0]
 
 
 class DispatchMode(TorchDispatchMode):
-    """A dispatch mode whose first use does not import torch._dynamo (which takes about a second)."""
+    """A dispatch mode whose first use does not import torch._dynamo (which takes about a second).
+
+    It is also shown operations that take functions, such as `torch.cond`.
+    """
+
+    supports_higher_order_operators = True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -105,16 +110,32 @@ def has_own_functions(kind: type) -> bool:
     return own is not torch._C._disabled_torch_function_impl and getattr(own, "__func__", own) is not plain.__func__
 
 
+def without_functions() -> contextlib.AbstractContextManager[Any]:
+    """Keep function modes and subclasses out of what is done meanwhile."""
+    return torch._C.DisableTorchFunction()
+
+
+def subclasses_have_a_say() -> bool:
+    """False while a subclass of Tensor carries out a function as a plain Tensor would."""
+    return torch._C._is_torch_function_enabled()
+
+
 def global_hooks() -> list[dict[int, Any]]:
     """The hooks that PyTorch calls for every module."""
     hooks = vars(nn.modules.module)
     return [value for name, value in hooks.items() if name.startswith("_global_") and isinstance(value, dict)]
 
 
-def hidden_in_script(script: Any) -> str | None:
+def is_looked_up(value: Any) -> bool:
+    """True for what scripted modules put among their attributes when it is first asked for."""
+    return isinstance(value, torch._C.ScriptMethod)
+
+
+def hidden_in_script(script: Any, is_module: bool) -> str | None:
     """What a scripted module or function does that no operation shows, in words; None where nothing is seen."""
     try:
-        graph = script.inlined_graph
+        # By way of `_c`: looking forward up on the module itself would leave it in the module's attributes.
+        graph = (script._c._get_method("forward") if is_module else script).inlined_graph
     except (AttributeError, RuntimeError):  # no forward
         return None
     for node in graph.findAllNodes("prim::tolist") + graph.findAllNodes("prim::fork"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+import os
 import pickle
 import random
 import sys
+import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 import torch
@@ -29,10 +31,12 @@ def keeper_of(value: Any, path: str) -> Keeper | None:
     numpy: Any = sys.modules.get("numpy")
     if isinstance(value, Tensor):
         return _keeper_of_tensor(value, path)
-    if isinstance(value, (dict, list, set, collections.deque, bytearray)):
+    if isinstance(value, (dict, list, set, collections.deque, bytearray)) or value is os.environ:
         return _keeper_of_container(value, path)
     if isinstance(value, types.CellType):
         return _keeper_of_cell(value, path)
+    if isinstance(value, threading.local):
+        return keeper_of_attributes(value, path)
     if isinstance(value, torch.Generator):
         return _keeper_of_parts(path, value.get_state, value.set_state, torch.equal)
     if numpy is not None and isinstance(value, numpy.ndarray):
@@ -103,7 +107,7 @@ def keeper_of_class(cls: type, path: str) -> Keeper:
 
     def put_back(depends: Depends) -> Iterator[str]:
         now = dict(vars(cls))
-        for name in before.keys() | now.keys():
+        for name in (before.keys() | now.keys()) - {"__slotnames__"}:  # copy's own cache
             value = before.get(name, _MISSING)
             if now.get(name, _MISSING) is value:
                 continue
@@ -134,7 +138,7 @@ def _keeper_of_container(value: Any, path: str) -> Keeper:
 
 
 def _held(value: Any) -> list[Any]:
-    return list(value.items()) if isinstance(value, dict) else list(value)
+    return list(value.items()) if isinstance(value, MutableMapping) else list(value)
 
 
 def _identity(item: Any) -> Any:
@@ -218,7 +222,7 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
 
 def _same(before: Any, now: Any, depends: Depends) -> bool:
     """The same object, or one that nobody could tell from it; what depends on the input never is."""
-    if before is now:
+    if before is now or (before is _MISSING and compat.is_looked_up(now)):
         return True
     if isinstance(before, Tensor) and isinstance(now, Tensor):
         return not depends(now) and compat.same_numbers(before, now)

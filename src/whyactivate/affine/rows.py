@@ -63,7 +63,8 @@ def _run(tape: Tape, inputs: Sequence[ExactArray], constants: ExactConstants) ->
 
 def _as_batch(points: ExactArray) -> ExactArray:
     """The points, each one row, as the rows of one batch."""
-    return ExactArray(points.ints.reshape(1, -1, *points.shape[1:]), points.unit)
+    rows, *row = points.shape
+    return ExactArray(points.ints.reshape(1, points.points * rows, *row), points.unit)
 
 
 def _random(generator: np.random.Generator, shape: tuple[int, ...]) -> ExactArray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
+import os
 import sys
 import sysconfig
 import types
@@ -121,7 +122,7 @@ class State:
         elif isinstance(value, type):
             self._visit_class(value, path)
         elif isinstance(value, torch.jit.ScriptFunction):
-            self._object_to(compat.hidden_in_script(value))
+            self._object_to(compat.hidden_in_script(value, is_module=False))
         elif isinstance(value, types.ModuleType):
             if not self._is_library(value.__name__):
                 self._open(vars(value), path)
@@ -136,7 +137,7 @@ class State:
         self._visit_named(vars(module), path)
         self._waiting.append((type(module), type(module).__name__))
         if isinstance(module, torch.jit.ScriptModule):
-            self._object_to(compat.hidden_in_script(module))
+            self._object_to(compat.hidden_in_script(module, is_module=True))
 
     def _visit_function(self, function: types.FunctionType, path: str) -> None:
         if self._is_library(function.__module__):
@@ -151,8 +152,9 @@ class State:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._waiting.append((cell, f"{name} in {path}"))
         self._keepers.append(keeper_of_names(function.__globals__, names, "global "))
-        for name in sorted(names):
-            self._waiting.append((function.__globals__.get(name), name))
+        self._waiting += [(function.__globals__.get(name), name) for name in sorted(names)]
+        if "environ" in names:
+            self._waiting.append((os.environ, "the environment"))
         self._use(names)
 
     def _visit_class(self, cls: type, path: str) -> None:
@@ -211,9 +213,8 @@ class State:
             self._look_up(fresh, space, path)
 
     def _look_up(self, names: set[str], space: Mapping[str, Any], path: str) -> None:
-        for name in names:
-            if name in space:
-                self._visit_member(space[name], _join(path, name))
+        for name in names & space.keys():
+            self._visit_member(space[name], _join(path, name))
 
     def _is_library(self, module: str | None) -> bool:
         package = _package(module)

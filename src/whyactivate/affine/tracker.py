@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import linecache
 from collections.abc import Mapping, Sequence
@@ -129,8 +130,13 @@ class _Recorder(compat.DispatchMode):
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         guard = LeakGuard(self._depends, self._refuse, self._lend, self._own)
         note = self._note_refusal
+        context = contextvars.copy_context()
+        before = dict(context)
         with same_surroundings(note), watched_threads(note), compat.eager(), guard, self:
-            return self._module(*args, **kwargs)
+            result = context.run(self._module, *args, **kwargs)
+        if any(before.get(variable) is not value for variable, value in context.items()):
+            note("it changes a context variable, and so remembers something")
+        return result
 
     def _output(self, leaf: Any) -> Value | Constant:
         if not isinstance(leaf, Tensor):
@@ -142,15 +148,18 @@ class _Recorder(compat.DispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if not isinstance(func, compat.OpOverload):
+            self._refuse(f"{func} takes functions, and which of them run may depend on the input")
+        for kind in types:
+            if compat.is_foreign(kind):
+                self._refuse(f"a {kind.__name__} takes part, a tensor whose operations are code of its own")
         kwargs = kwargs or {}
         try:
-            for kind in types:
-                if compat.is_foreign(kind):
-                    self._refuse(f"a {kind.__name__} takes part, a tensor whose operations are code of its own")
-            operands = compat.bind(func, args, kwargs)
-            if not any(self._depends(tensor) for tensor in tensors_in(operands)):
-                return self._constant_operation(func, operands, args, kwargs)
-            return self._operation(func, operands, args, kwargs)
+            with compat.without_functions():  # scripted code comes here with the guard still in force
+                operands = compat.bind(func, args, kwargs)
+                if not any(self._depends(tensor) for tensor in tensors_in(operands)):
+                    return self._constant_operation(func, operands, args, kwargs)
+                return self._operation(func, operands, args, kwargs)
         except Exception as error:
             if error is not self._raised:  # the module must not catch what it would not meet without a recorder
                 self._refuse(f"{func} could not be followed ({type(error).__name__}: {error})")
@@ -440,4 +449,3 @@ def _values(arguments: Mapping[str, Argument]) -> list[Value]:
     for argument in arguments.values():
         found += [item for item in (argument if isinstance(argument, list) else [argument]) if isinstance(item, Value)]
     return found
-
