@@ -14,6 +14,7 @@ from demo_run import MESSAGES, article, classes, contest, network, quick_parts, 
 from whyactivate import __version__
 from whyactivate.affine.analysis import Verdict
 from whyactivate.demo import (
+    ArticlePart,
     CollapsePart,
     Contest,
     Disagreement,
@@ -387,19 +388,37 @@ def no_activation_below() -> Part:
     [
         (lambda: broken_article({"identity": 0.7, "relu": 0.1}), ["article.none_not_below_floor"]),
         (lambda: broken_article({"identity": 0.81, "relu": 0.1}), ["article.none_on_floor"]),
-        (lambda: broken_article({"identity": 0.8, "relu": 0.81, "tanh": 0.2}), ["article.relu_below_floor"]),
+        (lambda: broken_article({"identity": 0.8, "relu": 0.81, "tanh": 0.9}), ["article.activation_below_floor"]),
+        (lambda: broken_article({"identity": 0.8, "relu": 0.81, "tanh": 0.2}), []),
         (of_other_network, ["collapse.parameters"]),
         *(
             (with_failing_proof(kind), [f"collapse.proof.{kind}"])
             for kind in ("theorem", "symbolic", "exact", "numeric")
         ),
         (without_counterexample, ["refutation.relu_not_affine"]),
-        (no_activation_below, ["moons.some_activation_below_floor"]),
+        (no_activation_below, ["moons.activation_below_floor"]),
         (change(4, disagreements=(Disagreement(1, 2, 3, 1e-9),)), ["digits.same_class"]),
     ],
 )
 def test_each_check_can_fail(build: Callable[[], Part], failing: list[str]) -> None:
     assert [check.name for check in checks_of(build()) if not check.holds] == failing
+
+
+def test_the_check_says_who_went_below_the_floor() -> None:
+    checks = checks_of(article(0.8, {"identity": 0.8, "relu": 0.81, "tanh": 0.2}, {}))
+    assert checks[-1].found == "Tanh did, ReLU did not"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_on_the_articles_data_every_activation_goes_below_the_floor(seed: int) -> None:
+    part = next(demo_parts(seed))
+    assert isinstance(part, ArticlePart)
+    assert [net.activation for net in part.contest.networks if net.below(part.contest.floor)] == [
+        "relu", "sigmoid", "tanh", "leaky_relu",
+    ]  # fmt: skip
+    assert part.contest.none.loss <= 1.005 * part.contest.floor.loss
+    assert all(net.test_loss > part.zero_test_loss for net in part.contest.activated)
 
 
 def test_a_failed_check_fails_the_run() -> None:
