@@ -43,9 +43,13 @@ class TestArticle:
             torch.manual_seed(seed)
             x = torch.randn(100, 10)
             y = torch.randn(100, 1)
+            test_x = torch.randn(1000, 10)
+            test_y = torch.randn(1000, 1)
         data = load_dataset("article", seed=seed)
         assert torch.equal(data.train_x, x)
         assert torch.equal(data.train_y, y)
+        assert torch.equal(data.test_x, test_x)
+        assert torch.equal(data.test_y, test_y)
         assert (data.target_mean, data.target_scale, data.standardised) == (0.0, 1.0, False)
 
     def test_holds_out_fresh_noise(self):
