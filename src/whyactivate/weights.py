@@ -178,8 +178,10 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except InputError:
         raise
     except Exception as error:
+        # PyTorch's own message advises to read the file without that protection: it is not passed on.
         raise InputError(
-            f"{path} is neither a safetensors file nor a PyTorch file of weights alone ({_reason(error)})"
+            f"{path} is neither a safetensors file nor a PyTorch file of weights alone: it is damaged, "
+            "or it holds more than tensors, and nothing else in it is run"
         ) from error
     if not isinstance(loaded, Mapping):
         raise InputError(f"{path} holds a {type(loaded).__name__}; a state dict (names to tensors) was expected")

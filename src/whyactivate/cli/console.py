@@ -88,12 +88,20 @@ class _Bar(Progress):
 
 
 def say(console: Console, text: str, style: str = "", indent: int = 0) -> None:
-    """Prints a paragraph, wrapped to the terminal, with nothing in it taken for markup."""
+    """Prints text, wrapped to the terminal, with nothing in it taken for markup.
+
+    A line that starts with spaces goes on below its first word.
+    """
     from rich.text import Text
 
-    for line in Text(text).wrap(console, max(1, console.width - indent)):
-        line.rstrip()
-        console.print(Text(" " * indent + line.plain, style=style), soft_wrap=True)
+    for line in text.splitlines():
+        words = line.lstrip()
+        lead = len(line) - len(words)
+        hang = indent + lead + (2 if lead else 0)
+        for position, part in enumerate(Text(words).wrap(console, max(1, console.width - hang))):
+            part.rstrip()
+            margin = hang if position else indent + lead
+            console.print(Text(" " * margin + part.plain, style=style), soft_wrap=True)
 
 
 def show_table(console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
