@@ -101,6 +101,8 @@ def test_outside_the_domain_nothing_is_decided() -> None:
     assert not outside.disjoint(0).any()
     assert outside.lower().item() == -float("inf")
     assert outside.upper().item() == float("inf")
+    infinite = BallArray(np.array([flint.arb.pos_inf()], dtype=object))
+    assert not infinite.disjoint(0).any()
     by_zero = 1 / (BallArray.from_fraction(1) / 3 - Fraction(1, 3))
     assert not by_zero.disjoint(0).any()
 

@@ -340,6 +340,13 @@ def test_round_to_agrees_with_torch_where_torch_rounds_once(values) -> None:
     assert torch.equal(round_to(single, torch.bfloat16), single.to(torch.bfloat16))
 
 
+def test_round_to_the_dtype_itself_changes_nothing() -> None:
+    values = torch.tensor([1.5, -0.0, math.pi, 1 + 2**-52, -1 - 2**-52, 2**-1074], dtype=torch.float64)
+    assert torch.equal(round_to(values, torch.float64), values)
+    with pytest.raises(InputError, match="cannot round to"):
+        round_to(values, torch.int64)
+
+
 # -- staying small ----------------------------------------------------------------------------------------------
 
 
@@ -352,6 +359,7 @@ def test_integers_stay_small() -> None:
         array = array * 2 - array
     assert array.bits == 1
     assert "2^-1" in str(array)
+    assert (array * 0).unit == 1
 
 
 # -- affine maps ------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from proof.networks import DTYPES
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.arithmetic.floats import FLOAT_FORMATS, round_to
+from whyactivate.arithmetic.floats import FLOAT_FORMATS
 from whyactivate.errors import CannotProveError, InputError
 from whyactivate.proof.propagation import Box, Enclosure, Points, propagate
 from whyactivate.proof.rounding import LinearRounding, RoundedStep, inflate, matmul_up
@@ -187,8 +186,3 @@ def test_magnitudes_include_the_rounding_made_before() -> None:
     step = RoundedStep.from_exact(ExactArray.from_fractions([[-3]]), None, local)
     propagate([step, step, step], [Box(1, 1.0)])
     assert seen == pytest.approx([1, 3 + 100, 9 + 300 + 100])
-
-
-def test_rounding_to_the_dtype_itself_changes_nothing() -> None:
-    values = torch.tensor([1.5, -0.0, math.pi], dtype=torch.float64)
-    assert torch.equal(round_to(values, torch.float64), values)
