@@ -13,7 +13,7 @@ import torch
 
 from whyactivate.affine._torch_compat import number_operands, storage_key
 from whyactivate.affine.rules import Label, Rule, find_rule
-from whyactivate.affine.rules.rule import CannotEvaluate, is_real
+from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
@@ -145,7 +145,10 @@ class Replay:
         if isinstance(argument, Constant):
             return self.constants.of(argument, dtype)
         if isinstance(argument, list) and any(isinstance(item, (Value, Constant)) for item in argument):
-            return [self._operand(item, dtype, memory) for item in argument]
+            items = [self._operand(item, dtype, memory) for item in argument]
+            if self.part is Part.WHOLE:
+                return items
+            return [one if depends(item) else self._addend(one) for item, one in zip(argument, items, strict=True)]
         if dtype is not None and isinstance(argument, (int, float)) and not isinstance(argument, bool):
             rounded = torch.tensor(argument, dtype=torch.float64).to(dtype).double().item()
             if not math.isfinite(rounded):
