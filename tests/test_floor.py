@@ -373,6 +373,7 @@ class TestFloor:
     def test_prints_its_story(self):
         text = str(linear_floor(load_dataset("article")))
         assert text.splitlines()[0].startswith("linear floor of article: mean squared error 0.6478")
+        assert repr(linear_floor(load_dataset("article"))) == "<Floor of article: mean squared error 0.647814>"
         text = str(linear_floor(load_dataset("wine")))
         assert "cross-entropy 0 (not reached)" in text
         assert "its accuracy: 100.00% on training data" in text

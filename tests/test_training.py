@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from whyactivate.datasets import Dataset, Task, load_dataset
 from whyactivate.errors import DivergedError, InputError, UnknownNameError
 from whyactivate.models import MLP, SimpleModel
-from whyactivate.training import History, TrainConfig, train
+from whyactivate.training import History, TrainConfig, loop, train
 
 ARTICLE = TrainConfig(shuffle=False)
 SHORT = TrainConfig(epochs=3)
@@ -234,6 +234,7 @@ class TestHistory:
             "  train accuracy 0.5 → 1",
             "  test accuracy  0.25 → 0.75",
         ]
+        assert repr(history) == "<History: 1 epoch of adam>"
         assert "<th>train loss</th><td>1</td><td>0.5</td>" in history._repr_html_()
 
     def test_best_epoch_is_the_lowest_test_loss(self):
@@ -265,6 +266,19 @@ class TestShuffling:
         assert sorted(first) == sorted(second) == x[:, 0].tolist()
         assert (first == x[:, 0].tolist()) is not shuffle
         assert (first == second) is not shuffle
+
+    def test_what_the_model_draws_does_not_change_the_order(self):
+        x = torch.arange(20.0)[:, None] / 20
+        data = Dataset("d", x, x.clone(), x, x.clone(), Task.REGRESSION)
+
+        def order_with(rate: float) -> list[float]:
+            model = nn.Sequential(nn.Linear(1, 8), nn.Dropout(rate), nn.Linear(8, 1))
+            rows: list[float] = []
+            model.register_forward_pre_hook(lambda m, args: rows.extend(args[0][:, 0].tolist()) if m.training else None)
+            train(model, data, TrainConfig(epochs=3, batch_size=4, shuffle=True))
+            return rows
+
+        assert order_with(0.5) == order_with(0.0)
 
     def test_rows_keep_their_targets(self):
         x = torch.arange(64.0)[:, None] / 64
@@ -335,6 +349,26 @@ class TestInterrupt:
         history = train(model, article, SHORT)
         expected = train(whole, article, TrainConfig(epochs=2))
         assert (history.epochs, history.train_loss) == (2, expected.train_loss)
+        assert same(weights_of(model), weights_of(whole))
+
+    def test_between_the_two_lines_that_keep_an_epoch(self, article: Dataset, monkeypatch: pytest.MonkeyPatch):
+        class Interrupting(list[Any]):
+            def append(self, item: Any) -> None:
+                super().append(item)
+                if len(self) == 4:
+                    raise KeyboardInterrupt
+
+        start = loop._Run.__init__
+
+        def init(run: Any, *arguments: Any) -> None:
+            start(run, *arguments)
+            run.epochs = Interrupting()
+
+        monkeypatch.setattr(loop._Run, "__init__", init)
+        model, whole = SimpleModel(), SimpleModel()
+        history = train(model, article)
+        monkeypatch.undo()
+        assert history.train_loss == train(whole, article, TrainConfig(epochs=2)).train_loss
         assert same(weights_of(model), weights_of(whole))
 
     def test_other_errors_pass_and_leave_the_last_whole_epoch(self, article: Dataset):

@@ -66,6 +66,9 @@ class Floor:
     rank: int
     note: str
 
+    def __repr__(self) -> str:
+        return f"<Floor of {self.data}: {self._value()}>"
+
     def __str__(self) -> str:
         return "\n".join([f"linear floor of {self.data}: {self._value()}", *(f"  {line}" for line in self._lines())])
 

@@ -56,6 +56,9 @@ class History:
         rest = {"task": str(self.task), "epochs": self.epochs, "best_epoch": self.best_epoch}
         return asdict(self) | rest
 
+    def __repr__(self) -> str:
+        return f"<History: {self._title()}>"
+
     def __str__(self) -> str:
         return "\n".join([self._title(), *(f"  {name:<15}{a:.4g} → {b:.4g}" for name, a, b in self._rows())])
 

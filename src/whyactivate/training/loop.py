@@ -132,9 +132,10 @@ class _Run:
         self.model.eval()
         metrics = self.measure("train", self.train_x, self.train_y) | self.measure("test", self.test_x, self.test_y)
         self.check_finite(metrics)
+        values = [tensor.detach().clone() for tensor in self.state()]
         self.epochs.append(_Epoch(metrics, last_batch_loss))
-        # One assignment: Ctrl-C finds either the old state with the old count, or the new with the new.
-        self.kept = (len(self.epochs), [tensor.detach().clone() for tensor in self.state()])
+        # One assignment: Ctrl-C finds either the old values with the old count, or the new with the new.
+        self.kept = (len(self.epochs), values)
 
     def measure(self, part: str, x: Tensor, y: Tensor) -> dict[str, float]:
         """Loss (and accuracy) over a whole part."""
