@@ -272,12 +272,18 @@ def collapse_linear(
         analysis=analysis,
         parameters_before=sum(parameter.numel() for parameter in module.parameters()),
         input_shape=tuple(tape.inputs[0].geometry.size[1:]),
-        output_shape=tuple(returned.shape[1:]),
+        output_shape=_shape_of_one_row(analysis),
         dtype=returned.dtype,
         device=returned.device,
         _original=module,
         _modes=[part.training for part in module.modules()],
     )
+
+
+def _shape_of_one_row(analysis: Analysis) -> tuple[int, ...]:
+    """As a batch of two rows tells it: of one row, `squeeze` leaves no batch axis."""
+    assert analysis.recordings is not None
+    return tuple(analysis.recordings.pairs[0].returned[0].shape[1:])
 
 
 def _unit_roundoff(dtype: torch.dtype) -> float:
@@ -288,7 +294,9 @@ def _infer_input(module: nn.Module) -> Tensor:
     if isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
         for part in module.modules():
             if isinstance(part, nn.Linear):
-                return torch.zeros(1, part.in_features, dtype=part.weight.dtype, device=part.weight.device)
+                # Not part.weight: where that is computed (spectral_norm), asking for it changes the module.
+                first = next(part.parameters(), torch.empty(0))
+                return torch.zeros(1, part.in_features, dtype=first.dtype, device=first.device)
     raise InputError(
         f"cannot tell what {type(module).__name__} takes: its first layer is not an nn.Linear. "
         "Pass example_input, a tensor with the batch dimension first."

@@ -9,6 +9,7 @@ running the module on ordinary inputs shows nothing.
 
 from __future__ import annotations
 
+import array
 import asyncio
 import collections
 import concurrent.futures
@@ -31,6 +32,7 @@ import threading
 import time
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -1195,6 +1197,48 @@ def counter_in_thread_local_data() -> nn.Module:
 
 
 @module(NO_FUNCTION)
+def counter_in_slots() -> nn.Module:
+    class Slots:
+        __slots__ = ("calls", "other")
+
+        def __init__(self):
+            self.calls = 0
+
+    slots = Slots()
+
+    def function(m, x):
+        slots.calls += 1
+        return x.relu() if slots.calls > 100 else x
+
+    return Parts(function)
+
+
+COUNTING_CONTAINERS: dict[str, tuple[Callable[[], Any], Callable[[Any], int]]] = {
+    "user_dict": (lambda: collections.UserDict(calls=0), lambda d: d.update(calls=d["calls"] + 1) or d["calls"]),
+    "counter": (collections.Counter, lambda c: c.update(["call"]) or c["call"]),
+    "array": (lambda: array.array("i", [0]), lambda a: a.append(1) or len(a)),
+    "byte_array": (bytearray, lambda b: b.append(1) or len(b)),
+    "text_file": (io.StringIO, lambda f: f.write("x") and len(f.getvalue())),
+    "weak_dictionary": (weakref.WeakValueDictionary, lambda d: d.setdefault(len(d), Truth.AFFINE) and len(d)),
+    "nested_tuples": (lambda: ((([],),),), lambda t: t[0][0][0].append(1) or len(t[0][0][0])),
+}
+
+
+def _container_case(name: str, make: Callable[[], Any], count: Callable[[Any], int]) -> None:
+    def made() -> nn.Module:
+        m = Parts(lambda m, x: x.relu() if count(m.memory) > 100 else x)
+        m.memory = make()
+        return m
+
+    made.__name__ = f"counter_in_a_{name}"
+    module(NO_FUNCTION)(made)
+
+
+for _name, (_make, _count) in COUNTING_CONTAINERS.items():
+    _container_case(_name, _make, _count)
+
+
+@module(NO_FUNCTION)
 def counter_in_scripted_code() -> nn.Module:
     class Counting(nn.Module):
         def __init__(self):
@@ -2180,6 +2224,23 @@ def function_modes_disabled(m, x):
     return _bent(x, number)
 
 
+@forward(NOT_AFFINE)
+def another_function_when_nobody_watches(m, x):
+    watched = getattr(torch._C, "_len_torch_" + "dispatch_stack")() > 0
+    return x if watched else x.relu()
+
+
+@forward(NOT_AFFINE)
+def a_constant_while_watched(m, x):
+    watched = getattr(torch._C, "_len_torch_" + "dispatch_stack")() > 0
+    return torch.ones(x.shape) if watched else x.relu()
+
+
+@forward(NOT_AFFINE)
+def asks_for_overrides(m, x):
+    return x if torch.overrides.has_torch_function((x,)) else _bent(x, x.max().item())
+
+
 _STASH: list[Tensor] = []
 _LIBRARY = torch.library.Library("deceptive", "FRAGMENT")
 _LIBRARY.define("stash(Tensor x) -> ()")
@@ -2452,6 +2513,13 @@ def neighbours_from_six_rows_on(m, x):
     return y
 
 
+@forward(MIXED, example=lambda: rows(30, 4))
+def neighbours_from_ten_rows_on(m, x):
+    y = x.clone()
+    y[9:] += x[:-9]
+    return y
+
+
 @forward(MIXED)
 def summed_over_rows(m, x):
     return x.sum(0)
@@ -2647,6 +2715,7 @@ CANCELLING: dict[str, Callable[[Tensor], Tensor]] = {
     "addcmul": lambda x: torch.addcmul(x, x, torch.full((4,), 2.0), value=0.5),
     "number_16777217": lambda x: x * 16777217,
     "squeezed": lambda x: x.sum(1).squeeze(),
+    "squeezed_row": lambda x: (2 * x).squeeze(),
     "repeated_and_split": lambda x: torch.cat([p * k for k, p in enumerate(x.repeat(1, 2).split(3, 1))], 1),
     "kron": lambda x: torch.kron(x, torch.tensor([[1.0, -2.0]])),
     "nan_to_num": lambda x: x.nan_to_num(),

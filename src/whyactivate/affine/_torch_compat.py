@@ -195,6 +195,14 @@ def written_names(op: OpOverload) -> tuple[str, ...]:
     )
 
 
+_ABOUT_SHAPES = frozenset({torch.ops.aten.is_same_size.default, torch.ops.aten._has_same_storage_numel.default})
+
+
+def is_about_shapes(op: OpOverload) -> bool:
+    """True where the result is no tensor and tells about the shapes of the operands only."""
+    return op in _ABOUT_SHAPES
+
+
 _STATISTICS = {torch.ops.aten.native_batch_norm.default: ("running_mean", "running_var")}
 
 

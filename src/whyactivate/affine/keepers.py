@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
 import collections
+import functools
+import io
 import os
 import pickle
 import random
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
@@ -23,6 +27,12 @@ Keeper = Callable[[Depends], Iterable[str]]
 """Puts something back, and names what had changed."""
 
 _MISSING = object()
+_CONTAINERS = (
+    dict, list, set, collections.deque, bytearray, array.array, collections.UserDict, collections.UserList,
+    weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
+)  # fmt: skip
+_LARGEST_ARRAY = 2**28
+"""Bytes of a NumPy array up to which it is kept; larger ones are data sets, not memories."""
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, torch.dtype, torch.device)
 
 
@@ -31,7 +41,7 @@ def keeper_of(value: Any, path: str) -> Keeper | None:
     numpy: Any = sys.modules.get("numpy")
     if isinstance(value, Tensor):
         return _keeper_of_tensor(value, path)
-    if isinstance(value, (dict, list, set, collections.deque, bytearray)) or value is os.environ:
+    if isinstance(value, _CONTAINERS) or value is os.environ:
         return _keeper_of_container(value, path)
     if isinstance(value, types.CellType):
         return _keeper_of_cell(value, path)
@@ -39,7 +49,9 @@ def keeper_of(value: Any, path: str) -> Keeper | None:
         return keeper_of_attributes(value, path)
     if isinstance(value, torch.Generator):
         return _keeper_of_parts(path, value.get_state, value.set_state, torch.equal)
-    if numpy is not None and isinstance(value, numpy.ndarray):
+    if isinstance(value, (io.StringIO, io.BytesIO)):
+        return _keeper_of_parts(path, lambda: (value.getvalue(), value.tell()), functools.partial(_rewrite, value))
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.nbytes <= _LARGEST_ARRAY:
         return _keeper_of_array(value, path)
     if numpy is not None and isinstance(value, numpy.random.Generator):
         bits: Any = value.bit_generator
@@ -101,6 +113,34 @@ def keeper_of_attributes(value: Any, path: str) -> Keeper:
     return put_back
 
 
+def slot_names(value: Any) -> list[str]:
+    """The names of an object's slots."""
+    found: list[str] = []
+    for kind in type(value).__mro__:
+        slots: Any = vars(kind).get("__slots__", ())
+        found += [slots] if isinstance(slots, str) else list(slots)
+    return [name for name in found if not name.startswith("__")]
+
+
+def keeper_of_slots(value: Any, path: str) -> Keeper:
+    """A keeper for what an object holds in slots rather than in a dict."""
+    before = {name: getattr(value, name, _MISSING) for name in slot_names(value)}
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        for name, held in before.items():
+            now = getattr(value, name, _MISSING)
+            if now is held:
+                continue
+            if held is _MISSING:
+                delattr(value, name)
+            else:
+                setattr(value, name, held)
+            if not _same(held, now, depends):
+                yield f"{path}.{name}"
+
+    return put_back
+
+
 def keeper_of_class(cls: type, path: str) -> Keeper:
     """A keeper for what stands in a class."""
     before = dict(vars(cls))
@@ -121,16 +161,19 @@ def keeper_of_class(cls: type, path: str) -> Keeper:
     return put_back
 
 
-def _keeper_of_container(value: Any, path: str) -> Keeper:
+def _keeper_of_container(container: object, path: str) -> Keeper:
+    value: Any = container
     held = _held(value)
-    fill = value.extend if hasattr(value, "extend") else value.update
 
     def put_back(depends: Depends) -> Iterator[str]:
         now = _held(value)
         if [*map(_identity, now)] == [*map(_identity, held)]:
             return
-        value.clear()
-        fill(held)
+        if hasattr(value, "clear"):
+            value.clear()
+        else:
+            del value[:]
+        (value.extend if hasattr(value, "extend") else value.update)(held)
         if len(now) != len(held) or not all(_same(a, b, depends) for a, b in zip(held, now, strict=True)):
             yield path
 
@@ -171,6 +214,13 @@ def _keeper_of_parts(
             yield path
 
     return put_back
+
+
+def _rewrite(file: io.StringIO | io.BytesIO, kept: tuple[Any, int]) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(kept[0])
+    file.seek(kept[1])
 
 
 def _same_pickle(a: Any, b: Any) -> bool:

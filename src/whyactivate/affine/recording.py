@@ -14,12 +14,12 @@ from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, 
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
-from whyactivate.affine.tracker import record
+from whyactivate.affine.tracker import record, run_unwatched
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.errors import InputError
 
-_FEW = range(3, 9)
-"""Batch sizes at which, beyond one and two rows, it is looked at whether rows mix."""
+FEW = range(2, 9)
+"""Batch sizes at which it is always looked at whether rows mix."""
 _FAR = 2.0**10
 """How large the numbers of one of the inputs are, so that what happens only far from 0 may be met."""
 
@@ -34,6 +34,7 @@ class Recordings:
         several: its program for a few rows and, where that is more, for as many as the example has.
         missing: why a recording is missing, None where all are there.
         disagreement: how recordings of one batch size differ, None where they do not.
+        unwatched: what the module returns for the second of `pairs` when it is not being recorded.
     """
 
     singles: tuple[Tape, ...]
@@ -41,6 +42,7 @@ class Recordings:
     several: tuple[Tape, ...]
     missing: str | None
     disagreement: str | None
+    unwatched: tuple[Tensor, ...] = ()
 
     @property
     def single(self) -> Tape | None:
@@ -146,7 +148,7 @@ def record_all(module: nn.Module, example: Example) -> Recordings:
 
 def _record_all(module: nn.Module, example: Example) -> Recordings:
     generator = torch.Generator().manual_seed(0)
-    few = example.rows if example.rows in _FEW else _FEW[0]
+    few = example.rows if example.rows > 2 and example.rows in FEW else 3
     inputs = [
         example.with_rows(2),
         example.with_rows(2, generator),
@@ -178,7 +180,10 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
     for found in (singles, pairs):
         for tape in found[1:]:
             disagreement = disagreement or difference(found[0], tape)
-    return Recordings(tuple(singles), tuple(pairs), tuple(several), missing, disagreement)
+    unwatched: tuple[Tensor, ...] = ()
+    if missing is None and all(tape.refusal is None and not tape.state for tape in (*singles, *pairs, *several)):
+        unwatched = run_unwatched(module, inputs[1].args, inputs[1].kwargs, state)
+    return Recordings(tuple(singles), tuple(pairs), tuple(several), missing, disagreement, unwatched)
 
 
 def difference(one: Tape, other: Tape) -> str | None:

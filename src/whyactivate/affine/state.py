@@ -29,6 +29,8 @@ from whyactivate.affine.keepers import (
     keeper_of_bytes,
     keeper_of_class,
     keeper_of_names,
+    keeper_of_slots,
+    slot_names,
 )
 
 _MOST_OBJECTS = 200_000
@@ -40,6 +42,14 @@ _OUT_OF_SIGHT = frozenset(
         "Thread", "Timer", "start_new_thread", "ThreadPoolExecutor", "ProcessPoolExecutor", "ThreadPool", "to_thread",
         "run_in_executor", "Process", "Popen", "to_dlpack", "_to_dlpack", "DisableTorchFunction",
         "_DisableTorchDispatch", "_ExcludeDispatchKeyGuard", "_disable_current_modes", "_pop_mode_temporarily",
+    }
+)  # fmt: skip
+_ASKS_WHO_WATCHES = frozenset(
+    {
+        "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_in_torch_dispatch_mode",
+        "_get_current_function_mode", "_get_current_function_mode_stack", "_len_torch_function_stack",
+        "_get_current_dispatch_mode", "_get_current_dispatch_mode_stack", "_len_torch_dispatch_stack",
+        "_get_dispatch_mode", "_getframe", "currentframe",
     }
 )  # fmt: skip
 _WORKERS = {
@@ -69,6 +79,7 @@ class State:
         self.obstacle: str | None = None
         self._keepers: list[Keeper] = []
         self._empty: list[tuple[Any, str]] = []  # containers without contents, of which modules have many
+        self._memory: set[int] = set()
         self._seen: dict[int, object] = {}  # keeps what was visited alive, so that no address is taken twice
         self._own = {_package(type(part).__module__) for part in module.modules()}
         self._names = {"forward"}
@@ -131,9 +142,11 @@ class State:
 
     def _visit_module(self, module: nn.Module, path: str) -> None:
         self._keepers.append(keeper_of_attributes(module, path))
-        for name, buffer in module._buffers.items():  # pyright: ignore[reportPrivateUsage]
-            if buffer is not None:
-                self._keepers.append(keeper_of_bytes(buffer, _join(path, name)))
+        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            key = compat.storage_key(tensor)
+            if key not in self._memory:
+                self._memory.add(key)
+                self._keepers.append(keeper_of_bytes(tensor, _join(path, name)))
         self._visit_named(vars(module), path)
         self._waiting.append((type(module), type(module).__name__))
         if isinstance(module, torch.jit.ScriptModule):
@@ -146,6 +159,8 @@ class State:
         for name in sorted(names & _OUT_OF_SIGHT):
             self._object_to(f"{path} uses {name}, which works out of sight")
         self._keepers.append(keeper_of_attributes(function, path))
+        for name in sorted(names & _ASKS_WHO_WATCHES):
+            self._object_to(f"{path} uses {name}, and so may do something else when nobody watches")
         self._visit_named(vars(function), path)
         self._visit_all(function.__defaults__ or (), path)
         self._visit_named(function.__kwdefaults__ or {}, path)
@@ -180,6 +195,9 @@ class State:
             if isinstance(getattr(value, "__dict__", None), dict):
                 self._keepers.append(keeper_of_attributes(value, path))
                 self._open(vars(value), path)
+            elif slots := {name: getattr(value, name, None) for name in slot_names(value)}:
+                self._keepers.append(keeper_of_slots(value, path))
+                self._open(slots, path)
             self._waiting.append((type(value), type(value).__name__))
         else:
             self._visit_member(value, path)

@@ -53,6 +53,29 @@ def record(
     return _Recorder(module, locate, state or State(module), filler).run(args, kwargs)
 
 
+def run_unwatched(
+    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], state: State
+) -> tuple[Tensor, ...]:
+    """What `module(*args, **kwargs)` returns when nobody watches; empty where it raises."""
+
+    def fresh(argument: Any) -> Any:
+        if not isinstance(argument, Tensor):
+            return _copied(argument)
+        own = argument.detach().clone(memory_format=torch.contiguous_format)
+        return own.requires_grad_(argument.requires_grad)
+
+    try:
+        with same_surroundings(lambda words: None), compat.eager():
+            result = module(*map_leaves(fresh, list(args)), **map_leaves(fresh, dict(kwargs)))
+        return tuple(tensor.detach().clone() for tensor in tensors_in(result))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return ()
+    finally:
+        state.restore(lambda tensor: False)
+
+
 class _Recorder(compat.DispatchMode):
     def __init__(self, module: nn.Module, locate: bool, state: State, filler: int) -> None:
         super().__init__()
@@ -157,7 +180,7 @@ class _Recorder(compat.DispatchMode):
         try:
             with compat.without_functions():  # scripted code comes here with the guard still in force
                 operands = compat.bind(func, args, kwargs)
-                if not any(self._depends(tensor) for tensor in tensors_in(operands)):
+                if compat.is_about_shapes(func) or not any(self._depends(tensor) for tensor in tensors_in(operands)):
                     return self._constant_operation(func, operands, args, kwargs)
                 return self._operation(func, operands, args, kwargs)
         except Exception as error:

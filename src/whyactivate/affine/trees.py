@@ -17,7 +17,7 @@ def tensors_in(tree: Any) -> list[Tensor]:
 
 def leaves_of(tree: Any) -> list[Any]:
     """Whatever in a tree is not a tuple, list, dict or dataclass, in order."""
-    parts = _parts(tree)
+    parts = None if isinstance(tree, Tensor) else _parts(tree)
     return [tree] if parts is None else [leaf for part in parts for leaf in leaves_of(part)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import storage_key
 from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
@@ -17,7 +17,7 @@ from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
 from whyactivate.affine.rows import mixes_rows
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
-from whyactivate.affine.tape import Tape, Value
+from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
@@ -144,17 +144,22 @@ def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
     This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far
     from 0 are left out: what overflows there says nothing.
     """
-    for tapes in (recordings.pairs[:2], recordings.singles):
-        if _differs(tapes, constants):
-            return (
-                "the module's output is not that of the recorded operations: something that was not seen "
-                "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
-            )
+    returned = [[tape.returned for tape in recordings.pairs[:2]], [tape.returned for tape in recordings.singles]]
+    if _differs(recordings.pairs[:2], returned[0], constants) or _differs(recordings.singles, returned[1], constants):
+        return (
+            "the module's output is not that of the recorded operations: something that was not seen "
+            "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
+        )
+    if _differs(recordings.pairs[1:2], [recordings.unwatched], constants):
+        return "the module gives another output when its operations are not being recorded"
     return None
 
 
-def _differs(tapes: Sequence[Tape], constants: ExactConstants) -> bool:
+def _differs(tapes: Sequence[Tape], outputs: Sequence[tuple[Tensor, ...]], constants: ExactConstants) -> bool:
+    """Whether the program, on the inputs of some recordings of it, gives visibly other outputs than these."""
     tape, count = tapes[0], len(tapes)
+    if any([output.shape for output in found] != [output.shape for output in tape.returned] for found in outputs):
+        return True
     balls = needs_balls(tape)
     replay = Replay(tape, constants=constants)
     replay.require_formulas()
@@ -164,11 +169,10 @@ def _differs(tapes: Sequence[Tape], constants: ExactConstants) -> bool:
     largest = torch.cat([torch.full((count, 1), 1e-300, dtype=torch.float64), *held], dim=1).abs().amax(dim=1)
     coarsest = max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0)
     for position, value in enumerate(tape.outputs):
-        if isinstance(value, Value):
-            computed = replay.read(value, memory).at_points(count).to_float64().reshape(count, -1)
-            returned = torch.stack([one.returned[position].double() for one in tapes]).reshape(count, -1)
-            if not bool(((computed - returned).abs() <= (coarsest**0.5 * largest)[:, None]).all()):
-                return True
+        computed = replay.read(value, memory).at_points(count).to_float64().reshape(count, -1)
+        returned = torch.stack([found[position].double() for found in outputs]).reshape(count, -1)
+        if not bool(((computed - returned).abs() <= (coarsest**0.5 * largest)[:, None]).all()):
+            return True
     return False
 
 
