@@ -73,7 +73,8 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
         read_off = weight is not None
         if weight is None:
             _check_memory(size, nodes, tape)
-            weight = _from_points(push(linear, nodes, entry, exit, _identity_points(size)).at_points(size))
+            columns = _identity_points(size) if size else ExactArray.zeros(1, (0,))
+            weight = _from_points(push(linear, nodes, entry, exit, columns).at_points(size))
         added = push(whole, nodes, entry, exit, ExactArray.zeros(1, (size,)))
         if nodes or not _is_identity(weight) or not steps:
             steps.append(

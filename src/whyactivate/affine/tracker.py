@@ -21,7 +21,7 @@ from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
 from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
 
-_OWN_FOLDER = str(Path(__file__).parent)
+_OWN_FOLDERS = tuple(str(Path(__file__).parents[1] / part) for part in ("affine", "activations"))
 _INPUT_ROOT = frozenset({0})
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
 
@@ -435,7 +435,7 @@ class _Recorder(compat.DispatchMode):
                 if id(part) in self._names:
                     module, kind, named = self._names[id(part)], type(part).__name__, True
                     call = self._call_number(module, frame)
-            elif found is None and not code.co_filename.startswith((compat.TORCH_FOLDER, _OWN_FOLDER, "<frozen")):
+            elif found is None and not code.co_filename.startswith((compat.TORCH_FOLDER, *_OWN_FOLDERS, "<frozen")):
                 found = frame
             frame = frame.f_back
         if found is None:
