@@ -125,6 +125,7 @@ class Program(nn.Module):
                 own[row] = b[:, column] + 1
                 return own
             case "write view":
+                own = a.clone(memory_format=torch.contiguous_format)
                 own.view(-1)[k : k + 5] = b.reshape(-1)[:5]
                 return own
             case "fill":
