@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -45,4 +46,5 @@ def whyactivate(
 
 def main() -> None:
     """What the console script runs."""
+    gc.set_threshold(50_000, 20, 20)  # while so much is imported, looking for garbage costs more than keeping it
     app(prog_name="whyactivate")
