@@ -26,7 +26,7 @@ _FAR = 2.0**10
 
 @dataclass(frozen=True, slots=True)
 class Recordings:
-    """The tapes of one module.
+    """The tapes of one module; only some of them where one is refused.
 
     Attributes:
         singles: its program for a batch of one row, recorded on two inputs; empty where it does not run on one row.
@@ -164,7 +164,10 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
     for number, one in enumerate(inputs):
         locate = not tapes[one.rows]
         try:
-            tapes[one.rows].append(record(module, one.args, one.kwargs, locate=locate, state=state, filler=number))
+            tape = record(module, one.args, one.kwargs, locate=locate, state=state, filler=number)
+            tapes[one.rows].append(tape)
+            if tape.refusal is not None or tape.state:
+                break  # nothing more can be known
         except KeyboardInterrupt:
             raise
         except BaseException as error:
