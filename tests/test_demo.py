@@ -343,6 +343,19 @@ def test_every_part_has_a_heading_and_says_something() -> None:
     assert table_of(unsettled) is None
 
 
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Verdict.NOT_AFFINE, "The network with ReLU is not one layer"),
+        (Verdict.AFFINE, "The network with ReLU is one layer too"),
+        (Verdict.UNDECIDED, "Is the network with ReLU one layer?"),
+    ],
+)
+def test_headings_follow_the_verdict(verdict: Verdict, expected: str) -> None:
+    part = quick_result().refutation
+    assert heading(replace(part, analysis=replace(part.analysis, verdict=verdict))) == expected
+
+
 def test_tables_say_below_the_floor_only_where_it_is() -> None:
     rows = {row[0]: row for row in contest_table(contest(0.15, LOW)).rows}
     assert (rows["none"][-1], rows["ReLU"][-1], rows["Tanh"][-1]) == ("no", "yes", "no")

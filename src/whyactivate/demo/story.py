@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from whyactivate.affine.analysis import Verdict
 from whyactivate.datasets import Task
 from whyactivate.demo.phrases import number, share
 from whyactivate.demo.results import ArticlePart, ClassesPart, CollapsePart, Contest, Part, RefutationPart
@@ -44,10 +45,11 @@ def heading(part: Part) -> str:
     if isinstance(part, CollapsePart):
         return "The network without activations is one layer"
     if isinstance(part, RefutationPart):
-        return f"The network with {part.title} is not one layer"
-    data = part.contest.data
-    kind = "a real data set" if data.image_shape else "a pattern that is not flat"
-    return f"The same on {data.name}, {kind}"
+        verdict = part.analysis.verdict
+        if verdict is Verdict.UNDECIDED:
+            return f"Is the network with {part.title} one layer?"
+        return f"The network with {part.title} is {'one layer too' if verdict is Verdict.AFFINE else 'not one layer'}"
+    return f"The same on {part.contest.data.name}, {'a real data set' if part.contest.data.image_shape else 'a toy'}"
 
 
 def widths(contest: Contest) -> str:
@@ -66,6 +68,7 @@ def paragraphs(part: Part) -> tuple[str, ...]:
         return (say_refutation(part),)
     contest = part.contest
     return (
+        contest.data.sentence,
         " ".join((say_floor(contest), say_none(contest), say_activated(contest))),
         say_accuracy(contest),
         f"{say_collapse(part)} {say_same_class(part)}",
