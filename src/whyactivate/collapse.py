@@ -194,9 +194,7 @@ class Collapse:
     def _run(self, rows: Tensor) -> Tensor:
         """The original module on flattened rows, flattened again."""
         if [part.training for part in self._original.modules()] != self._modes:
-            raise InputError(
-                f"{self.module} was switched between train and eval since; collapse it again"
-            )
+            raise InputError(f"{self.module} was switched between train and eval since; collapse it again")
         return self._original(rows.reshape(-1, *self.input_shape)).reshape(rows.shape[0], -1)
 
     def __str__(self) -> str:

@@ -51,9 +51,19 @@ def test_arithmetic_encloses_the_exact_result(bits: int, seed: int) -> None:
             assert balls.points == 3
             assert balls.contains(expected).all()
     for balls, expected in (
-        (x @ z, a @ w), (x @ w, a @ w), (a @ z, a @ w), (y @ z, b @ w), (x @ y, a @ b),
-        (x.sum(), a.sum()), (x.sum(0, keepdim=True), a.sum(0, keepdim=True)), (-x, -a), (abs(x), abs(a)),
-        (x.maximum(b), a.maximum(b)), (x.minimum(0), a.minimum(0)), (1 - x * 3, 1 - a * 3), (x / 3, a / 3),
+        (x @ z, a @ w),
+        (x @ w, a @ w),
+        (a @ z, a @ w),
+        (y @ z, b @ w),
+        (x @ y, a @ b),
+        (x.sum(), a.sum()),
+        (x.sum(0, keepdim=True), a.sum(0, keepdim=True)),
+        (-x, -a),
+        (abs(x), abs(a)),
+        (x.maximum(b), a.maximum(b)),
+        (x.minimum(0), a.minimum(0)),
+        (1 - x * 3, 1 - a * 3),
+        (x / 3, a / 3),
     ):
         assert balls.shape == expected.shape
         assert balls.contains(expected).all()

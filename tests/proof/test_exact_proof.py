@@ -42,8 +42,10 @@ def test_the_claim_agrees_with_plain_fractions(architecture: Architecture) -> No
         rows = [[Fraction(w) for w in row] for row in layer.weight.detach().double().tolist()]
         added = [0] * len(rows) if layer.bias is None else [Fraction(b) for b in layer.bias.detach().double().tolist()]
         bias = [sum(w * b for w, b in zip(row, bias, strict=True)) + c for row, c in zip(rows, added, strict=True)]
-        weight = [[sum(w * v[j] for w, v in zip(row, weight, strict=True)) for j in range(architecture.widths[0])]
-                  for row in rows]
+        weight = [
+            [sum(w * v[j] for w, v in zip(row, weight, strict=True)) for j in range(architecture.widths[0])]
+            for row in rows
+        ]
     steps = exact_steps(network)
     claimed = ExactAffine(ExactArray.from_fractions(weight), ExactArray.from_fractions(bias))
     assert prove_exact(steps, layer_by_layer(steps), claimed).holds

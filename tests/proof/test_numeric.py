@@ -163,8 +163,13 @@ def test_lower_precision_products_are_refused() -> None:
 
 def test_bad_inputs() -> None:
     network = article(torch.float32).network()
-    for options in ({"radius": 0.0}, {"radius": float("inf")}, {"x": torch.zeros(3)}, {"x": torch.zeros(0, 10)},
-                    {"x": torch.full((10,), torch.nan)}):
+    for options in (
+        {"radius": 0.0},
+        {"radius": float("inf")},
+        {"x": torch.zeros(3)},
+        {"x": torch.zeros(0, 10)},
+        {"x": torch.full((10,), torch.nan)},
+    ):
         with pytest.raises(InputError, match="expected"):
             prove(network, **options)
 
@@ -182,7 +187,10 @@ def test_the_search_finds_a_hidden_worst_corner() -> None:
     target = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
     found = search_worst(
         lambda x: torch.stack([x.double() @ target, -(x.double() ** 2).sum(1)], 1),
-        torch.zeros(1, 6, dtype=torch.float64), torch.float32, 0.3, seed=0,
+        torch.zeros(1, 6, dtype=torch.float64),
+        torch.float32,
+        0.3,
+        seed=0,
     )
     assert found.worst[0].item() == pytest.approx(1.8, rel=1e-6)
     assert found.worst[1].item() == 0

@@ -42,8 +42,13 @@ def any_order(terms: list[Fraction], products: list[bool], fused: bool, dtype, f
 
 @settings(max_examples=200)
 @given(
-    seed=st.integers(0, 2**32), terms=st.integers(1, 24), dtype=st.sampled_from(DTYPES), fused=st.booleans(),
-    flush=st.booleans(), has_bias=st.booleans(), scale=st.sampled_from(["one", "mixed", "tiny"]),
+    seed=st.integers(0, 2**32),
+    terms=st.integers(1, 24),
+    dtype=st.sampled_from(DTYPES),
+    fused=st.booleans(),
+    flush=st.booleans(),
+    has_bias=st.booleans(),
+    scale=st.sampled_from(["one", "mixed", "tiny"]),
 )
 def test_no_order_of_summation_exceeds_the_bound(seed, terms, dtype, fused, flush, has_bias, scale) -> None:
     flush = flush and dtype != torch.float16
@@ -172,7 +177,10 @@ def test_magnitudes_that_reach_a_step_are_those_of_the_collapsed_map() -> None:
     )
     propagate([double, difference, double, difference], [Box(1, 5.0), Points(torch.tensor([[2.0]]).double())])
     assert [size.tolist() for size in seen] == [
-        pytest.approx([8, 8]), pytest.approx([5, 5]), pytest.approx([3, 3]), pytest.approx([3, 3])
+        pytest.approx([8, 8]),
+        pytest.approx([5, 5]),
+        pytest.approx([3, 3]),
+        pytest.approx([3, 3]),
     ]
 
 

@@ -101,8 +101,12 @@ def test_what_would_not_fit_is_refused_with_an_estimate() -> None:
 
 @pytest.mark.parametrize(
     ("widths", "biases", "message"),
-    [((3,), None, "at least two widths"), ((3, 0), None, "positive"), ((3, 2.5), None, "positive"),
-     ((3, 2), (True, True), "expected 1 flags")],
+    [
+        ((3,), None, "at least two widths"),
+        ((3, 0), None, "positive"),
+        ((3, 2.5), None, "positive"),
+        ((3, 2), (True, True), "expected 1 flags"),
+    ],
 )
 def test_bad_architectures(widths, biases, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -152,8 +152,10 @@ class ExactArray(PointsArray):
         left = self if self.ndim > 1 else self.reshape(1, -1)
         right = other if other.ndim > 1 else other.reshape(-1, 1)
         if left.shape[-1] != right.shape[-2]:
-            raise InputError(f"cannot multiply shapes {self.shape} and {other.shape}: {left.shape[-1]} columns meet "
-                             f"{right.shape[-2]} rows")
+            raise InputError(
+                f"cannot multiply shapes {self.shape} and {other.shape}: {left.shape[-1]} columns meet "
+                f"{right.shape[-2]} rows"
+            )
         ints = _matmul(left.ints, right.ints)
         if self.ndim == 1:
             ints = ints[..., 0, :]
@@ -417,4 +419,3 @@ def _matmul(left: Cells, right: Cells) -> Cells:
     for place in np.ndindex(*batch):
         result[place] = integer_matmul(a[place], b[place])
     return result
-

@@ -112,9 +112,7 @@ def prove_exact(
     )
 
 
-def _at_affine_basis(
-    evaluate: Callable[[ExactArray], ExactArray], claimed: ExactAffine
-) -> tuple[str, list[str]]:
+def _at_affine_basis(evaluate: Callable[[ExactArray], ExactArray], claimed: ExactAffine) -> tuple[str, list[str]]:
     """The network at 0, e_1, …, e_n: its bias, and the columns of its weight."""
     n = claimed.inputs
     basis = ExactArray.concatenate([ExactArray.zeros(1, (1, n)), ExactArray.identity(n)]).axis_to_points()
@@ -147,9 +145,7 @@ def _from_output_with_spot_check(
     return words, problems
 
 
-def _evaluate(
-    evaluate: Callable[[ExactArray], ExactArray], points: ExactArray, claimed: ExactAffine
-) -> ExactArray:
+def _evaluate(evaluate: Callable[[ExactArray], ExactArray], points: ExactArray, claimed: ExactAffine) -> ExactArray:
     values = evaluate(points)
     if values.shape != (claimed.outputs,):
         raise InputError(f"the network gives shape {values.shape}, the claim ({claimed.outputs},)")
