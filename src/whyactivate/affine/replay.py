@@ -193,14 +193,24 @@ class Replay:
         return numbers if self.part is Part.WHOLE else self._addend(numbers)
 
 
+_MOST_EXACT_DEGREE = 64
+
+
 def needs_balls(tape: Tape) -> bool:
-    """True where the program has an operation on its way whose values are not rational."""
+    """True where values on the way are not rational, or polynomials so high that exact ones have too many digits."""
+    degrees: dict[int, int] = {}
     for node in tape.needed():
         rule = find_rule(node.op)
-        if rule is not None and (
-            rule.label is Label.SMOOTH or (node.reason is not None and node.op is torch.ops.aten.div.Tensor)
-        ):
+        if rule is None:
+            continue
+        degree = max((degrees.get(value.storage, 1) for value in node.values()), default=1)
+        degree *= rule.degree(node.arguments)
+        divides = node.reason is not None and node.op is torch.ops.aten.div.Tensor
+        if divides or rule.label is Label.SMOOTH or degree > _MOST_EXACT_DEGREE:
             return True
+        for output in node.outputs:
+            if output is not None:
+                degrees[output.storage] = max(degree, degrees.get(output.storage, 1))
     return False
 
 

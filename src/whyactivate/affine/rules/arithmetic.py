@@ -74,7 +74,12 @@ def _exponent_is_one(arguments: Mapping[str, Argument]) -> str | None:
     return None if arguments["exponent"] == 1 else f"pow raises to the power {arguments['exponent']}"
 
 
-@affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one, always=True)
+def _exponent(arguments: Mapping[str, Argument]) -> int:
+    exponent: Any = arguments["exponent"]
+    return int(exponent) if isinstance(exponent, (int, float)) and 1 <= exponent <= _LARGEST_POWER else 1
+
+
+@affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one, always=True, power=_exponent)
 def power(self: Any, exponent: Any) -> Any:
     if not 1 <= exponent <= _LARGEST_POWER or exponent != int(exponent):
         raise CannotEvaluate(f"a power of {exponent} has no exact form here")

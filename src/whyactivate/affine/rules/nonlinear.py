@@ -68,7 +68,7 @@ def minimum(self: Any, other: Any) -> Any:
     return self.minimum(other)
 
 
-@nonlinear(aten.hardswish.default, label=Label.PIECEWISE, kinks=(-3.0, 3.0))
+@nonlinear(aten.hardswish.default, label=Label.PIECEWISE, kinks=(-3.0, 3.0), power=2)
 def hardswish(self: Any) -> Any:
     return self * (self + 3).maximum(0).minimum(6) / 6
 
@@ -132,6 +132,6 @@ def mish(self: Any) -> Any:
     return self * self.softplus().tanh()
 
 
-@nonlinear(aten.square.default, label=Label.RATIONAL)
+@nonlinear(aten.square.default, label=Label.RATIONAL, power=2)
 def square(self: Any) -> Any:
     return self * self

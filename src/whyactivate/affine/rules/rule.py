@@ -49,6 +49,7 @@ class Rule:
         wide: operands that the operation takes in float32 where its result has half precision; every other number
             is rounded to the dtype of the result.
         selectors: operands that say which numbers go where (an index, a mask); the formula gets them as tensors.
+        power: the degree of the formula as a polynomial in one operand: a number, or a function of the operands.
         roundings: how many roundings a term goes through at most, in whatever order PyTorch adds up: a number, or a
             function of the operands. Numbers that are only moved go through none.
         kinks: operands or numbers at which the operation changes from one affine piece to another.
@@ -70,6 +71,7 @@ class Rule:
     uninitialised: bool = False
     wide: frozenset[str] = frozenset()
     selectors: frozenset[str] = frozenset()
+    power: int | Callable[[Mapping[str, Argument]], int] = 1
     roundings: int | Callable[[Mapping[str, Argument]], int] = 0
     kinks: tuple[str | float, ...] = ()
     row_product: tuple[str, str, bool] | None = None
@@ -96,6 +98,11 @@ class Rule:
     def count_roundings(self, arguments: Mapping[str, Argument]) -> int:
         """How many roundings a term goes through at most, for these operands."""
         return self.roundings if isinstance(self.roundings, int) else self.roundings(arguments)
+
+    def degree(self, arguments: Mapping[str, Argument]) -> int:
+        """The degree of the result as a polynomial, piece by piece, in the operands that depend on the input."""
+        factors = [sum(depends(arguments.get(key)) for key in term) for term in self.form or ()]
+        return max([1, *factors]) * (self.power if isinstance(self.power, int) else self.power(arguments))
 
     def notes(self) -> tuple[str, ...]:
         """What to say where this operation is used."""
