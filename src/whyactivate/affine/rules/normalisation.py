@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from whyactivate.affine.rules.rule import CannotEvaluate, Label, constant_tensor
@@ -37,10 +38,11 @@ def _uses_stored_statistics(arguments: Mapping[str, Argument]) -> str | None:
     note=_NOTE,
 )
 def batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: float) -> Any:
-    deviation = (running_var.to_float64()[0] + eps).sqrt()
-    if not bool((deviation > 0).all()):
+    variance = running_var.to_float64()[0].numpy() + eps
+    if not (variance > 0).all():
         raise CannotEvaluate("batch normalisation has a stored variance that is not positive")
-    scale: Any = ExactArray.from_tensor(deviation.reciprocal())
+    # NumPy rounds roots and quotients correctly, on every machine; PyTorch's vectorised root may be a bit off.
+    scale: Any = ExactArray.from_tensor(torch.from_numpy(1 / np.sqrt(variance)))
     if weight is not None:
         scale = scale * weight
     broadcast = (-1, *(1 for _ in input.shape[2:]))
