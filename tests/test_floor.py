@@ -334,6 +334,7 @@ class TestCrossEntropy:
         assert floor.separable is separable
         assert floor.attained is not separable
         assert (floor.accuracy == 1) is separable
+        assert floor.method == "Newton's method"
         if name == "digits":
             assert floor.weight.shape == (10, 64)
             assert floor.test_accuracy > 0.93
