@@ -449,7 +449,7 @@ def check_roundings(collapse: Collapse) -> None:
         assert bool((exact.error_of(rounded) <= error).all())
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(architectures())
 def test_an_activation_free_network_is_its_collapse(architecture: Architecture) -> None:
     network = architecture.network()

@@ -331,7 +331,7 @@ def test_training_mode_says_so(name: str) -> None:
     analysis = analyze(module.train(), x(2, 4))
     assert analysis.verdict is Verdict.UNDECIDED
     words = " ".join(blame.reason for blame in analysis.blame)
-    assert "training" in words or "random" in words
+    assert "training" in words or "random" in words, words
 
 
 def test_the_mode_and_the_buffers_stay() -> None:

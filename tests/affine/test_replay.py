@@ -307,6 +307,12 @@ def test_a_constant_output_is_itself_and_its_linear_part_is_zero() -> None:
     assert Replay(tape, Part.LINEAR).outputs([exactly(torch.ones(2))])[0].to_float64().tolist() == [[0.0, 0.0]]
 
 
+def _repeated(function: Any, x: Tensor, times: int) -> Tensor:
+    for _ in range(times):
+        x = function(x)
+    return x
+
+
 @pytest.mark.parametrize(
     ("function", "balls"),
     [
@@ -316,9 +322,17 @@ def test_a_constant_output_is_itself_and_its_linear_part_is_zero() -> None:
         (lambda x: x / (1 + x.abs()), True),
         (lambda x: x / 3, False),
         (lambda x: (torch.tanh(x), x)[1], False),
+        (lambda x: x**64, False),
+        (lambda x: (x**33) ** 2, True),
+        (lambda x: _repeated(lambda y: y * y, x, 6), False),
+        (lambda x: _repeated(lambda y: y * y, x, 7), True),
+        (lambda x: _repeated(torch.square, x, 7), True),
+        (lambda x: _repeated(lambda y: y * y[:1] + 1, x, 7), True),
+        (lambda x: _repeated(torch.relu, x, 100), False),
+        (lambda x: _repeated(lambda y: 2 * y + y, x, 100), False),
     ],
 )
-def test_balls_are_needed_for_what_is_not_rational(function: Any, balls: bool) -> None:
+def test_balls_are_needed_for_what_is_not_rational_or_too_high_a_polynomial(function: Any, balls: bool) -> None:
     assert needs_balls(record(Call(function), [torch.ones(2)], {})) is balls
 
 
@@ -343,13 +357,20 @@ def test_exact_numbers_and_balls_meet(function: Any) -> None:
     torch.testing.assert_close(found.to_float64()[0], function(x.double()).double(), rtol=1e-6, atol=1e-9)
 
 
-def test_a_side_result_without_a_formula_cannot_be_read() -> None:
-    def forward(x: Tensor) -> Tensor:
-        return torch.native_batch_norm(x, None, None, torch.zeros(3), torch.ones(3), True, 0.0, 1e-5)[1]
+def test_a_deep_network_of_polynomials_is_refuted_in_balls() -> None:
+    """Exact values would have 2^20 times the digits of the input."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(20) for layer in (nn.Linear(4, 4), nn.Hardswish())]
+    analysis = analyze(nn.Sequential(*layers, nn.Linear(4, 1)), torch.ones(1, 4))
+    assert analysis.verdict is Verdict.NOT_AFFINE
+    assert analysis.counterexample is not None
+    assert analysis.counterexample.arithmetic == "balls"
 
-    tape = record(Call(forward), [torch.randn(4, 3, generator=torch.Generator().manual_seed(0))], {})
-    with pytest.raises(CannotEvaluate):
-        Replay(tape).outputs([exactly(tape.given[0])])
+
+def test_what_no_formula_has_written_cannot_be_read() -> None:
+    tape = record(Call(lambda x: x * 2), [torch.ones(2)], {})
+    with pytest.raises(CannotEvaluate, match="side result"):
+        Replay(tape).read(tape.outputs[0], {})
 
 
 def test_missing_formulas_are_named_before_any_work() -> None:

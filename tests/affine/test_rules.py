@@ -444,6 +444,27 @@ def test_a_ball_holds_the_value_of_every_number_in_it(op: OpOverload) -> None:
             assert bool((value <= ball.upper()[0] + slack).all()), sample
 
 
+@pytest.mark.parametrize("op", [op for op in NONLINEAR if RULES[op].kinks], ids=str)
+def test_an_operation_bends_at_its_kinks_and_nowhere_else(op: OpOverload) -> None:
+    rule, sample = RULES[op], SAMPLES[op][0]
+    operands = sample.operands(op)
+    flat = {n: v[:1] for n, v in operands.items() if n != "self" and floating(v) and v.ndim}
+    named = [operands[kink] if isinstance(kink, str) else kink for kink in rule.kinks]
+    kinks = [float(kink) for kink in named if kink is not None]
+    step = 2.0**-6
+
+    def bend(places: list[float]) -> Tensor:
+        x = torch.tensor(places, dtype=torch.float64)
+        left, middle, right = (at(op, operands, {**flat, "self": x + d}) for d in (-step, 0.0, step))
+        return (left - 2 * middle + right).abs()
+
+    assert kinks
+    assert bool((bend(kinks) > 2.0**-16).all())
+    if rule.power == 1:
+        away = [p / 4 for p in range(-40, 41) if min(abs(p / 4 - kink) for kink in kinks) > step]
+        assert bool((bend(away) < 2.0**-40).all())
+
+
 # -- views, constants -------------------------------------------------------------------------------------------------
 
 

@@ -318,6 +318,19 @@ def test_a_refusal_cannot_be_swallowed() -> None:
     assert tape.refused_at.text == "return x * float(x.sum())"
 
 
+def test_a_refusal_says_where() -> None:
+    class Reads(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * float(x.sum())
+
+    analysis = analyze(nn.Sequential(nn.Linear(3, 3), Reads()), X)
+    assert len(analysis.blame) == 1
+    (blame,) = analysis.blame
+    assert blame.module == "1"
+    assert blame.line == "return x * float(x.sum())"
+    assert blame.source == f"{__file__}:{Reads.forward.__code__.co_firstlineno + 1}"
+
+
 @pytest.mark.parametrize("make", [torch.empty_like, lambda x: x.new_empty(9, 3), lambda x: torch.empty(9, 3)])
 def test_memory_that_nobody_wrote_is_noticed(make: Callable[[Tensor], Tensor]) -> None:
     def unwritten(x: Tensor) -> Tensor:
