@@ -31,7 +31,7 @@ class Proof:
 
     @property
     def verdict(self) -> str:
-        """ "holds" or "does NOT hold"."""
+        """The outcome in words: "holds" or "does NOT hold"."""
         return "holds" if self.holds else "does NOT hold"
 
     def to_dict(self) -> dict[str, object]:
