@@ -800,6 +800,29 @@ def worker_behind_a_queue() -> nn.Module:
     return Parts(function)
 
 
+@module(NOT_AFFINE)
+def worker_that_polls() -> nn.Module:
+    jobs: list[Tensor] = []
+
+    def work():
+        while True:
+            if jobs:
+                jobs[0].relu_()
+                jobs.clear()
+            time.sleep(1e-5)
+
+    threading.Thread(target=work, daemon=True).start()
+
+    def function(m, x):
+        y = x.clone()
+        jobs.append(y)
+        while jobs:
+            time.sleep(1e-5)
+        return y
+
+    return Parts(function)
+
+
 @forward(NOT_AFFINE)
 def thread_of_asyncio(m, x):
     return x + asyncio.run(asyncio.to_thread(lambda: (x > RARE).float()))
@@ -2143,6 +2166,22 @@ class _Peeks(torch.Tensor):
         return result if peak < RARE else result.relu()
 
 
+class _Sly(torch.Tensor):
+    """Has memory like any tensor, but bends whatever it is multiplied with."""
+
+    @staticmethod
+    def __new__(cls, data):
+        return torch.Tensor._make_subclass(cls, data)
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        def plain(value):
+            return torch.ones(4) if isinstance(value, _Sly) else value
+
+        result = func(*map(plain, args), **(kwargs or {}))
+        return result + (result - RARE).relu() if func is torch.ops.aten.mul.Tensor else result
+
+
 class _Wrapped(torch.Tensor):
     """Holds another tensor and does everything to that, and a relu."""
 
@@ -2180,6 +2219,12 @@ def parameter_of_a_harmless_subclass() -> nn.Module:
 
     weight = torch.full((4,), 2.0).as_subclass(Plain)
     return Parts(lambda m, x: torch.mul(x, weight).as_subclass(Tensor))
+
+
+@module(NOT_AFFINE)
+def parameter_that_bends() -> nn.Module:
+    weight = _Sly(torch.ones(4))
+    return Parts(lambda m, x: torch.mul(x, weight))
 
 
 @module(NOT_AFFINE)
@@ -2224,16 +2269,50 @@ def function_modes_disabled(m, x):
     return _bent(x, number)
 
 
+def _hidden(place: Any, *name: str) -> Any:
+    """Something looked up so that its name stands nowhere in the code."""
+    return getattr(place, "".join(name))
+
+
 @forward(NOT_AFFINE)
 def another_function_when_nobody_watches(m, x):
-    watched = getattr(torch._C, "_len_torch_" + "dispatch_stack")() > 0
+    watched = _hidden(torch._C, "_len_torch_", "dispatch_stack")() > 0
     return x if watched else x.relu()
 
 
 @forward(NOT_AFFINE)
 def a_constant_while_watched(m, x):
-    watched = getattr(torch._C, "_len_torch_" + "dispatch_stack")() > 0
+    watched = _hidden(torch._C, "_len_torch_", "dispatch_stack")() > 0
     return torch.ones(x.shape) if watched else x.relu()
+
+
+@forward(NOT_AFFINE)
+def function_modes_disabled_in_hiding(m, x):
+    with _hidden(torch._C, "Disable", "TorchFunction")():
+        number = max(max(row) for row in x.tolist())
+    return x if number < 100 else x.relu()
+
+
+@forward(NOT_AFFINE)
+def dispatch_modes_disabled_in_hiding(m, x):
+    y = x.clone()
+    with _hidden(_python_dispatch, "_disable_", "current_modes")():
+        y.relu_()
+    return y
+
+
+@forward(NOT_AFFINE)
+def dlpack_alias_made_in_hiding(m, x):
+    return x + (torch.from_dlpack(_hidden(torch._C, "_to_", "dlpack")(x.detach())) > RARE)
+
+
+@forward(NOT_AFFINE)
+def thread_started_in_hiding(m, x):
+    found = []
+    thread = _hidden(threading, "Thr", "ead")(target=lambda: found.append((x > RARE).float()))
+    thread.start()
+    thread.join()
+    return x + found[0]
 
 
 @forward(NOT_AFFINE)

@@ -21,7 +21,7 @@ from whyactivate.errors import InputError
 FEW = range(2, 9)
 """Batch sizes at which it is always looked at whether rows mix."""
 _FAR = 2.0**10
-"""How large the numbers of one of the inputs are, so that what happens only far from 0 may be met."""
+"""How large the numbers of some of the inputs are, so that what happens only far from 0 may be met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
         example.with_rows(2, generator),
         example.with_rows(2, generator, _FAR),
         example.with_rows(1),
-        example.with_rows(1, generator),
+        example.with_rows(1, generator, -_FAR),
         example.with_rows(few, generator),
         *([example] if example.rows > few else []),
     ]

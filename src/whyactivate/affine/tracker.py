@@ -203,7 +203,11 @@ class _Recorder(compat.DispatchMode):
                 self._before_write(tensor)
         for tensor in compat.hidden_writes(func, operands):
             self._before_write(tensor)
-        known = {compat.storage_key(tensor) for tensor in tensors_in(operands)}
+        known: set[int] = set()
+        for tensor in tensors_in(operands):
+            key = compat.storage_key(tensor)
+            self._check_alias(tensor, key)
+            known.add(key)
         result = self._run(func, args, kwargs)
         name = compat.short_name(func)
         if name == "resize":
@@ -233,6 +237,8 @@ class _Recorder(compat.DispatchMode):
             tensor for name in compat.written_names(func) for tensor in tensors_in(kwargs.get(name, operands.get(name)))
         ]
         hidden = compat.hidden_writes(func, operands)
+        if hidden and reason is not None:
+            self._refuse(reason)
         if rule is not None and rule.is_view and reason is None:
             return self._view(op, arguments, self._run(func, args, kwargs))
         if rule is not None and rule.constant_result and not written:
@@ -376,10 +382,12 @@ class _Recorder(compat.DispatchMode):
 
     def _check_alias(self, tensor: Tensor, key: int) -> None:
         """Refuse a tensor from elsewhere that is laid over memory that depends on the input."""
-        if key in self._born_here or key in self._checked:
+        if key in self._born_here or key in self._checked or key in self._memory or key == compat.NO_MEMORY:
             return
         self._checked.add(key)
         start, end = _extent(tensor.untyped_storage())
+        if start == 0:  # tensors that stand for zeros have no memory
+            return
         for _, storage in self._memory.values():
             first, last = _extent(storage)
             if start < last and first < end:

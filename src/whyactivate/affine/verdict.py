@@ -46,7 +46,8 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     ) -> Analysis:
         blame = () if verdict is Verdict.AFFINE else _blame(recordings)
         if reason is not None:
-            blame = (Blame("", "", "", "", reason), *(one for one in blame if one.reason != reason))
+            placed = [one for one in blame if one.reason == reason] or [Blame("", "", "", "", reason)]
+            blame = (*placed, *(one for one in blame if one.reason != reason))
         return Analysis(
             module=type(module).__name__,
             verdict=verdict,
@@ -144,12 +145,12 @@ def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
     This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far
     from 0 are left out: what overflows there says nothing.
     """
-    returned = [[tape.returned for tape in recordings.pairs[:2]], [tape.returned for tape in recordings.singles]]
-    if _differs(recordings.pairs[:2], returned[0], constants) or _differs(recordings.singles, returned[1], constants):
-        return (
-            "the module's output is not that of the recorded operations: something that was not seen "
-            "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
-        )
+    for near in (recordings.pairs[:2], recordings.singles[:1]):
+        if _differs(near, [tape.returned for tape in near], constants):
+            return (
+                "the module's output is not that of the recorded operations: something that was not seen "
+                "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
+            )
     if _differs(recordings.pairs[1:2], [recordings.unwatched], constants):
         return "the module gives another output when its operations are not being recorded"
     return None
