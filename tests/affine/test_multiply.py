@@ -481,6 +481,9 @@ def test_every_wrapping_is_collapsed_in_every_dtype(kind: type[Stage], dtype: to
     collapse = collapse_linear(network, torch.zeros(1, 3, dtype=dtype))
     check_against_fractions(network, collapse, 3)
     check_against_float64(network, collapse, 3)
+    if dtype is torch.float32:
+        for proof in ("exact", "numeric"):
+            assert collapse.prove(proof).holds
     x = draw(torch.Generator().manual_seed(2), 5, 3).to(dtype)
     with torch.no_grad():
         difference = (collapse.layer(x).double() - network(x).double()).abs().max()
