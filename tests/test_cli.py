@@ -242,7 +242,10 @@ def test_demo_interrupted_says_what_was_written(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process alone")
 def test_demo_stops_on_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from whyactivate.cli import main; main()", "demo", "--out", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A test run in the background may have been told to ignore Ctrl-C; the command must not inherit that.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(command, **pipes, preexec_fn=heed) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith("whyactivate")
