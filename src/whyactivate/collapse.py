@@ -256,7 +256,7 @@ def collapse_linear(
         raise CannotCollapseError(str(error), analysis) from error
     weights = [step.weight for step in reversed(steps)]
     weight = torch.linalg.multi_dot(weights) if len(weights) > 1 else weights[0].clone()
-    bias = torch.zeros(steps[0].weight.shape[1], dtype=torch.float64)
+    bias = torch.zeros(steps[0].weight.shape[1], dtype=torch.float64, device="cpu")
     for step in steps:
         bias = step.weight @ bias
         if step.bias is not None:
@@ -293,7 +293,7 @@ def _infer_input(module: nn.Module) -> Tensor:
         for part in module.modules():
             if isinstance(part, nn.Linear):
                 # Not part.weight: where that is computed (spectral_norm), asking for it changes the module.
-                first = next(part.parameters(), torch.empty(0))
+                first = next(part.parameters(), torch.empty(0, device="cpu"))
                 return torch.zeros(1, part.in_features, dtype=first.dtype, device=first.device)
     raise InputError(
         f"cannot tell what {type(module).__name__} takes: its first layer is not an nn.Linear. "

@@ -2433,7 +2433,12 @@ def nothing_returned(m, x):
 
 @forward(AFFINE)
 def integers_returned_as_well(m, x):
-    return m.fc1(x), torch.arange(len(x)), "text", None, 3
+    return m.fc1(x), torch.full((len(x),), 7), "text", None, 3
+
+
+@forward(MIXED)
+def numbers_of_the_rows_returned_as_well(m, x):
+    return m.fc1(x), torch.arange(len(x))
 
 
 @forward(NOT_AFFINE)
@@ -2522,6 +2527,39 @@ def index_given(m, x, index):
 @forward(MIXED, example=lambda: (rows(), torch.tensor([[True], [False], [True], [True]])))
 def mask_of_rows_given(m, x, mask):
     return x * mask
+
+
+def _counting_callback() -> Callable[[], int]:
+    calls: list[int] = []
+    return lambda: calls.append(1) or len(calls)
+
+
+@forward(NO_FUNCTION, example=lambda: (rows(), _counting_callback()))
+def callback_given(m, x, callback):
+    return x if callback() < 100 else x.relu()
+
+
+@forward(NO_FUNCTION, example=lambda: (rows(), iter(range(1000))))
+def iterator_given(m, x, numbers):
+    return x if next(numbers) < 100 else x.relu()
+
+
+@forward(AFFINE, around=lambda: torch.device("meta"))
+def another_default_device(m, x):
+    return m.fc1(x)
+
+
+class Proxy:
+    @property
+    def __class__(self):
+        raise RuntimeError("outside of any context")
+
+
+@module(AFFINE)
+def attribute_that_cannot_be_looked_at() -> nn.Module:
+    m = Parts(lambda m, x: m.fc1(x))
+    m.proxies = [Proxy()]
+    return m
 
 
 @forward(AFFINE, example=lambda: (rows(), nn.Linear(4, 2)))

@@ -65,6 +65,8 @@ def portrait(value: Any, depth: int = 0, seen: frozenset[int] = frozenset()) -> 
     """All that a value holds, in a form that can be compared; things of other kinds by their identity."""
     if id(value) in seen or depth > 12:
         return "again"
+    if type(value) is deceptive.Proxy:
+        return id(value)
     inner = functools.partial(portrait, depth=depth + 1, seen=seen | {id(value)})
     if isinstance(value, Tensor) and type(value).__torch_dispatch__ is not Tensor.__torch_dispatch__:
         return id(value)
@@ -103,7 +105,7 @@ def _portrait_of_tensor(tensor: Tensor, inner: Any) -> Any:
     place = (tensor.shape, tensor.dtype, tensor.layout, tensor.requires_grad, type(tensor))
     if tensor.layout != torch.strided or tensor.is_meta:
         return id(tensor), place
-    numbers = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage()).numpy().tobytes()
+    numbers = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage()).numpy().tobytes()
     grad = inner(tensor.grad) if tensor.is_leaf else None
     where = (tensor.untyped_storage().data_ptr(), tensor.stride(), tensor.storage_offset(), tensor.is_leaf)
     return id(tensor), place, where, numbers, grad, inner(vars(tensor))
@@ -143,17 +145,20 @@ def first_difference(before: Any, after: Any, path: str = "") -> str | None:
 def analysed(name: str) -> tuple[Any, str | None, str | None]:
     """The analysis of a case, what had changed after it, and what was wrong with the collapsed layer."""
     case = CASES[name]
-    module, example = case.make(), case.example()
+    module, others, example = case.make(), (case.make(), case.make()), case.example()
     with case.around():
         before = portrait(module), portrait(example), surroundings()
         analysis = wa.analyze(module, example)
-        wrong = wrong_layer(case, module, example, analysis)
+        wrong = wrong_layer(case, module, others, example, analysis)
         change = first_difference(before, (portrait(module), portrait(example), surroundings()), "")
     return analysis, change, wrong
 
 
-def wrong_layer(case: Any, module: nn.Module, example: Any, analysis: Any) -> str | None:
-    """What is wrong about the answer of `collapse_linear`, in words; None where nothing is."""
+def wrong_layer(case: Any, module: nn.Module, others: Any, example: Any, analysis: Any) -> str | None:
+    """What is wrong about the answer of `collapse_linear`, in words; None where nothing is.
+
+    `others` are two modules made in the same way, to compare with.
+    """
     if analysis.verdict != "affine":
         return None
     try:
@@ -169,9 +174,10 @@ def wrong_layer(case: Any, module: nn.Module, example: Any, analysis: Any) -> st
         return f"a layer came back for a module that is {case.truth}"
     if case.tolerance is None or not isinstance(example, Tensor):
         return None
-    x = torch.randn(5, *example.shape[1:], generator=torch.Generator().manual_seed(11), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(11)
+    x = torch.randn(5, *example.shape[1:], generator=generator, dtype=torch.float64, device="cpu")
     try:
-        copied = case.make().double()
+        copied = others[0].double()
         torch.set_default_dtype(torch.float64)  # for the constants that forward makes
         (expected,) = outputs_of(copied(x.clone()))
     finally:
@@ -182,7 +188,7 @@ def wrong_layer(case: Any, module: nn.Module, example: Any, analysis: Any) -> st
     error = float((found - expected).abs().max()) if expected.numel() else 0.0
     if error > case.tolerance * largest:
         return f"the layer is off by {error:.3g}"
-    (wanted,) = outputs_of(case.make()(x.to(example.dtype)))
+    (wanted,) = outputs_of(others[1](x.to(example.dtype)))
     shape = collapse.as_module()(x.to(example.dtype)).shape
     return None if shape == wanted.shape else f"the layer as a module gives shape {shape}, not {wanted.shape}"
 

@@ -58,7 +58,7 @@ def _pairs(
 
 
 def _draw(like: Tensor, scale: float, generator: torch.Generator) -> Tensor:
-    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64) * scale
+    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64, device="cpu") * scale
     # Few bits, so that the numbers print short and are exact in every dtype.
     return ((drawn / scale * 64).round() / 64 * scale).to(like.dtype).double()
 

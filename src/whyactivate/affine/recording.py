@@ -15,7 +15,7 @@ from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
 from whyactivate.affine.tracker import record, run_unwatched
-from whyactivate.affine.trees import map_leaves, tensors_in
+from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
 from whyactivate.errors import InputError
 
 FEW = range(2, 9)
@@ -119,7 +119,7 @@ class Example:
             has_rows = item.ndim > 0 and item.shape[0] == own
             if item.is_floating_point() and generator is not None:
                 shape = (rows, *item.shape[1:]) if has_rows else item.shape
-                drawn = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
+                drawn = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu") * scale
                 changed = drawn.to(item.dtype).to(item.device)
             elif has_rows:
                 changed = item.detach()[torch.arange(rows, device=item.device) % own]
@@ -147,7 +147,7 @@ def record_all(module: nn.Module, example: Example) -> Recordings:
 
 
 def _record_all(module: nn.Module, example: Example) -> Recordings:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     few = example.rows if example.rows > 2 and example.rows in FEW else 3
     inputs = [
         example.with_rows(2),
@@ -158,7 +158,7 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
         example.with_rows(few, generator),
         *([example] if example.rows > few else []),
     ]
-    state = State(module)
+    state = State(module, leaves_of([example.args, dict(example.kwargs)]))
     tapes: dict[int, list[Tape]] = {1: [], 2: [], few: [], example.rows: []}
     missing: str | None = None
     for number, one in enumerate(inputs):

@@ -150,7 +150,7 @@ class Replay:
                 return items
             return [one if depends(item) else self._addend(one) for item, one in zip(argument, items, strict=True)]
         if dtype is not None and isinstance(argument, (int, float)) and not isinstance(argument, bool):
-            rounded = torch.tensor(argument, dtype=torch.float64).to(dtype).double().item()
+            rounded = torch.tensor(argument, dtype=torch.float64, device="cpu").to(dtype).double().item()
             if not math.isfinite(rounded):
                 raise CannotEvaluate(f"the number {argument} is not finite in {dtype}")
             return Fraction(rounded)

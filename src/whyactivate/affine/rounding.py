@@ -56,7 +56,7 @@ class StepRounding:
                     continue
                 made = self._made(node, output, terms, size)
                 if not bool((around_zero(terms) + made).upper().max() <= torch.finfo(output.geometry.dtype).max):
-                    return torch.full((self.outputs,), torch.inf, dtype=torch.float64)
+                    return torch.full((self.outputs,), torch.inf, dtype=torch.float64, device="cpu")
                 sizes.write(output, around_zero(around_zero(terms) + made), size)
                 errors.write(output, around_zero(around_zero(carried) + made), error)
         found: Numbers = error[self.exit] if isinstance(self.exit, int) else errors.read(self.exit, error).flatten()

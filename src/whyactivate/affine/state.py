@@ -69,13 +69,13 @@ _ITERATORS = (
 
 
 class State:
-    """Everything that a module is seen to remember, as it was when this was made.
+    """Everything that a module, with what it is called with, is seen to remember, as it was when this was made.
 
     Attributes:
         obstacle: why running the module would not tell what it does, in words; None where it may.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, arguments: Iterable[Any] = ()) -> None:
         self.obstacle: str | None = None
         self._keepers: list[Keeper] = []
         self._empty: list[tuple[Any, str]] = []  # containers without contents, of which modules have many
@@ -89,15 +89,25 @@ class State:
         self._waiting: collections.deque[tuple[Any, str]] = collections.deque()
         self._waiting.extend((part, name) for name, part in module.named_modules())
         self._waiting.extend((hooks, "a global hook") for hooks in compat.global_hooks())
+        self._waiting.extend((argument, "an argument") for argument in arguments)
         while self._waiting:
-            self._visit(*self._waiting.popleft())
+            value, path = self._waiting.popleft()
+            try:
+                self._visit(value, path)
+            except Exception as error:  # what an object of the caller's does when it is looked at is anybody's guess
+                self._object_to(f"{path} cannot be looked into ({type(error).__name__}: {error})")
             if len(self._seen) > _MOST_OBJECTS:
                 self._object_to("the module leads to too many objects to look for what it remembers")
                 break
 
     def restore(self, depends: Depends) -> list[str]:
         """Put everything back; the result names what had changed."""
-        changed = [name for keeper in self._keepers for name in keeper(depends)]
+        changed: list[str] = []
+        for keeper in self._keepers:
+            try:
+                changed += keeper(depends)
+            except Exception as error:  # the others must be put back all the same
+                changed.append(f"something that cannot be put back, {type(error).__name__}: {error}")
         for container, path in self._empty:
             if container:
                 container.clear()

@@ -17,9 +17,10 @@ from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
 from whyactivate.affine.rows import mixes_rows
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
-from whyactivate.affine.tape import Tape
+from whyactivate.affine.tape import Constant, Tape
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.errors import InputError
 
 _TESTED = (
@@ -116,8 +117,10 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
             return unused
         if not tape.outputs:
             return "the module returned nothing that holds a tensor"
-        if not all(is_real(output.dtype) for output in tape.returned):
-            return f"an output is {next(o.dtype for o in tape.returned if not is_real(o.dtype))}, not real numbers"
+        for output, returned in zip(tape.outputs, tape.returned, strict=True):
+            whole = isinstance(output, Constant) and returned.dtype in INTEGER_DTYPES
+            if not (whole or is_real(returned.dtype)):
+                return f"an output is {returned.dtype}, not real numbers"
         if (bad := find_non_finite(tape, names)) is not None:
             return bad
     if recordings.disagreement is not None:
@@ -167,7 +170,8 @@ def _differs(tapes: Sequence[Tape], outputs: Sequence[tuple[Tensor, ...]], const
     points = [ExactArray.from_points(torch.stack([one.given[i] for one in tapes])) for i in range(len(tape.given))]
     memory = replay.memory([BallArray.from_exact(p) if balls else p for p in points])
     held = [numbers.at_points(count).to_float64().reshape(count, -1) for numbers in memory.values() if numbers.size]
-    largest = torch.cat([torch.full((count, 1), 1e-300, dtype=torch.float64), *held], dim=1).abs().amax(dim=1)
+    smallest = torch.full((count, 1), 1e-300, dtype=torch.float64, device="cpu")
+    largest = torch.cat([smallest, *held], dim=1).abs().amax(dim=1)
     coarsest = max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0)
     for position, value in enumerate(tape.outputs):
         computed = replay.read(value, memory).at_points(count).to_float64().reshape(count, -1)

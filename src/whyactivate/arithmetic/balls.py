@@ -305,7 +305,7 @@ class BallArray(PointsArray):
     def _ends(self, end: Callable[[arb], float]) -> torch.Tensor:
         with ctx.workprec(self.bits):
             values = [end(x) for x in self.balls.ravel().tolist()]
-        return torch.tensor(values, dtype=torch.float64).reshape(self.balls.shape)
+        return torch.tensor(values, dtype=torch.float64, device="cpu").reshape(self.balls.shape)
 
 
 def _map(function: Callable[[Any], Any], cells: Cells) -> Cells:

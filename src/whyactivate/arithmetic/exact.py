@@ -287,12 +287,12 @@ class ExactArray(PointsArray):
                 f"the exact value at [point, *entry] = {entry} is about 2^{about}, beyond the largest float64 "
                 "(below 2^1024); read it with to_fractions()"
             ) from None
-        return torch.tensor(values, dtype=torch.float64).reshape(self.ints.shape)
+        return torch.tensor(values, dtype=torch.float64, device="cpu").reshape(self.ints.shape)
 
     def to_float64_up(self) -> torch.Tensor:
         """The smallest float64 not below each entry, shape `[points, *shape]`."""
         near = self.to_float64()
-        below = torch.as_tensor(type(self).from_points(near) < self)
+        below = torch.from_numpy(type(self).from_points(near) < self)
         return torch.where(below, torch.nextafter(near, torch.full_like(near, math.inf)), near)
 
     def to_tensor(self, dtype: torch.dtype) -> torch.Tensor:
@@ -308,7 +308,7 @@ class ExactArray(PointsArray):
         if dtype == torch.float64:
             return near
         exact_near = type(self).from_points(near)
-        above, below = torch.as_tensor(exact_near > self), torch.as_tensor(exact_near < self)
+        above, below = torch.from_numpy(exact_near > self), torch.from_numpy(exact_near < self)
         even = (near.view(torch.int64) & 1) == 0
         infinity = torch.full_like(near, math.inf)
         odd = torch.where(even & below, torch.nextafter(near, infinity), near)

@@ -105,7 +105,7 @@ def round_to(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     kept = size >> drop
     rest, half = size - (kept << drop), (np.int64(1) << drop) >> 1
     up = (rest > half) | ((rest == half) & (drop > 0) & (kept & 1 == 1))
-    rounded = torch.as_tensor(np.ldexp((kept + up) * np.sign(significand), exponent + drop))
+    rounded = torch.as_tensor(np.ldexp((kept + up) * np.sign(significand), exponent + drop), device="cpu")
     beyond = rounded.abs() > torch.finfo(dtype).max
     if beyond.any():
         entry = tuple(int(i) for i in np.argwhere(beyond.numpy())[0])

@@ -50,7 +50,7 @@ def _chosen(choose: Callable[[list[Tensor]], Tensor], *arrays: Any) -> Any:
     positions: list[Tensor] = []
     count = 1
     for array in alike:
-        positions.append(torch.arange(count, count + array.size).reshape(array.shape))
+        positions.append(torch.arange(count, count + array.size, device="cpu").reshape(array.shape))
         count += array.size
     joined = type(alike[0]).concatenate([array.flatten() for array in alike], 0)
     return joined.gather_flat(choose(positions).numpy() - 1)
