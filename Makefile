@@ -24,7 +24,7 @@ lint: .venv/dev.stamp  ## style, types, and the one-way imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: .venv/dev.stamp  ## let ruff lay out the code
 	$(BIN)/ruff check --fix .

@@ -203,6 +203,10 @@ class TestTrainedNetworksStayAbove:
 
 
 class TestCrossEntropy:
+    def test_a_limit_that_no_weights_reach_is_told_from_zero(self):
+        floor = linear_floor(classification([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0, 0, 1, 1, 1, 2, 2, 2, 2]))
+        assert (floor.separable, floor.attained) == (False, False)
+
     @settings(max_examples=40)
     @given(seed=st.integers(0, 10_000), classes=st.integers(2, 4), columns=st.integers(1, 3))
     def test_equals_a_general_minimiser_where_classes_overlap(self, seed: int, classes: int, columns: int):
@@ -246,7 +250,8 @@ class TestCrossEntropy:
         y = [k for k, group in enumerate(groups) for _ in group]
         apart = all(max(a) < min(b) or max(b) < min(a) for i, a in enumerate(groups) for b in groups[i + 1 :])
         floor = linear_floor(classification(x, y))
-        assert floor.separable is apart
+        # None is the honest answer where the margins are too thin for the linear programme.
+        assert floor.separable in ((True,) if apart else (False, None))
         assert (floor.loss == 0) is apart
         if apart:
             assert (floor.accuracy, floor.attained) == (1.0, False)

@@ -491,7 +491,7 @@ def test_every_wrapping_is_collapsed_in_every_dtype(kind: type[Stage], dtype: to
 
 
 @pytest.mark.slow
-@settings(max_examples=400)
+@settings(max_examples=120)
 @given(architectures(depth=7, width=9))
 def test_larger_activation_free_networks_are_their_collapse(architecture: Architecture) -> None:
     network = architecture.network()

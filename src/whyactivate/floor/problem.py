@@ -136,18 +136,20 @@ class Problem:
 
         Shares q ≥ 0 that sum to 1 in each row, vanish outside the pairs, and have zᵀ(q − onehot(y)) = 0, bound the
         loss from below by their mean entropy. The shares at `c` are such where the gradient is 0; where it is not
-        quite, one Newton step makes them such.
+        quite, one Newton step makes them such. Where the curvature vanishes in the gradient's direction, that step
+        is rounding blown up; then the shares stay, and the bound pays for their gradient.
         """
-        moved = self.shares(c)
-        gradient = self.gradient(moved)
-        if np.abs(gradient).max() > 100 * _ROUNDING:
-            moved = moved + _first_order(moved, self.z @ self.newton_step(moved, gradient))
-        if moved.min() < -_SETTLED:
-            return 0.0
+        shares = self.shares(c)
+        gradient = self.gradient(shares)
+        moved, paid = shares + _first_order(shares, self.z @ self.newton_step(shares, gradient)), 0.0
+        if moved.min() < -_SETTLED or np.abs(self.gradient(moved)).max() > np.abs(gradient).max():
+            if np.abs(gradient).max() > _SETTLED:
+                return 0.0
+            moved, paid = shares, float(np.sum(np.abs(gradient * c)))
         moved = np.maximum(moved, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(moved > 0, -moved * np.log(moved), 0.0)
-        return float(np.mean(terms.sum(axis=1)))
+        return max(0.0, float(np.mean(terms.sum(axis=1))) - paid)
 
 
 def _first_order(shares: Floats, scores: Floats) -> Floats:
