@@ -1,23 +1,17 @@
-"""Operations that move numbers about: views, copies in another order, paddings, joins, choices by index or mask.
-
-What such an operation moves where is read off by running it on the positions 1, 2, 3, …; a 0 in the
-result is a place that nothing moves to.
-"""
+"""Operations that move numbers about: views, copies in another order, paddings, joins, choices by index or mask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whyactivate.affine._torch_compat import OpOverload
+from whyactivate.affine.rules.places import chosen, in_one_arithmetic, moved
 from whyactivate.affine.rules.rule import CannotEvaluate, Rule
 from whyactivate.affine.rules.table import add_rule, affine
 from whyactivate.affine.tape import Argument
-from whyactivate.arithmetic.balls import BallArray
-from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
 
@@ -40,45 +34,29 @@ for unwritten in (aten.empty_like.default, aten.new_empty.default, aten.new_empt
     add_rule(Rule(unwritten, constant_result=True, uninitialised=True))
 
 
-def _moved(op: OpOverload, self: Any, *args: Any) -> Any:
-    return _chosen(lambda at: op(at[0], *args), self)
-
-
-def _chosen(choose: Callable[[list[Tensor]], Tensor], *arrays: Any) -> Any:
-    """The numbers of several arrays, placed as `choose` places their positions (counted on from one to the next)."""
-    alike = _in_one_arithmetic(arrays)
-    positions: list[Tensor] = []
-    count = 1
-    for array in alike:
-        positions.append(torch.arange(count, count + array.size, device="cpu").reshape(array.shape))
-        count += array.size
-    joined = type(alike[0]).concatenate([array.flatten() for array in alike], 0)
-    return joined.gather_flat(choose(positions).numpy() - 1)
-
-
 @affine(aten.flip.default, form="self")
 def flip(self: Any, dims: Sequence[int]) -> Any:
-    return _moved(aten.flip.default, self, dims)
+    return moved(aten.flip.default, self, dims)
 
 
 @affine(aten.roll.default, form="self")
 def roll(self: Any, shifts: Sequence[int], dims: Sequence[int]) -> Any:
-    return _moved(aten.roll.default, self, shifts, dims)
+    return moved(aten.roll.default, self, shifts, dims)
 
 
 @affine(aten.repeat.default, form="self")
 def repeat(self: Any, repeats: Sequence[int]) -> Any:
-    return _moved(aten.repeat.default, self, repeats)
+    return moved(aten.repeat.default, self, repeats)
 
 
 @affine(aten.tril.default, form="self")
 def tril(self: Any, diagonal: int) -> Any:
-    return _moved(aten.tril.default, self, diagonal)
+    return moved(aten.tril.default, self, diagonal)
 
 
 @affine(aten.triu.default, form="self")
 def triu(self: Any, diagonal: int) -> Any:
-    return _moved(aten.triu.default, self, diagonal)
+    return moved(aten.triu.default, self, diagonal)
 
 
 @affine(aten.constant_pad_nd.default, form="self + value")
@@ -87,27 +65,27 @@ def pad(self: Any, pad: Sequence[int], value: Any) -> Any:
         padded = aten.constant_pad_nd.default(at[0], pad, 0)
         return torch.where(padded == 0, at[1], padded)
 
-    return _chosen(choose, self, value)
+    return chosen(choose, self, value)
 
 
 @affine(aten.index_select.default, form="self", selectors=frozenset({"index"}))
 def index_select(self: Any, dim: int, index: Tensor) -> Any:
-    return _moved(aten.index_select.default, self, dim, index)
+    return moved(aten.index_select.default, self, dim, index)
 
 
 @affine(aten.gather.default, form="self", selectors=frozenset({"index"}))
 def gather(self: Any, dim: int, index: Tensor) -> Any:
-    return _moved(aten.gather.default, self, dim, index)
+    return moved(aten.gather.default, self, dim, index)
 
 
 @affine(aten.index.Tensor, form="self", selectors=frozenset({"indices"}))
 def index(self: Any, indices: list[Tensor | None]) -> Any:
-    return _moved(aten.index.Tensor, self, indices)
+    return moved(aten.index.Tensor, self, indices)
 
 
 @affine(aten.where.self, form="self + other", selectors=frozenset({"condition"}), roundings=1)
 def where(condition: Tensor, self: Any, other: Any) -> Any:
-    return _chosen(lambda at: torch.where(condition, at[0], at[1]), self, other)
+    return chosen(lambda at: torch.where(condition, at[0], at[1]), self, other)
 
 
 @affine(
@@ -118,17 +96,17 @@ def where(condition: Tensor, self: Any, other: Any) -> Any:
     roundings=1,
 )
 def masked_fill(self: Any, mask: Tensor, value: Any) -> Any:
-    return _chosen(lambda at: at[0].masked_fill(mask, at[1]), self, value)
+    return chosen(lambda at: at[0].masked_fill(mask, at[1]), self, value)
 
 
 @affine(aten.slice_scatter.default, form="self + src")
 def slice_scatter(self: Any, src: Any, dim: int, start: int | None, end: int | None, step: int) -> Any:
-    return _chosen(lambda at: aten.slice_scatter.default(at[0], at[1], dim, start, end, step), self, src)
+    return chosen(lambda at: aten.slice_scatter.default(at[0], at[1], dim, start, end, step), self, src)
 
 
 @affine(aten.select_scatter.default, form="self + src")
 def select_scatter(self: Any, src: Any, dim: int, index: int) -> Any:
-    return _chosen(lambda at: aten.select_scatter.default(at[0], at[1], dim, index), self, src)
+    return chosen(lambda at: aten.select_scatter.default(at[0], at[1], dim, index), self, src)
 
 
 def _puts_only(arguments: Mapping[str, Argument]) -> str | None:
@@ -143,23 +121,16 @@ def index_put(self: Any, indices: list[Tensor | None], values: Any) -> Any:
             raise CannotEvaluate("index_put writes to one place more than once, in an order that is not fixed")
         return aten.index_put.default(at[0], indices, at[1])
 
-    return _chosen(choose, self, values)
+    return chosen(choose, self, values)
 
 
 @affine(aten.cat.default, form="tensors")
 def cat(tensors: Sequence[Any], dim: int) -> Any:
-    alike = _in_one_arithmetic([tensor for tensor in tensors if tensor.shape != (0,)])
+    alike = in_one_arithmetic([tensor for tensor in tensors if tensor.shape != (0,)])
     return type(alike[0]).concatenate(alike, dim)
 
 
 @affine(aten.stack.default, form="tensors")
 def stack(tensors: Sequence[Any], dim: int) -> Any:
-    alike = _in_one_arithmetic(tensors)
+    alike = in_one_arithmetic(tensors)
     return type(alike[0]).stack(alike, dim)
-
-
-def _in_one_arithmetic(arrays: Sequence[Any]) -> list[Any]:
-    arrays = [a if isinstance(a, (BallArray, ExactArray)) else ExactArray.from_fraction(a) for a in arrays]
-    if any(isinstance(array, BallArray) for array in arrays):
-        return [array if isinstance(array, BallArray) else BallArray.from_exact(array) for array in arrays]
-    return list(arrays)

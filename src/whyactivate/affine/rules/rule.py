@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import torch
@@ -28,6 +29,26 @@ class Label(StrEnum):
     PIECEWISE = "piecewise"  # the same, with comparisons
     ALGEBRAIC = "algebraic"  # a square root on the way to a coefficient
     SMOOTH = "smooth"  # exponentials and kin: enclosed in balls
+    KERNEL = "kernel"  # coefficients taken as the numbers that PyTorch computes for them
+
+
+EVERY_OUTPUT = range(1 << 30)
+"""For operations whose results are all alike, however many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How an operation was called: what a formula may ask for beside the numbers, by a parameter named `call`."""
+
+    arguments: Mapping[str, Argument]
+
+    def dtype(self, name: str) -> torch.dtype:
+        """The dtype of a tensor operand."""
+        argument = self.arguments[name]
+        if isinstance(argument, Value):
+            return argument.geometry.dtype
+        assert isinstance(argument, Constant)
+        return argument.tensor.dtype
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,7 @@ class Rule:
         row_product: where the operation multiplies a row by a stored matrix: the operands that hold row and matrix,
             and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
+        constant_outputs: which results do not depend on the operands of the form, only on the others.
     """
 
     op: OpOverload
@@ -75,7 +97,8 @@ class Rule:
     roundings: int | Callable[[Mapping[str, Argument]], int] = 0
     kinks: tuple[str | float, ...] = ()
     row_product: tuple[str, str, bool] | None = None
-    affine_outputs: frozenset[int] = frozenset({0})
+    affine_outputs: Container[int] = frozenset({0})
+    constant_outputs: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         names = set(argument_names(self.op))
@@ -93,7 +116,7 @@ class Rule:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The operands that the formula takes."""
-        return tuple(inspect.signature(self.formula).parameters) if self.formula else ()
+        return tuple(name for name in _signature(self.formula) if name != "call") if self.formula else ()
 
     def count_roundings(self, arguments: Mapping[str, Argument]) -> int:
         """How many roundings a term goes through at most, for these operands."""
@@ -137,8 +160,9 @@ class Rule:
             raise CannotEvaluate(f"{self.op} has no formula here")
         if self.when is not None and not self.always and (reason := self.when(arguments)) is not None:
             raise CannotEvaluate(reason)
+        asked = {"call": Call(arguments)} if "call" in _signature(self.formula) else {}
         try:
-            result = self.formula(**operands)
+            result = self.formula(**operands, **asked)
         except ZeroDivisionError as error:
             raise CannotEvaluate(f"{self.op}: {error}") from error
         return result if isinstance(result, tuple) else (result,)
@@ -146,6 +170,11 @@ class Rule:
     def constant_terms(self, arguments: Mapping[str, Argument]) -> frozenset[str]:
         """Operands to set to zero so that only the linear part is left."""
         return frozenset(term[0] for term in self.form or () if not any(depends(arguments.get(key)) for key in term))
+
+
+@cache
+def _signature(formula: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(formula).parameters)
 
 
 def shape_of(argument: Argument) -> tuple[int, ...]:
