@@ -239,7 +239,7 @@ def collapse_linear(
         InputError: the input cannot be used, or was left out and cannot be inferred.
     """
     if example_input is None:
-        example_input = _infer_input(module)
+        example_input = infer_input(module)
     analysis = analyze(module, example_input)
     _require_affine(analysis)
     tape = analysis.tape
@@ -288,7 +288,12 @@ def _unit_roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
 
-def _infer_input(module: nn.Module) -> Tensor:
+def infer_input(module: nn.Module) -> Tensor:
+    """An example input for a module whose first layer is an `nn.Linear`: one row of zeros.
+
+    Raises:
+        InputError: the first layer is another, or there is none.
+    """
     if isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
         for part in module.modules():
             if isinstance(part, nn.Linear):
