@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from whyactivate.errors import InputError
 
-Cells = NDArray[np.object_]
-"""A numpy object array: Python ints or flint balls, one per entry."""
+Cells = NDArray[Any]
+"""A numpy array: Python ints, flint balls, or midpoints and radii, one per entry."""
 Mask = NDArray[np.bool_]
 """True or False per entry, with the axis of points in front."""
 Shape = tuple[int, ...]
@@ -157,7 +157,7 @@ class PointsArray(ABC):
     def __getitem__(self, key: Any) -> Self:
         """Logical indexing with ints, slices, None, ... or integer arrays, as in numpy."""
         inner = cast(tuple[Any, ...], key) if isinstance(key, tuple) else (key,)
-        return self._with_cells(objects(self.cells[(slice(None), *inner)]))
+        return self._with_cells(self.cells[(slice(None), *inner)])
 
     def gather_flat(self, index: NDArray[np.integer[Any]]) -> Self:
         """Entries of the flattened logical array at `index`, in the index's shape; index -1 gives 0."""
@@ -165,7 +165,7 @@ class PointsArray(ABC):
         if index.size and (index.min() < -1 or index.max() >= flat.shape[1]):
             raise InputError(f"an index from {index.min()} to {index.max()} into {flat.shape[1]} entries")
         if (index < 0).any():
-            zeros = np.full((self.points, 1), self._zero_cell(), dtype=object)
+            zeros = np.full((self.points, 1), self._zero_cell(), dtype=self.cells.dtype)
             flat = np.concatenate([flat, zeros], axis=1)
         return self._with_cells(flat[:, index])
 
