@@ -243,3 +243,39 @@ def test_nothing_of_the_callers_is_changed():
     assert modes == [part.training for part in model.modules()]
     assert torch.equal(state, torch.get_rng_state())
     assert (threads, dtype) == (torch.get_num_threads(), torch.get_default_dtype())
+
+
+class TestOverTheLastAxis:
+    """What does the same to each token stays one Linear on the last axis."""
+
+    def test_layers_on_tokens_are_one_layer_on_tokens(self):
+        module = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 4, bias=False), nn.Linear(4, 2))
+        slim = wa.collapse_linear(module, torch.zeros(1, 7, 3)).as_module()
+        assert isinstance(slim, nn.Linear)
+        assert (slim.in_features, slim.out_features) == (3, 2)
+        for shape in ((2, 7, 3), (1, 11, 3), (4, 3)):
+            x = torch.randn(shape)
+            torch.testing.assert_close(slim(x), module(x))
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda self, x: x.flip(1),
+            lambda self, x: x + torch.arange(3.0)[:, None],
+            lambda self, x: x * torch.arange(1.0, 4.0)[:, None],
+            lambda self, x: x.mean(1, keepdim=True).expand(-1, 3, -1),
+        ],
+    )
+    def test_tokens_that_are_treated_otherwise_keep_the_dense_layer(self, function):
+        module = Spoken(function)
+        slim = wa.collapse_linear(module, torch.zeros(1, 3, 2)).as_module()
+        assert not isinstance(slim, nn.Linear)
+        x = torch.randn(5, 3, 2)
+        torch.testing.assert_close(slim(x), module(x))
+
+    def test_it_is_a_copy(self):
+        collapse = wa.collapse_linear(nn.Linear(3, 2), torch.zeros(1, 4, 3))
+        slim = collapse.as_module()
+        with torch.no_grad():
+            slim.weight.zero_()
+        assert bool(collapse.as_module().weight.abs().sum() > 0)

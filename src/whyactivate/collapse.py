@@ -6,6 +6,7 @@ import copy
 import html
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -109,10 +110,7 @@ class Collapse:
         Raises:
             CannotCollapseError: an entry is too large for the dtype.
         """
-        out, into = self.weight.shape
-        layer = nn.Linear(into, out, device="meta")  # draws no random numbers
-        layer.weight = nn.Parameter(self.weight.to(self.dtype).to(self.device))
-        layer.bias = nn.Parameter(self.bias.to(self.dtype).to(self.device))
+        layer = _linear(self.weight.to(self.dtype).to(self.device), self.bias.to(self.dtype).to(self.device))
         for name, tensor in layer.named_parameters():
             if not bool(torch.isfinite(tensor).all()):
                 raise CannotCollapseError(
@@ -154,7 +152,19 @@ class Collapse:
         )
 
     def as_module(self) -> nn.Module:
-        """The one layer as a module that takes and gives the shapes of the original."""
+        """The one layer as a module that takes and gives the shapes of the original.
+
+        Where the map does the same to each place of the leading axes (each token of a text, say), it is an
+        `nn.Linear` on the last axis.
+        """
+        places = prod(self.input_shape[:-1])
+        if places > 1 and self.input_shape[:-1] == self.output_shape[:-1]:
+            weight, bias = (part.to_float64()[0] for part in (self.exact.weight, self.exact.bias))
+            blocks = weight.reshape(places, self.output_shape[-1], places, self.input_shape[-1]).transpose(1, 2)
+            shifts = bias.reshape(places, -1)
+            same = torch.block_diag(*[blocks[0, 0]] * places)
+            if bool((weight == same).all()) and bool((shifts == shifts[0]).all()):
+                return _linear(blocks[0, 0].to(self.layer.weight), shifts[0].to(self.layer.bias))
         return _Reshaped(copy.deepcopy(self.layer), self.output_shape)
 
     def prove(self, kind: ProofKind, **options: Any) -> Proof:
@@ -209,6 +219,12 @@ class Collapse:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # draws no random numbers
+    layer.weight, layer.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
+    return layer
 
 
 class _Reshaped(nn.Module):
