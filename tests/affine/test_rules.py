@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
 
-from whyactivate.affine._torch_compat import argument_names, bind, number_operands, short_name
+import rule_samples
+from rule_samples import Sample, s
+from whyactivate.affine._torch_compat import argument_names, number_operands, short_name
 from whyactivate.affine.replay import Part, Replay
 from whyactivate.affine.rules import RULES, CannotEvaluate, Label, Rule
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
@@ -27,21 +29,6 @@ _RANDOM = torch.Generator().manual_seed(5)
 
 def t(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(shape, generator=_RANDOM, dtype=torch.float64).to(dtype)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One call of an operation."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def operands(self, op: OpOverload) -> dict[str, Any]:
-        return bind(op, self.args, self.kwargs)
-
-
-def s(*args: Any, **kwargs: Any) -> Sample:
-    return Sample(args, kwargs)
 
 
 # A grid around every kink in the table, on both of its sides, and far out.
@@ -214,6 +201,8 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     aten.empty_like.default: [s(t(2, 3))],
     aten.new_empty.default: [s(t(2, 3), [4])],
     aten.new_empty_strided.default: [s(t(2, 3), [2, 2], [1, 2])],
+    # -- further families
+    **rule_samples.SPACE,
 }  # fmt: skip
 
 AFFINE = [op for op, rule in RULES.items() if rule.form is not None]

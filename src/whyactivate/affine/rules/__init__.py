@@ -1,6 +1,15 @@
 """The table of rules: one entry per operation, found by `find_rule`."""
 
-from whyactivate.affine.rules import arithmetic, linear_algebra, movement, nonlinear, normalisation
+from whyactivate.affine.rules import (
+    arithmetic,
+    convolution,
+    interpolation,
+    linear_algebra,
+    movement,
+    nonlinear,
+    normalisation,
+    pooling,
+)
 from whyactivate.affine.rules.rule import CannotEvaluate, Label, Rule, depends
 from whyactivate.affine.rules.table import RULES, find_rule
 
@@ -10,10 +19,13 @@ __all__ = [
     "Label",
     "Rule",
     "arithmetic",
+    "convolution",
     "depends",
     "find_rule",
+    "interpolation",
     "linear_algebra",
     "movement",
     "nonlinear",
     "normalisation",
+    "pooling",
 ]

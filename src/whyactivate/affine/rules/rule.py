@@ -40,6 +40,7 @@ EVERY_OUTPUT = range(1 << 30)
 class Call:
     """How an operation was called: what a formula may ask for beside the numbers, by a parameter named `call`."""
 
+    op: OpOverload
     arguments: Mapping[str, Argument]
 
     def dtype(self, name: str) -> torch.dtype:
@@ -160,7 +161,7 @@ class Rule:
             raise CannotEvaluate(f"{self.op} has no formula here")
         if self.when is not None and not self.always and (reason := self.when(arguments)) is not None:
             raise CannotEvaluate(reason)
-        asked = {"call": Call(arguments)} if "call" in _signature(self.formula) else {}
+        asked = {"call": Call(self.op, arguments)} if "call" in _signature(self.formula) else {}
         try:
             result = self.formula(**operands, **asked)
         except ZeroDivisionError as error:
