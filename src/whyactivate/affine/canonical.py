@@ -1,0 +1,291 @@
+"""Carries out a program on the unknown input: every number becomes a polynomial in canonical form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from flint import fmpq
+
+from whyactivate.affine._torch_compat import OpOverload, short_name
+from whyactivate.affine.functions import apply_function
+from whyactivate.affine.polynomial_array import PolynomialArray, to_fmpq
+from whyactivate.affine.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
+from whyactivate.affine.replay import ExactConstants, Memory, Numbers, Part, Replay
+from whyactivate.affine.rules import CannotEvaluate, Label, find_rule
+from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
+from whyactivate.arithmetic.affine_map import ExactAffine
+from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.points import Cells, strided_index
+
+aten = torch.ops.aten
+
+MOST_CELLS = 1_500_000
+"""How many coefficients the program may hold at once."""
+MOST_TERMS = 1_500_000
+"""How many terms of polynomials may be written."""
+
+_COMPARISONS = {
+    aten.gt.Scalar: 1, aten.gt.Tensor: 1, aten.ge.Scalar: 1, aten.ge.Tensor: 1,
+    aten.lt.Scalar: -1, aten.lt.Tensor: -1, aten.le.Scalar: -1, aten.le.Tensor: -1,
+}  # fmt: skip
+_CHOICES: Mapping[OpOverload, tuple[str, str, str]] = {
+    aten.where.self: ("condition", "self", "other"),
+    aten.masked_fill.Scalar: ("mask", "value", "self"),
+    aten.masked_fill.Tensor: ("mask", "value", "self"),
+}
+
+
+class CanonicalProgram:
+    """A tape, carried out on the unknown input.
+
+    A storage holds, for each monomial, the coefficients of that monomial in all its entries; an operation that is
+    affine acts on the coefficients of each monomial as it does on numbers, with its constant addends for the
+    monomial 1 alone. Any other operation acts on the polynomials one by one.
+    """
+
+    def __init__(self, tape: Tape, constants: ExactConstants) -> None:
+        self._tape, self._constants = tape, constants
+        self._inputs = sum(value.geometry.numel for value in tape.inputs)
+        self._cells = sum(storage.numel for storage in tape.storages.values())
+        self._forms = Forms(self._inputs, MOST_TERMS)
+        self._monomials: list[Monomial] = [(number,) for number in range(self._inputs)]
+        self._numbers = {monomial: number for number, monomial in enumerate(self._monomials)}
+        self._linear = Replay(tape, Part.LINEAR, constants)
+        self._whole = Replay(tape, Part.WHOLE, constants)
+        self._polynomials = _OnPolynomials(tape, Part.WHOLE, _PolynomialConstants(constants, self._forms), self)
+        self._coefficients: Memory = {}
+        self._added: Memory = {}
+        self._conditions: dict[int, Cells] = {}
+
+    def affine_map(self) -> ExactAffine:
+        """The program as one affine map.
+
+        Raises:
+            CannotEvaluate: it is not known to be one; the message says why.
+        """
+        self._begin()
+        for node in self._tape.needed():
+            self._step(node)
+        parts: list[tuple[ExactArray, ExactArray]] = []
+        for output in self._tape.outputs:
+            coefficients, added = self._read(output)
+            left = np.argwhere(coefficients.ints[self._inputs :].reshape(-1, coefficients.size))
+            if len(left):
+                raise CannotEvaluate(self._words(self._monomials[self._inputs + int(left[0][0])]))
+            parts.append((coefficients.at(slice(0, self._inputs)).flatten(), added.flatten()))
+        columns = ExactArray.concatenate([columns.at_points(self._inputs) for columns, _ in parts])
+        bias = ExactArray.concatenate([added for _, added in parts])
+        return ExactAffine(ExactArray(columns.ints.T[None], columns.unit), bias)
+
+    def _words(self, monomial: Monomial) -> str:
+        if all(number < self._inputs for number in monomial):
+            return "a product of inputs is left over"
+        return "a kink, or a function that is not affine, is left over"
+
+    def _begin(self) -> None:
+        if not self._inputs:
+            raise CannotEvaluate("there is no number in the input")
+        self._check_size()
+        first = 0
+        for value in self._tape.inputs:
+            count = value.geometry.numel
+            ints = np.zeros((len(self._monomials), count), dtype=object)
+            ints[np.arange(first, first + count), np.arange(count)] = 1
+            self._coefficients[value.storage] = ExactArray(ints)
+            self._added[value.storage] = ExactArray.zeros(1, (count,))
+            first += count
+
+    def _check_size(self) -> None:
+        if len(self._monomials) * self._cells > MOST_CELLS:
+            raise TooManyTermsError(
+                f"a canonical form of {len(self._monomials)} terms in each of {self._cells} numbers is too large"
+            )
+
+    # -- one operation ---------------------------------------------------------------------------------------------
+
+    def _step(self, node: Node) -> None:
+        for value in (*node.values(), *(output for output in node.outputs if output is not None)):
+            self._pad(value.storage)
+        if node.reason is None:
+            for output, coefficients, added in zip(
+                node.outputs,
+                self._linear.evaluate(node, self._coefficients),
+                self._whole.evaluate(node, self._added),
+                strict=False,
+            ):
+                if output is not None:
+                    self._write(output, coefficients, added)
+        elif node.op in _COMPARISONS:
+            self._compare(node)
+        else:
+            for output, result in zip(node.outputs, self._results(node), strict=False):
+                if output is not None:
+                    self._write(output, *self._split(result.expand(output.geometry.size)))
+
+    def _results(self, node: Node) -> Sequence[PolynomialArray]:
+        choice = _CHOICES.get(node.op)
+        if choice is not None and isinstance(node.arguments[choice[0]], Value):
+            return (self._choose(node, *choice),)
+        rule = find_rule(node.op)
+        operand = node.arguments.get("self")
+        others = {name: argument for name, argument in node.arguments.items() if name != "self"}
+        if isinstance(operand, Value) and not any(isinstance(one, (Constant, Value, list)) for one in others.values()):
+            applied = apply_function(node.op, tuple(others.items()), self.polynomials(operand))
+            if applied is not None:
+                return (applied,)
+        if rule is None or rule.label not in (Label.RATIONAL, Label.PIECEWISE):
+            raise CannotEvaluate(f"{short_name(node.op)} has no canonical form")
+        try:
+            results: Any = self._polynomials.evaluate(node, {})
+        except (AttributeError, TypeError, IndexError) as error:  # what arrays of polynomials do not offer
+            raise CannotEvaluate(f"{short_name(node.op)} has no canonical form") from error
+        if not all(isinstance(result, PolynomialArray) for result in results):
+            raise CannotEvaluate(f"{short_name(node.op)} has no canonical form")
+        return results
+
+    def _compare(self, node: Node) -> None:
+        """Note the polynomial p for which a mask says whether p > 0 (or p ≥ 0: both sides of a choice agree at 0)."""
+        (output,) = node.outputs
+        if output is None:
+            return
+        left = self._operand(node.arguments["self"], None)
+        difference = left - self._operand(node.arguments["other"], node)
+        signed = difference * _COMPARISONS[node.op]
+        if not output.geometry.is_contiguous or output.geometry.numel != self._tape.storages[output.storage].numel:
+            raise CannotEvaluate("a mask is written in parts")
+        self._conditions[output.storage] = signed.expand(output.geometry.size).polynomials.ravel()
+
+    def _choose(self, node: Node, mask: str, yes: str, no: str) -> PolynomialArray:
+        """The choice between a and b by p > 0 is b + max(kp, 0) where a - b = kp with k ≥ 0, and so on."""
+        (output,) = node.outputs
+        condition: Any = node.arguments[mask]
+        assert output is not None
+        if condition.storage not in self._conditions:
+            raise CannotEvaluate("a mask has no canonical form")
+        flat, geometry = self._conditions[condition.storage], condition.geometry
+        at = strided_index(geometry.offset, geometry.size, geometry.stride, len(flat))
+        size = output.geometry.size
+        conditions = np.broadcast_to(flat[at], size).ravel().tolist()
+        first = self._operand(node.arguments[yes], node).expand(size).flat_list()
+        second = self._operand(node.arguments[no], node).expand(size).flat_list()
+        cells = np.empty(len(first), dtype=object)
+        cells[:] = [_chosen(p, a, b) for p, a, b in zip(conditions, first, second, strict=True)]
+        return PolynomialArray(cells.reshape(1, *size), self._forms)
+
+    def _operand(self, argument: Argument, node: Node | None) -> PolynomialArray:
+        if isinstance(argument, Value):
+            return self.polynomials(argument)
+        if isinstance(argument, Constant):
+            return PolynomialArray.from_exact(self._constants.of(argument), self._forms)
+        if isinstance(argument, (int, float)) and math.isfinite(argument):
+            operand = node.arguments["self"] if node else None
+            dtype = operand.geometry.dtype if isinstance(operand, Value) else torch.float64
+            if torch.tensor(argument, dtype=torch.float64, device="cpu").to(dtype).double().item() == argument:
+                return PolynomialArray.from_exact(ExactArray.from_fraction(Fraction(argument)), self._forms)
+        raise CannotEvaluate("an operand has no canonical form")
+
+    # -- memory ----------------------------------------------------------------------------------------------------
+
+    def polynomials(self, value: Value) -> PolynomialArray:
+        """The numbers of a value, as polynomials."""
+        coefficients, added = self._read(value)
+        ints = coefficients.ints.reshape(coefficients.points, -1)
+        terms: list[dict[Monomial, fmpq]] = [{} for _ in range(ints.shape[1])]
+        unit = to_fmpq(coefficients.unit)
+        rows, columns = np.nonzero(ints)
+        self._forms.spend(len(rows))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            terms[column][self._monomials[row]] = fmpq(int(ints[row, column])) * unit
+        unit = to_fmpq(added.unit)
+        for column, number in enumerate(added.ints.ravel().tolist()):
+            if number:
+                terms[column][()] = fmpq(int(number)) * unit
+        cells = np.empty(len(terms), dtype=object)
+        cells[:] = [Polynomial(self._forms, one) for one in terms]
+        return PolynomialArray(cells.reshape(1, *added.shape), self._forms)
+
+    def _split(self, array: PolynomialArray) -> tuple[ExactArray, ExactArray]:
+        """Coefficients of each monomial, and the constant terms."""
+        polynomials = array.flat_list()
+        for polynomial in polynomials:
+            for monomial in polynomial.terms:
+                if monomial and monomial not in self._numbers:
+                    self._numbers[monomial] = len(self._monomials)
+                    self._monomials.append(monomial)
+        self._check_size()
+        common = math.lcm(*{int(c.q) for polynomial in polynomials for c in polynomial.terms.values()})
+        ints = np.zeros((len(self._monomials) + 1, len(polynomials)), dtype=object)
+        for column, polynomial in enumerate(polynomials):
+            for monomial, c in polynomial.terms.items():
+                row = self._numbers[monomial] if monomial else -1
+                ints[row, column] = int(c.p) * (common // int(c.q))
+        unit = Fraction(1, common)
+        return (
+            ExactArray(ints[:-1].reshape(-1, *array.shape), unit),
+            ExactArray(ints[-1:].reshape(1, *array.shape), unit),
+        )
+
+    def _read(self, output: Value | Constant) -> tuple[ExactArray, ExactArray]:
+        if isinstance(output, Value):
+            self._pad(output.storage)
+        coefficients, added = self._linear.read(output, self._coefficients), self._whole.read(output, self._added)
+        assert isinstance(coefficients, ExactArray)
+        assert isinstance(added, ExactArray)
+        return coefficients, added
+
+    def _write(self, output: Value, coefficients: Numbers, added: Numbers) -> None:
+        assert isinstance(coefficients, ExactArray)
+        assert isinstance(added, ExactArray)
+        points = len(self._monomials)
+        if coefficients.points != points and coefficients.ints.any():
+            raise CannotEvaluate("an operation does not keep the terms apart")
+        self._pad(output.storage)
+        self._linear.write(output, coefficients.at_points(points), self._coefficients)
+        self._whole.write(output, added, self._added)
+        self._pad(output.storage)
+
+    def _pad(self, storage: int) -> None:
+        """Give a storage coefficients, 0, of the monomials that came up since it was written."""
+        known = self._coefficients.get(storage)
+        missing = len(self._monomials) - known.points if isinstance(known, ExactArray) else 0
+        if isinstance(known, ExactArray) and missing:
+            self._coefficients[storage] = ExactArray.stack_points([known, ExactArray.zeros(missing, known.shape)])
+
+
+class _PolynomialConstants(ExactConstants):
+    """Weights and buffers as constant polynomials."""
+
+    def __init__(self, constants: ExactConstants, forms: Forms) -> None:
+        super().__init__()
+        self._exact, self._forms = constants, forms
+
+    def of(self, constant: Constant, dtype: torch.dtype | None = None) -> Any:
+        return PolynomialArray.from_exact(self._exact.of(constant, dtype), self._forms)
+
+
+@dataclass(frozen=True)
+class _OnPolynomials(Replay):
+    """Evaluates operations on the polynomials that a canonical program holds."""
+
+    program: CanonicalProgram | None = field(default=None)
+
+    def read(self, output: Value | Constant, memory: Mapping[int, Numbers]) -> Any:
+        assert isinstance(output, Value)
+        assert self.program is not None
+        return self.program.polynomials(output)
+
+
+def _chosen(p: Polynomial, yes: Polynomial, no: Polynomial) -> Polynomial:
+    difference = yes - no
+    if not difference.terms:
+        return yes
+    factor = None if p.is_constant else difference.multiple_of(p)
+    if factor is None:
+        raise CannotEvaluate("a choice between two pieces that do not meet has no canonical form")
+    return no + p.positive_part() * factor

@@ -1,0 +1,81 @@
+"""Functions that canonical forms keep as unknowns, f(p), and how f(-p) follows from f(p)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import torch
+from flint import fmpq
+
+from whyactivate.affine._torch_compat import OpOverload
+from whyactivate.affine.polynomial_array import PolynomialArray
+from whyactivate.affine.polynomials import Polynomial
+
+aten = torch.ops.aten
+
+
+class Symmetry(Enum):
+    """What f(-x) is."""
+
+    NONE = "not known"
+    ODD = "-f(x)"
+    EVEN = "f(x)"
+    COMPLEMENT = "1 - f(x)"
+    SHIFT = "f(x) - x"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What is known of a function of one real number: its symmetry and its bounds."""
+
+    symmetry: Symmetry = Symmetry.NONE
+    low: int | None = None
+    high: int | None = None
+
+
+_FUNCTIONS: dict[OpOverload, Function] = {
+    aten.tanh.default: Function(Symmetry.ODD, -1, 1),
+    aten.erf.default: Function(Symmetry.ODD, -1, 1),
+    aten.sin.default: Function(Symmetry.ODD, -1, 1),
+    aten.cos.default: Function(Symmetry.EVEN, -1, 1),
+    aten.atan.default: Function(Symmetry.ODD, -2, 2),
+    aten.sinh.default: Function(Symmetry.ODD),
+    aten.asinh.default: Function(Symmetry.ODD),
+    aten.sigmoid.default: Function(Symmetry.COMPLEMENT, 0, 1),
+    aten.silu.default: Function(Symmetry.SHIFT),
+    aten.gelu.default: Function(Symmetry.SHIFT),
+    aten.exp.default: Function(low=0),
+    aten.softplus.default: Function(low=0),
+    aten.elu.default: Function(),
+    aten.mish.default: Function(),
+    aten.sign.default: Function(Symmetry.ODD, -1, 1),
+    aten.floor.default: Function(),
+    aten.ceil.default: Function(),
+    aten.round.default: Function(Symmetry.ODD),
+    aten.trunc.default: Function(Symmetry.ODD),
+}
+
+
+def apply_function(op: OpOverload, others: Hashable, operand: PolynomialArray) -> PolynomialArray | None:
+    """F(p) for every polynomial of an array; None where nothing is known of the operation."""
+    known = _FUNCTIONS.get(op)
+    if known is None:
+        return None
+    cells = np.empty(operand.size, dtype=object)
+    cells[:] = [_apply((op, others), known, p) for p in operand.flat_list()]
+    return PolynomialArray(cells.reshape(operand.polynomials.shape), operand.forms)
+
+
+def _apply(name: Hashable, function: Function, p: Polynomial) -> Polynomial:
+    forms = p.forms
+    low, high = (None if end is None else fmpq(end) for end in (function.low, function.high))
+    turned = function.symmetry is not Symmetry.NONE and p.leading < 0
+    value = forms.unknown(name, -p if turned else p, low, high)
+    if not turned or function.symmetry is Symmetry.EVEN:
+        return value
+    if function.symmetry is Symmetry.ODD:
+        return -value
+    return forms.constant(fmpq(1)) - value if function.symmetry is Symmetry.COMPLEMENT else value + p
