@@ -113,3 +113,128 @@ SPACE: dict[OpOverload, list[Sample]] = {
         s(t(1, 2, 2, 3, 2), t(1, 2, 2, 1, 3) / 2, 0, 0, False), s(t(1, 1, 2, 3, 2), t(1, 2, 2, 1, 3) / 2, 1, 1, True),
     ],
 }  # fmt: skip
+
+BAGS = (TO([0, 2, 2, 1, 4]), TO([0, 2, 2]))
+PLACES: dict[OpOverload, list[Sample]] = {
+    aten.scatter.src: [
+        s(t(3, 4), 1, TO([[0, 2], [3, 1]]), t(3, 4)), s(t(3, 4), 0, TO([[2, 0, 1, 0]]), t(1, 4)),
+        s(t(3, 4), -1, TO([[3]]), t(2, 2)), s(t(4), 0, TO([2, 0]), t(2)),
+    ],
+    aten.scatter.value: [s(t(3, 4), 1, TO([[0, 2], [3, 1]]), 0.3), s(t(4), 0, TO([2, 2]), -1)],
+    aten.scatter_add.default: [
+        s(t(3, 4), 1, TO([[0, 0], [3, 1]]), t(3, 4)), s(t(3, 4), 0, TO([[2, 0, 1, 0], [2, 2, 1, 0]]), t(2, 4)),
+        s(t(3), -1, TO([2, 2, 2]), t(5)), s(t(4, 3).t(), 0, TO([[1, 1], [1, 0]]), t(2, 2)),
+    ],
+    aten.scatter_reduce.two: [s(t(3, 4), 1, TO([[0, 0], [3, 1]]), t(3, 4), "sum"), s(t(3), 0, TO([2, 2]), t(2), "sum")],
+    aten.index_add.default: [
+        s(t(3, 4), 0, TO([2, 0, 2]), t(3, 4)), s(t(3, 4), -1, TO([1, 1]), t(3, 2), alpha=-2.5), s(t(), 0, TO(0), t()),
+    ],
+    aten.index_copy.default: [s(t(3, 4), 0, TO([2, 0]), t(2, 4)), s(t(3, 4), -1, TO([1]), t(3, 1))],
+    aten.index_fill.int_Scalar: [s(t(3, 4), 0, TO([2, 0, 2]), 0.3), s(t(3), -1, TO(1), 2)],
+    aten.index_fill.int_Tensor: [s(t(3, 4), 1, TO([2, 0]), t())],
+    aten.put.default: [
+        s(t(3, 4), TO([11, -12, 5]), t(3)), s(t(3, 4), TO([[1, 1], [-1, 0]]), t(2, 2), True), s(t(3), TO(1), t()),
+    ],
+    aten.index_put.default: [
+        s(t(4), [TO([3, 1])], t(2)), s(t(2, 3), [TO([[True, False, True], [False, True, True]])], t(4)),
+        s(t(3, 4), [None, TO([0, 2])], t(3, 1)), s(t(3, 4), [TO([1]), TO([2])], t()),
+        s(t(3, 4), [TO([1, 1, -2]), TO([2, 2, 0])], t(3), True), s(t(3, 4), [TO([1, 1])], t(4), True),
+    ],
+    aten._unsafe_index_put.default: [s(t(4), [TO([3, 1])], t(2)), s(t(3, 4), [TO([1, 1])], t(4), True)],
+    aten._unsafe_index.Tensor: [s(t(3, 4), [None, TO([3, 3, 1])])],
+    aten.masked_scatter.default: [
+        s(t(2, 3), TO([[True, False, True], [False, True, False]]), t(4)),
+        s(t(2, 3), TO([True, False, False]), t(2, 3)),
+    ],
+    aten.diagonal_scatter.default: [s(t(3, 4), t(3)), s(t(2, 3, 4), t(2, 3), 1, -2, -1)],
+    aten.as_strided_scatter.default: [s(t(4, 3), t(2, 2), [2, 2], [3, 2], 1), s(t(6), t(2), [2], [3])],
+    aten.take.default: [s(t(3, 4), TO([[0, 11], [-1, 5]])), s(t(4, 3).t(), TO([1, 1]))],
+    aten.embedding.default: [s(t(5, 3), TO([[0, 4], [2, 2]])), s(t(5, 3), TO(1), 1)],
+    aten._embedding_bag_forward_only.default: [
+        s(t(5, 3), *BAGS), s(t(5, 3), *BAGS, False, 1), s(t(5, 3), *BAGS, False, 0, False, t(5)),
+        s(t(5, 3), *BAGS, False, 1, False, None, False, 2),
+        s(t(5, 3), TO([1, 1]), TO([0, 1, 2]), False, 0, False, None, True),
+    ],
+    aten._embedding_bag.default: [s(t(5, 3), *BAGS), s(t(5, 3), *BAGS, False, 0, False, t(5), False, 2)],
+    aten.rot90.default: [s(t(3, 4)), s(t(2, 3, 4), 3, [2, 0]), s(t(3, 4), 2)],
+    aten.pixel_shuffle.default: [s(t(2, 8, 3, 2), 2), s(t(9, 1, 2), 3)],
+    aten.pixel_unshuffle.default: [s(t(2, 2, 4, 6), 2), s(t(1, 3, 6), 3)],
+    aten.channel_shuffle.default: [s(t(2, 6, 2, 3), 3), s(t(2, 4, 3), 2)],
+    aten.native_channel_shuffle.default: [s(t(2, 6, 2, 3), 3)],
+    aten.reflection_pad1d.default: [s(t(2, 3, 5), [2, 1]), s(t(3, 4), [0, 3])],
+    aten.reflection_pad2d.default: [s(t(1, 2, 3, 4), [2, 1, 0, 2])],
+    aten.reflection_pad3d.default: [s(t(1, 2, 3, 4, 2), [1, 0, 2, 1, 0, 2])],
+    aten.replication_pad1d.default: [s(t(2, 3, 5), [2, 7]), s(t(3, 4), [-1, 3])],
+    aten.replication_pad2d.default: [s(t(1, 2, 3, 4), [2, 5, 0, 2])],
+    aten.replication_pad3d.default: [s(t(1, 2, 3, 4, 2), [1, 0, 2, 1, 0, 2])],
+    aten.diag_embed.default: [s(t(3)), s(t(2, 3), 1, 0, 2)],
+    aten.resize_as.default: [s(t(2, 3), t(3, 2)), s(t(2, 3), t(6))],
+    aten.block_diag.default: [s([t(2, 3), t(1, 2)]), s([t(3), t(), t(2, 1)])],
+    aten._chunk_cat.default: [s([t(4, 3), t(3, 2)], 0, 2), s([t(2, 3)], 1, 2)],
+    aten.alias_copy.default: [s(t(2, 3))],
+    aten.expand_copy.default: [s(t(3, 1), [2, 3, 4])],
+    aten.permute_copy.default: [s(t(2, 3, 4), [2, 0, 1])],
+    aten.view_copy.default: [s(t(2, 6), [3, 4])],
+    aten.t_copy.default: [s(t(2, 3))],
+    aten.transpose_copy.int: [s(t(2, 3, 4), 0, -1)],
+    aten.squeeze_copy.default: [s(t(1, 3, 1))],
+    aten.squeeze_copy.dim: [s(t(1, 3, 1), -1)],
+    aten.squeeze_copy.dims: [s(t(1, 3, 1), [0, -1])],
+    aten.unsqueeze_copy.default: [s(t(2, 3), -1)],
+    aten.diagonal_copy.default: [s(t(3, 4)), s(t(2, 3, 4), 1, -1, -2)],
+    aten.unfold_copy.default: [s(t(5, 2), 0, 3, 1)],
+    aten.narrow_copy.default: [s(t(4, 3), 0, 1, 2)],
+    aten.slice_copy.Tensor: [s(t(4, 3), 0, 1, None, 2)],
+    aten.select_copy.int: [s(t(4, 3), 0, -1)],
+    aten.detach_copy.default: [s(t(2, 3))],
+    aten._reshape_copy.default: [s(t(2, 6), [3, -1])],
+    aten.as_strided_copy.default: [s(t(4, 3), [2, 2], [3, 2], 1), s(t(4, 3), [3, 2], [1, 1])],
+    aten.unbind_copy.int: [s(t(2, 3), -1)],
+    aten.split_copy.Tensor: [s(t(5, 3), 3)],
+    aten.split_with_sizes_copy.default: [s(t(4, 3), [1, 3]), s(t(4, 3), [2, 1], -1)],
+    aten.unsafe_split.Tensor: [s(t(5, 3), 3), s(t(4, 3), 2, -1)],
+    aten.unsafe_split_with_sizes.default: [s(t(4, 3), [1, 3])],
+    aten.unsafe_chunk.default: [s(t(5, 3), 2), s(t(4, 3), 3, 1)],
+}  # fmt: skip
+
+MATRIX = t(3, 3) + 4 * torch.eye(3, dtype=torch.float64)
+MATRICES = t(2, 3, 3) + 4 * torch.eye(3, dtype=torch.float64)
+UPPER = MATRIX.triu()
+TRILINEAR = s(t(2, 3), t(4, 3, 5), t(2, 5), [1, 3], [0], [1, 2], [2, 3])
+PRODUCTS: dict[OpOverload, list[Sample]] = {
+    aten.vdot.default: [s(t(4), t(4))],
+    aten.addr.default: [s(t(3, 4), t(3), t(4)), s(t(4), t(3), t(4), beta=0.5, alpha=-2)],
+    aten.addbmm.default: [
+        s(t(3, 5), t(2, 3, 4), t(2, 4, 5)), s(t(5), t(2, 3, 4), t(2, 4, 5), beta=2, alpha=0.5),
+    ],
+    aten.linalg_cross.default: [s(t(2, 3), t(2, 3)), s(t(3, 4), t(3, 4), dim=0), s(t(1, 3), t(4, 3))],
+    aten._trilinear.default: [TRILINEAR, s(t(2, 3), t(2, 3), t(2, 3), [], [], [], [1])],
+    aten._linalg_solve_ex.default: [
+        s(MATRIX, t(3, 2)), s(MATRIX, t(3)), s(MATRIX, t(2, 3), left=False), s(MATRICES, t(2, 3, 2)),
+        s(MATRICES, t(2, 3)),
+    ],
+    aten.linalg_solve_triangular.default: [
+        s(UPPER, t(3, 2), upper=True), s(UPPER.t(), t(2, 3), upper=False, left=False),
+        s(UPPER, t(3, 1), upper=True, unitriangular=True), s(MATRICES.tril(), t(2, 3, 2), upper=False),
+    ],
+    aten.triangular_solve.default: [s(t(3, 2), UPPER), s(t(3, 1), UPPER, True, True), s(t(2, 3, 2), MATRICES.triu())],
+    aten.cholesky_solve.default: [s(t(3, 2), UPPER, True), s(t(3, 1), UPPER.t())],
+    aten.linalg_lu_solve.default: [
+        s(*torch.linalg.lu_factor(MATRIX), t(3, 2)),
+        s(*torch.linalg.lu_factor(MATRIX), t(2, 3), left=False, adjoint=True),
+    ],
+    aten.affine_grid_generator.default: [s(t(2, 2, 3), [2, 1, 3, 4], False), s(t(1, 3, 4), [1, 2, 2, 3, 2], True)],
+    aten.cumsum.default: [s(t(2, 5), 1), s(t(2, 3, 2), -3), s(t(), 0), s(t(40), 0)],
+    aten.trace.default: [s(t(3, 4)), s(t(4, 3).t())],
+    aten.nan_to_num.default: [s(t(2, 3)), s(t(3), 1.0, 2.0, 3.0)],
+    aten.deg2rad.default: [s(t(2, 3))],
+    aten.rad2deg.default: [s(t(2, 3))],
+    aten.nll_loss_forward.default: [
+        s(t(3, 4), TO([0, 3, 1]), None, 1, -100), s(t(3, 4), TO([0, 3, 1]), t(4).abs() + 1, 1, 3),
+        s(t(3, 4), TO([0, 3, 1]), t(4), 0, -100), s(t(4), TO(2), None, 2, -100),
+    ],
+    aten.nll_loss2d_forward.default: [
+        s(t(2, 3, 2, 2), TO([0, 2, 1, 1, 2, 2, 0, 1]).reshape(2, 2, 2), t(3).abs() + 1, 1, 1),
+        s(t(1, 3, 1, 2), TO([0, 2]).reshape(1, 1, 2), None, 0, -100),
+    ],
+}  # fmt: skip

@@ -203,6 +203,8 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     aten.new_empty_strided.default: [s(t(2, 3), [2, 2], [1, 2])],
     # -- further families
     **rule_samples.SPACE,
+    **rule_samples.PLACES,
+    **rule_samples.PRODUCTS,
 }  # fmt: skip
 
 AFFINE = [op for op, rule in RULES.items() if rule.form is not None]
@@ -562,7 +564,15 @@ OBJECTIONS = [
     (aten.masked_fill.Scalar, s(t(1), TO([True]), 0.0), {"mask"}, "not affine in its operand 'mask'"),
     (aten.index.Tensor, s(t(3), [TO([1])]), {"indices"}, "not affine in its operand 'indices'"),
     (aten.gather.default, s(t(3), 0, TO([1])), {"index"}, "not affine in its operand 'index'"),
-    (aten.index_put.default, s(t(3), [TO([1])], t(1), True), {"values"}, "adds to what is there"),
+    (aten.scatter_reduce.two, s(t(3), 0, TO([1]), t(1), "amax"), {"src"}, "takes the amax of what meets"),
+    (aten.scatter_reduce.two, s(t(3), 0, TO([1]), t(1), "sum", include_self=False), {"src"}, "takes the sum"),
+    (aten.scatter_add.default, s(t(3), 0, TO([1]), t(1)), {"index"}, "not affine in its operand 'index'"),
+    (aten.convolution.default, rule_samples.CONVOLUTIONS[0], {"input", "weight"}, "multiplies 'input' and 'weight'"),
+    (aten._trilinear.default, rule_samples.TRILINEAR, {"i1", "i3"}, "multiplies 'i1' and 'i3'"),
+    (aten.grid_sampler_2d.default, s(t(1, 1, 2, 2), t(1, 1, 1, 2), 0, 0, False), {"grid"}, "operand 'grid'"),
+    (aten._linalg_solve_ex.default, s(t(2, 2), t(2)), {"A"}, "not affine in its operand 'A'"),
+    (aten._embedding_bag_forward_only.default, s(t(3, 2), TO([0]), TO([0]), False, 2), {"weight"}, "the largest"),
+    (aten.nll_loss_forward.default, s(t(2, 3), TO([0, 1]), t(3), 1, -1), {"weight"}, "operand 'weight'"),
 ]  # fmt: skip
 
 

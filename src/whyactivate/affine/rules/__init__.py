@@ -9,6 +9,7 @@ from whyactivate.affine.rules import (
     nonlinear,
     normalisation,
     pooling,
+    scatter,
 )
 from whyactivate.affine.rules.rule import CannotEvaluate, Label, Rule, depends
 from whyactivate.affine.rules.table import RULES, find_rule
@@ -28,4 +29,5 @@ __all__ = [
     "nonlinear",
     "normalisation",
     "pooling",
+    "scatter",
 ]

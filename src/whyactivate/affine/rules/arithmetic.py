@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from whyactivate.affine.rules.rule import CannotEvaluate, is_real, shape_of
+from whyactivate.affine.rules.places import along_axis
+from whyactivate.affine.rules.rule import CannotEvaluate, Label, is_real, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
+from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
 
@@ -156,3 +160,53 @@ def fill(self: Any, value: Any) -> Any:
 @affine(aten.zero.default, form="self")
 def zero(self: Any) -> Any:
     return self * 0
+
+
+@affine(aten.cumsum.default, form="self", when=_target_is_real, roundings=_count)
+def cumsum(self: Any, dim: int) -> Any:
+    if not self.ndim:
+        return self
+    return along_axis(self, dim, ExactArray.from_tensor(torch.ones([self.shape[dim]] * 2, device="cpu").tril()))
+
+
+@affine(aten.trace.default, form="self", roundings=_count)
+def trace(self: Any) -> Any:
+    rows, columns = self.shape
+    return self.flatten().gather_flat(np.arange(min(rows, columns)) * (columns + 1)).sum()
+
+
+@affine(
+    aten.nan_to_num.default,
+    form="self",
+    note="nan_to_num is the identity on real numbers",
+)
+def nan_to_num(self: Any) -> Any:
+    return self
+
+
+@affine(
+    aten.deg2rad.default, aten.rad2deg.default, form="self", label=Label.KERNEL, roundings=2,
+    note="the coefficient between degrees and radians is taken as the number that PyTorch computed",
+)  # fmt: skip
+def degrees(self: Any, call: Any) -> Any:
+    return self * ExactArray.from_tensor(call.op(torch.ones((), dtype=call.dtype("self"), device="cpu")))
+
+
+_MEAN, _SUM = 1, 2
+
+
+@affine(
+    aten.nll_loss_forward.default, aten.nll_loss2d_forward.default, form="self", selectors=frozenset({"target"}),
+    roundings=_count, constant_outputs=frozenset({1}),
+)  # fmt: skip
+def nll_loss(self: Any, target: Tensor, weight: Any, reduction: int, ignore_index: int) -> Any:
+    last = self if self.ndim == 1 else self.transpose(0, *range(2, self.ndim), 1)
+    classes, flat = last.shape[-1], target.flatten()
+    places = torch.where(flat == ignore_index, -1, torch.arange(flat.numel(), device="cpu") * classes + flat)
+    picked = -last.flatten().gather_flat(places.numpy())
+    each: Any = ExactArray.from_tensor(torch.ones(classes, device="cpu")) if weight is None else weight
+    weights = each.gather_flat(torch.where(flat == ignore_index, -1, flat).numpy())
+    losses = picked * weights
+    if reduction in (_MEAN, _SUM):
+        return losses.sum() / weights.sum() if reduction == _MEAN else losses.sum()
+    return losses.reshape(tuple(target.shape))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from whyactivate.affine.rules.rule import shape_of
+from whyactivate.affine.rules.rule import Label, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
+from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
 
@@ -67,3 +70,134 @@ def dot(self: Any, tensor: Any) -> Any:
 def linear(input: Any, weight: Any, bias: Any) -> Any:
     product = input @ weight.swap(-1, -2)
     return product if bias is None else product + bias
+
+
+@affine(aten.vdot.default, form="self*other", roundings=_inner("self"))
+def vdot(self: Any, other: Any) -> Any:
+    return self @ other
+
+
+@affine(aten.addr.default, form="self + vec1*vec2", roundings=4, wide=frozenset({"beta", "alpha"}))
+def addr(self: Any, vec1: Any, vec2: Any, beta: Any, alpha: Any) -> Any:
+    return self * beta + vec1.reshape(-1, 1) * vec2 * alpha
+
+
+def _batch_and_inner(arguments: Mapping[str, Argument]) -> int:
+    batch, _, inner = shape_of(arguments["batch1"])
+    return batch * (inner + 1) + 4
+
+
+@affine(aten.addbmm.default, form="self + batch1*batch2", roundings=_batch_and_inner, wide=frozenset({"beta", "alpha"}))
+def addbmm(self: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> Any:
+    return self * beta + (batch1 @ batch2).sum(0) * alpha
+
+
+@affine(aten.linalg_cross.default, form="self*other", roundings=3)
+def cross(self: Any, other: Any, dim: int) -> Any:
+    shape = torch.broadcast_shapes(self.shape, other.shape)
+    a, b = (array.expand(shape).swap(dim, -1) for array in (self, other))
+    after, before = [1, 2, 0], [2, 0, 1]
+    return (a[..., after] * b[..., before] - a[..., before] * b[..., after]).swap(dim, -1)
+
+
+def _all_summed(arguments: Mapping[str, Argument]) -> int:
+    return prod(shape_of(arguments["i2"])) + 4
+
+
+@affine(aten._trilinear.default, form="i1*i2*i3", roundings=_all_summed)
+def trilinear(i1: Any, i2: Any, i3: Any, expand1: Any, expand2: Any, expand3: Any, sumdim: Sequence[int]) -> Any:
+    def widened(array: Any, axes: Sequence[int]) -> Any:
+        shape = list(array.shape)
+        for axis in sorted(axes):
+            shape.insert(axis, 1)
+        return array.reshape(shape)
+
+    product = widened(i1, expand1) * widened(i2, expand2) * widened(i3, expand3)
+    return product.sum(tuple(sumdim))
+
+
+# -- systems of equations: the inverse is taken as PyTorch computes it ------------------------------------------------
+
+_SOLVED = "the coefficients of a system's solution are taken as the numbers that PyTorch computed"
+_UNBOUNDED = 1 << 40
+"""How many roundings stand for a bound that nobody can give: solutions are as bad as the system's condition."""
+
+
+def _solved(b: Any, solve: Any, axis: int, dtype: torch.dtype, batch: Sequence[int]) -> Any:
+    """Every vector of `b` along an axis, times the matrix whose columns are the solutions for the basis vectors."""
+    size = b.shape[axis]
+    inverse = ExactArray.from_tensor(solve(torch.eye(size, dtype=dtype, device="cpu").expand(*batch, size, size)))
+    return inverse @ b if axis == -2 else b @ inverse
+
+
+def _is_vector(a: Tensor, b: Any) -> bool:
+    return b.ndim == 1 or (a.ndim - 1 == b.ndim and tuple(b.shape) == tuple(a.shape[:-1]))
+
+
+@affine(
+    aten._linalg_solve_ex.default, form="B", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=_UNBOUNDED,
+    constant_outputs=frozenset({1, 2, 3}), note=_SOLVED,
+)  # fmt: skip
+def solve(A: Tensor, B: Any, left: bool) -> Any:
+    def solutions(basis: Tensor) -> Tensor:
+        return torch.linalg.solve(A, basis, left=left)
+
+    if _is_vector(A, B):
+        return _solved(B.reshape(*B.shape, 1), solutions, -2, A.dtype, A.shape[:-2]).reshape(*A.shape[:-2], B.shape[-1])
+    return _solved(B, solutions, -2 if left else -1, A.dtype, A.shape[:-2])
+
+
+@affine(
+    aten.linalg_solve_triangular.default, form="B", label=Label.KERNEL, selectors=frozenset({"self"}),
+    roundings=_UNBOUNDED, note=_SOLVED,
+)  # fmt: skip
+def solve_triangular(self: Tensor, B: Any, upper: bool, left: bool, unitriangular: bool) -> Any:
+    def solutions(basis: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(self, basis, upper=upper, left=left, unitriangular=unitriangular)
+
+    return _solved(B, solutions, -2 if left else -1, self.dtype, self.shape[:-2])
+
+
+@affine(
+    aten.triangular_solve.default, form="self", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=_UNBOUNDED,
+    constant_outputs=frozenset({1}), note=_SOLVED,
+)  # fmt: skip
+def triangular_solve(self: Any, A: Tensor, upper: bool, transpose: bool, unitriangular: bool) -> Any:
+    def solutions(basis: Tensor) -> Tensor:
+        return torch.triangular_solve(basis, A, upper, transpose, unitriangular)[0]
+
+    return _solved(self, solutions, -2, A.dtype, A.shape[:-2])
+
+
+@affine(
+    aten.cholesky_solve.default, form="self", label=Label.KERNEL, selectors=frozenset({"input2"}),
+    roundings=_UNBOUNDED, note=_SOLVED,
+)  # fmt: skip
+def cholesky_solve(self: Any, input2: Tensor, upper: bool) -> Any:
+    def solutions(basis: Tensor) -> Tensor:
+        return torch.cholesky_solve(basis, input2, upper)
+
+    return _solved(self, solutions, -2, input2.dtype, input2.shape[:-2])
+
+
+@affine(
+    aten.linalg_lu_solve.default, form="B", label=Label.KERNEL, selectors=frozenset({"LU", "pivots"}),
+    roundings=_UNBOUNDED, note=_SOLVED,
+)  # fmt: skip
+def lu_solve(LU: Tensor, pivots: Tensor, B: Any, left: bool, adjoint: bool) -> Any:
+    def solutions(basis: Tensor) -> Tensor:
+        return torch.linalg.lu_solve(LU, pivots, basis, left=left, adjoint=adjoint)
+
+    return _solved(B, solutions, -2 if left else -1, LU.dtype, LU.shape[:-2])
+
+
+@affine(
+    aten.affine_grid_generator.default, form="theta", label=Label.KERNEL, roundings=8,
+    note="coefficients of an affine grid are taken as the numbers that PyTorch computed",
+)  # fmt: skip
+def affine_grid(theta: Any, size: Sequence[int], align_corners: bool, call: Any) -> Any:
+    entries = prod(theta.shape[1:])
+    basis = torch.eye(entries, dtype=call.dtype("theta"), device="cpu").reshape(entries, *theta.shape[1:])
+    grid = call.op(basis, [entries, *size[1:]], align_corners)
+    matrix = ExactArray.from_tensor(grid.reshape(entries, -1))
+    return (theta.reshape(-1, entries) @ matrix).reshape(theta.shape[0], *grid.shape[1:])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whyactivate.affine.rules.places import chosen, in_one_arithmetic, moved
-from whyactivate.affine.rules.rule import CannotEvaluate, Rule
+from whyactivate.affine.rules.places import chosen, in_one_arithmetic, moved, moved_as_floats, moved_to_several
+from whyactivate.affine.rules.rule import EVERY_OUTPUT, CannotEvaluate, Rule
 from whyactivate.affine.rules.table import add_rule, affine
-from whyactivate.affine.tape import Argument
 
 aten = torch.ops.aten
 
@@ -78,7 +77,7 @@ def gather(self: Any, dim: int, index: Tensor) -> Any:
     return moved(aten.gather.default, self, dim, index)
 
 
-@affine(aten.index.Tensor, form="self", selectors=frozenset({"indices"}))
+@affine(aten.index.Tensor, aten._unsafe_index.Tensor, form="self", selectors=frozenset({"indices"}))
 def index(self: Any, indices: list[Tensor | None]) -> Any:
     return moved(aten.index.Tensor, self, indices)
 
@@ -109,21 +108,6 @@ def select_scatter(self: Any, src: Any, dim: int, index: int) -> Any:
     return chosen(lambda at: aten.select_scatter.default(at[0], at[1], dim, index), self, src)
 
 
-def _puts_only(arguments: Mapping[str, Argument]) -> str | None:
-    return "index_put adds to what is there" if arguments["accumulate"] else None
-
-
-@affine(aten.index_put.default, form="self + values", selectors=frozenset({"indices"}), when=_puts_only)
-def index_put(self: Any, indices: list[Tensor | None], values: Any) -> Any:
-    def choose(at: list[Tensor]) -> Tensor:
-        writes = aten.index_put.default(torch.zeros_like(at[0]), indices, torch.ones_like(at[1]), True)
-        if bool((writes > 1).any()):
-            raise CannotEvaluate("index_put writes to one place more than once, in an order that is not fixed")
-        return aten.index_put.default(at[0], indices, at[1])
-
-    return chosen(choose, self, values)
-
-
 @affine(aten.cat.default, form="tensors")
 def cat(tensors: Sequence[Any], dim: int) -> Any:
     alike = in_one_arithmetic([tensor for tensor in tensors if tensor.shape != (0,)])
@@ -134,3 +118,86 @@ def cat(tensors: Sequence[Any], dim: int) -> Any:
 def stack(tensors: Sequence[Any], dim: int) -> Any:
     alike = in_one_arithmetic(tensors)
     return type(alike[0]).stack(alike, dim)
+
+
+@affine(aten.rot90.default, form="self")
+def rot90(self: Any, k: int, dims: Sequence[int]) -> Any:
+    return moved(aten.rot90.default, self, k, dims)
+
+
+@affine(aten.pixel_shuffle.default, form="self")
+def pixel_shuffle(self: Any, upscale_factor: int) -> Any:
+    return moved(aten.pixel_shuffle.default, self, upscale_factor)
+
+
+@affine(aten.pixel_unshuffle.default, form="self")
+def pixel_unshuffle(self: Any, downscale_factor: int) -> Any:
+    return moved(aten.pixel_unshuffle.default, self, downscale_factor)
+
+
+@affine(aten.channel_shuffle.default, aten.native_channel_shuffle.default, form="self")
+def channel_shuffle(self: Any, groups: int) -> Any:
+    channels = self.shape[1]
+    apart = self.reshape(self.shape[0], groups, channels // groups, *self.shape[2:])
+    return apart.swap(1, 2).reshape(self.shape)
+
+
+@affine(
+    aten.reflection_pad1d.default, aten.reflection_pad2d.default, aten.reflection_pad3d.default,
+    aten.replication_pad1d.default, aten.replication_pad2d.default, aten.replication_pad3d.default, form="self",
+)  # fmt: skip
+def pad_from_inside(self: Any, padding: Sequence[int], call: Any) -> Any:
+    return moved_as_floats(call.op, self, padding)
+
+
+@affine(aten.diag_embed.default, form="self")
+def diag_embed(self: Any, offset: int, dim1: int, dim2: int) -> Any:
+    return moved(aten.diag_embed.default, self, offset, dim1, dim2)
+
+
+@affine(aten.resize_as.default, form="self", passive=frozenset({"the_template"}))
+def resize_as(self: Any, the_template: Any) -> Any:
+    if self.size != the_template.size:
+        raise CannotEvaluate("resize_as to another number of entries leaves memory that nobody has written")
+    return self.reshape(the_template.shape)
+
+
+@affine(aten.block_diag.default, form="tensors")
+def block_diag(tensors: Sequence[Any]) -> Any:
+    return chosen(aten.block_diag.default, *tensors)
+
+
+@affine(aten._chunk_cat.default, form="tensors")
+def chunk_cat(tensors: Sequence[Any], dim: int, num_chunks: int) -> Any:
+    return chosen(lambda at: aten._chunk_cat.default(at, dim, num_chunks), *tensors)
+
+
+# -- copies of what is usually a view ---------------------------------------------------------------------------------
+
+
+@affine(
+    aten.alias_copy.default, aten.expand_copy.default, aten.permute_copy.default, aten.view_copy.default,
+    aten.t_copy.default, aten.transpose_copy.int, aten.squeeze_copy.default, aten.squeeze_copy.dim,
+    aten.squeeze_copy.dims, aten.unsqueeze_copy.default, aten.diagonal_copy.default, aten.unfold_copy.default,
+    aten.narrow_copy.default, aten.slice_copy.Tensor, aten.select_copy.int, aten.detach_copy.default,
+    aten._reshape_copy.default, form="self",
+)  # fmt: skip
+def copied(self: Any, call: Any) -> Any:
+    return moved(call.op, self, *call.others("self"))
+
+
+@affine(
+    aten.unbind_copy.int, aten.split_copy.Tensor, aten.split_with_sizes_copy.default, aten.unsafe_split.Tensor,
+    aten.unsafe_split_with_sizes.default, aten.unsafe_chunk.default, form="self", affine_outputs=EVERY_OUTPUT,
+)  # fmt: skip
+def copied_in_parts(self: Any, call: Any) -> Any:
+    return moved_to_several(call.op, self, *call.others("self"))
+
+
+@affine(aten.as_strided_copy.default, form="self")
+def as_strided_copy(
+    self: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int | None, call: Any
+) -> Any:
+    if not call.is_contiguous("self"):
+        raise CannotEvaluate("as_strided_copy of memory that is not in row-major order")
+    return self.flatten().strided(storage_offset or 0, size, stride)

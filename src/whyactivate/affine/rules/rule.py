@@ -51,6 +51,18 @@ class Call:
         assert isinstance(argument, Constant)
         return argument.tensor.dtype
 
+    def others(self, name: str) -> list[Argument]:
+        """What the operation was given beside one operand, in the order of its schema."""
+        return [self.arguments[other] for other in argument_names(self.op) if other not in (name, "implicit")]
+
+    def is_contiguous(self, name: str) -> bool:
+        """True where a tensor operand fills its memory in row-major order, from the very start."""
+        argument = self.arguments[name]
+        if isinstance(argument, Value):
+            return argument.geometry.is_contiguous and argument.geometry.offset == 0
+        assert isinstance(argument, Constant)
+        return argument.tensor.is_contiguous() and argument.tensor.storage_offset() == 0
+
 
 @dataclass(frozen=True)
 class Rule:

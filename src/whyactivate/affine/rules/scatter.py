@@ -1,0 +1,200 @@
+"""Numbers put into, or added to, places that an index or a mask names: affine in the numbers, not in the places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whyactivate.affine.rules.places import chosen, sum_into
+from whyactivate.affine.rules.rule import CannotEvaluate, depends, shape_of
+from whyactivate.affine.rules.table import affine
+from whyactivate.affine.tape import Argument
+from whyactivate.arithmetic.exact import ExactArray
+
+aten = torch.ops.aten
+
+INDEX = frozenset({"index"})
+
+
+def put_once(name: str, put: Callable[[Tensor, Tensor], Tensor], self: Any, values: Any) -> Any:
+    """`values` put into `self` by `put(base, values)`, each place at most once.
+
+    Raises:
+        CannotEvaluate: a place is named twice, so that which number stays is not fixed.
+    """
+
+    def choose(at: list[Tensor]) -> Tensor:
+        placed = put(torch.zeros_like(at[0]), at[1])
+        if int((placed != 0).sum()) < at[1].numel():
+            raise CannotEvaluate(f"{name} writes to one place more than once, in an order that is not fixed")
+        return put(at[0], at[1])
+
+    return chosen(choose, self, values)
+
+
+def _along(index: Tensor, shape: Sequence[int], dim: int) -> Any:
+    """Places in a flattened array of `shape` named by `index`, which counts along one axis only."""
+    places = list(torch.meshgrid(*[torch.arange(n, device="cpu") for n in index.shape], indexing="ij"))
+    places[dim] = index
+    flat = torch.zeros_like(index)
+    for place, extent in zip(places, shape, strict=True):
+        flat = flat * extent + place
+    return flat.numpy()
+
+
+def _slices(index: Tensor, source: Any, dim: int) -> Tensor:
+    """One index for every entry of `source`, whose slices along `dim` the given ones name."""
+    shape = [1] * source.ndim
+    shape[dim] = -1
+    return index.reshape(shape).expand(source.shape)
+
+
+def _added(self: Any, places: Any, values: Any) -> Any:
+    return self + sum_into(self.size, places, values.flatten()).reshape(self.shape)
+
+
+def _terms(arguments: Mapping[str, Argument]) -> int:
+    """All that may meet in one place."""
+    found = [shape_of(arguments[name]) for name in ("src", "source", "values", "index") if name in arguments]
+    return max(int(np.prod(shape)) for shape in found) + 3
+
+
+@affine(aten.scatter.src, form="self + src", selectors=INDEX)
+def scatter(self: Any, dim: int, index: Tensor, src: Any) -> Any:
+    if not self.ndim:
+        return src.reshape() if index.numel() else self
+    part = src[tuple(slice(n) for n in index.shape)]
+    return put_once("scatter", lambda base, values: base.scatter(dim, index, values), self, part)
+
+
+@affine(aten.scatter.value, form="self + value", selectors=INDEX, roundings=1)
+def scatter_value(self: Any, dim: int, index: Tensor, value: Any) -> Any:
+    return chosen(lambda at: at[0].scatter(dim, index, at[1].expand(index.shape)), self, value)
+
+
+@affine(aten.scatter_add.default, form="self + src", selectors=INDEX, roundings=_terms)
+def scatter_add(self: Any, dim: int, index: Tensor, src: Any) -> Any:
+    if not self.ndim:
+        return self + src.reshape()
+    part = src[tuple(slice(n) for n in index.shape)]
+    return _added(self, _along(index, self.shape, dim), part)
+
+
+def _adds(arguments: Mapping[str, Argument]) -> str | None:
+    plain = arguments["reduce"] == "sum" and arguments["include_self"]
+    return None if plain else f"scatter_reduce takes the {arguments['reduce']} of what meets in one place"
+
+
+@affine(aten.scatter_reduce.two, form="self + src", selectors=INDEX, roundings=_terms, when=_adds)
+def scatter_reduce(self: Any, dim: int, index: Tensor, src: Any) -> Any:
+    return scatter_add(self, dim, index, src)
+
+
+@affine(aten.index_add.default, form="self + source", selectors=INDEX, roundings=_terms)
+def index_add(self: Any, dim: int, index: Tensor, source: Any, alpha: Any) -> Any:
+    if not self.ndim:
+        return self + source.reshape() * alpha
+    return _added(self, _along(_slices(index, source, dim), self.shape, dim), source * alpha)
+
+
+@affine(aten.index_copy.default, form="self + source", selectors=INDEX)
+def index_copy(self: Any, dim: int, index: Tensor, source: Any) -> Any:
+    return put_once("index_copy", lambda base, values: base.index_copy(dim, index, values), self, source)
+
+
+@affine(aten.index_fill.int_Scalar, aten.index_fill.int_Tensor, form="self + value", selectors=INDEX, roundings=1)
+def index_fill(self: Any, dim: int, index: Tensor, value: Any) -> Any:
+    return chosen(lambda at: at[0].index_fill(dim, index, at[1]), self, value)
+
+
+@affine(aten.put.default, form="self + source", selectors=INDEX, roundings=_terms)
+def put(self: Any, index: Tensor, source: Any, accumulate: bool) -> Any:
+    if accumulate:
+        return _added(self, (index % self.size).numpy(), source)
+    return put_once("put", lambda base, values: base.put(index, values), self, source)
+
+
+@affine(aten.index_put.default, form="self + values", selectors=frozenset({"indices"}), roundings=_terms)
+@affine(aten._unsafe_index_put.default, form="self + values", selectors=frozenset({"indices"}), roundings=_terms)
+def index_put(self: Any, indices: list[Tensor | None], values: Any, accumulate: bool) -> Any:
+    places = torch.arange(self.size, device="cpu").reshape(self.shape)[_without_none(indices)]
+    wide = values.expand(places.shape)
+    if accumulate:
+        return _added(self, places.numpy(), wide)
+    return put_once("index_put", lambda base, new: base.put(places, new), self, wide)
+
+
+def _without_none(indices: list[Tensor | None]) -> tuple[Tensor | slice, ...]:
+    return tuple(slice(None) if index is None else index for index in indices)
+
+
+@affine(aten.masked_scatter.default, form="self + source", selectors=frozenset({"mask"}))
+def masked_scatter(self: Any, mask: Tensor, source: Any) -> Any:
+    return chosen(lambda at: at[0].masked_scatter(mask, at[1]), self, source)
+
+
+@affine(aten.diagonal_scatter.default, form="self + src")
+def diagonal_scatter(self: Any, src: Any, offset: int, dim1: int, dim2: int) -> Any:
+    return chosen(lambda at: at[0].diagonal_scatter(at[1], offset, dim1, dim2), self, src)
+
+
+@affine(aten.as_strided_scatter.default, form="self + src")
+def as_strided_scatter(self: Any, src: Any, size: Any, stride: Any, storage_offset: int | None, call: Any) -> Any:
+    if not call.is_contiguous("self"):
+        raise CannotEvaluate("as_strided_scatter into memory that is not in row-major order")
+    return chosen(lambda at: at[0].as_strided_scatter(at[1], size, stride, storage_offset), self, src)
+
+
+@affine(aten.take.default, form="self", selectors=INDEX)
+def take(self: Any, index: Tensor) -> Any:
+    return self.flatten().gather_flat((index % max(self.size, 1)).numpy())
+
+
+@affine(aten.embedding.default, form="weight", selectors=frozenset({"indices"}))
+def embedding(weight: Any, indices: Tensor) -> Any:
+    return weight[indices.numpy()]
+
+
+_SUM, _MEAN = 0, 1
+
+
+def _longest_bag(arguments: Mapping[str, Argument]) -> int:
+    return int(np.prod(shape_of(arguments["indices"]))) + 3
+
+
+def _sums_or_means(arguments: Mapping[str, Argument]) -> str | None:
+    if arguments["mode"] not in (_SUM, _MEAN):
+        return "embedding_bag takes the largest entry of each bag"
+    both = depends(arguments["per_sample_weights"]) and arguments["mode"] == _MEAN
+    return "embedding_bag takes weights only for sums" if both else None
+
+
+@affine(
+    aten._embedding_bag_forward_only.default, aten._embedding_bag.default, form="weight*per_sample_weights",
+    selectors=frozenset({"indices", "offsets"}), when=_sums_or_means, roundings=_longest_bag,
+    constant_outputs=frozenset({1, 2, 3}),
+)  # fmt: skip
+def embedding_bag(
+    weight: Any, indices: Tensor, offsets: Tensor, mode: int, per_sample_weights: Any, include_last_offset: bool,
+    padding_idx: int,
+) -> Any:  # fmt: skip
+    bags = len(offsets) - include_last_offset
+    ends = torch.cat([offsets[1 : bags + 1], offsets.new_tensor([len(indices)])])[:bags]
+    bag = torch.repeat_interleave(torch.arange(bags, device="cpu"), ends - offsets[:bags])
+    used = (
+        (indices != padding_idx).nonzero().flatten() if padding_idx >= 0 else torch.arange(len(indices), device="cpu")
+    )
+    rows = weight[indices[used].numpy()]
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights[used.numpy()].reshape(-1, 1)
+    width = weight.shape[1]
+    places = bag[used].numpy()[:, None] * width + np.arange(width)[None]
+    sums = sum_into(bags * width, places, rows.flatten()).reshape(bags, width)
+    if mode == _SUM:
+        return sums
+    counts = torch.bincount(bag[used], minlength=bags).clamp(min=1)
+    return sums / ExactArray.from_tensor(counts.reshape(-1, 1))
