@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
+from whyactivate.affine.effort import is_small
 from whyactivate.affine.kinks import pairs_around_kinks
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
 
@@ -71,37 +73,45 @@ def _check(
     weights: tuple[Fraction, Fraction],
     balls: bool,
 ) -> Counterexample | None:
+    """The counterexample that a and b are, if it can be verified: without rounding where that does not take long."""
     first, second = weights
-    inputs: list[Numbers] = []
+    points: list[ExactArray] = []
     for x, y in zip(a, b, strict=True):
         exact_x, exact_y = ExactArray.from_tensor(x), ExactArray.from_tensor(y)
-        points = ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second])
-        inputs.append(BallArray.from_exact(points) if balls else points)
-    for output in Replay(tape, constants=constants).outputs(inputs):
-        flat = output.flatten()
-        if flat.points == 1:
-            continue
-        at_mix, mix_of = flat.at(2), flat.at(0) * first + flat.at(1) * second
-        gap = _lower_gap(at_mix, mix_of)
-        where = int(gap.argmax())
-        if float(gap[where]) > 0:
-            return Counterexample(
-                a=tuple(a),
-                b=tuple(b),
-                weights=weights,
-                output_index=where,
-                at_mix=float(at_mix.to_float64()[0, where]),
-                mix_of=float(mix_of.to_float64()[0, where]),
-                gap=float(gap[where]),
-                arithmetic="balls" if balls else "exact",
-            )
-    return None
+        points.append(ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second]))
+
+    def compare(inputs: list[Numbers], replay: Replay, arithmetic: str) -> Counterexample | None:
+        for output in replay.outputs(inputs):
+            flat = output.flatten()
+            if flat.points == 1:
+                continue
+            at_mix, mix_of = flat.at(2), flat.at(0) * first + flat.at(1) * second
+            gap = _lower_gap(at_mix, mix_of)
+            where = int(gap.argmax())
+            if float(gap[where]) > 0:
+                return Counterexample(
+                    a=tuple(a),
+                    b=tuple(b),
+                    weights=weights,
+                    output_index=where,
+                    at_mix=float(at_mix.to_float64()[0, where]),
+                    mix_of=float(mix_of.to_float64()[0, where]),
+                    gap=float(gap[where]),
+                    arithmetic=arithmetic,
+                )
+        return None
+
+    if not is_small(tape, balls):
+        enclosed: list[Numbers] = [EnclosureArray.from_exact(one) for one in points]
+        return compare(enclosed, Replay(tape, constants=constants.enclosed), "enclosed")
+    inputs: list[Numbers] = [BallArray.from_exact(one) if balls else one for one in points]
+    return compare(inputs, Replay(tape, constants=constants), "balls" if balls else "exact")
 
 
 def _lower_gap(at_mix: Numbers, mix_of: Numbers) -> Tensor:
     """A lower bound of the distance, entry by entry."""
     distance = abs(at_mix - mix_of)
-    if isinstance(distance, BallArray):
+    if isinstance(distance, (BallArray, EnclosureArray)):
         return distance.lower()[0]
     nearest = distance.to_float64()[0]
     return torch.nextafter(nearest, torch.zeros_like(nearest))

@@ -10,7 +10,7 @@ from torch import Tensor
 from whyactivate.affine.replay import ExactConstants, Memory, Replay
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Node, Tape, Value
-from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.enclosures import EnclosureArray
 
 _ENTRIES = 4
 _HALF_WIDTHS = (1.0, 2.0**-8)
@@ -22,7 +22,7 @@ def pairs_around_kinks(
     """Inputs a, b on the line start + t·direction, half-way between which an operand of the program meets a kink.
 
     Where the program is affine along the line up to that operation, two values of the operand tell where it
-    meets the kink; behind other kinks the place is a guess. The program must have exact values.
+    meets the kink; behind other kinks the place is a guess.
     """
     for t in _crossings(tape, constants, start, direction):
         for half in _HALF_WIDTHS:
@@ -33,10 +33,10 @@ def pairs_around_kinks(
 
 
 def _crossings(tape: Tape, constants: ExactConstants, start: list[Tensor], direction: list[Tensor]) -> Iterator[float]:
-    replay = Replay(tape, constants=constants)
+    replay = Replay(tape, constants=constants.enclosed)
     memory: Memory = {}
     for value, x, d in zip(tape.inputs, start, direction, strict=True):
-        memory[value.storage] = ExactArray.from_points(torch.stack([x, x + d])).flatten()
+        memory[value.storage] = EnclosureArray.from_points(torch.stack([x, x + d])).flatten()
     for node in tape.needed():
         operand = node.arguments.get("self")
         if node.reason is not None and isinstance(operand, Value):

@@ -1,4 +1,4 @@
-"""Evaluates a tape in exact or ball arithmetic: the whole program, or its linear part alone."""
+"""Evaluates a tape without rounding or in enclosures: the whole program, or its linear part alone."""
 
 from __future__ import annotations
 
@@ -7,40 +7,56 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, Generic, TypeVar
 
 import torch
 
-from whyactivate.affine._torch_compat import number_operands, storage_key
+from whyactivate.affine._torch_compat import number_operands, place
 from whyactivate.affine.rules import Label, Rule, find_rule
 from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
 
-Numbers = ExactArray | BallArray
+Numbers = ExactArray | BallArray | EnclosureArray
+_Held = TypeVar("_Held", ExactArray, EnclosureArray)
 
 
-class ExactConstants:
-    """Weights and buffers as exact numbers, each converted once however many tapes refer to it."""
+class Constants(Generic[_Held]):
+    """Weights and buffers in one arithmetic, each converted once however many tapes refer to it."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[torch.Tensor, ExactArray]] = {}
+    def __init__(self, arithmetic: type[_Held]) -> None:
+        self.arithmetic = arithmetic
+        self._known: dict[tuple[object, ...], tuple[torch.Tensor, _Held]] = {}
 
-    def of(self, constant: Constant, dtype: torch.dtype | None = None) -> ExactArray:
+    def of(self, constant: Constant, dtype: torch.dtype | None = None) -> _Held:
         """The numbers of a constant, rounded to `dtype` where one is given.
 
         Raises:
             CannotEvaluate: a number is too large for the dtype.
         """
         tensor = constant.read()
-        key = (storage_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype, dtype)
+        key = (*place(tensor), dtype)
         if key not in self._known:
             rounded = tensor if dtype is None else tensor.to(dtype)
             if not bool(torch.isfinite(rounded).all()):
                 raise CannotEvaluate(f"a constant is not finite in {rounded.dtype}")
-            self._known[key] = (tensor, ExactArray.from_tensor(rounded))  # the tensor keeps its address taken
+            self._known[key] = (tensor, self.arithmetic.from_tensor(rounded))  # the tensor keeps its address taken
         return self._known[key][1]
+
+
+class ExactConstants(Constants[ExactArray]):
+    """Weights and buffers as exact numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(ExactArray)
+
+    @cached_property
+    def enclosed(self) -> Constants[EnclosureArray]:
+        """The same weights and buffers for replays in float64 enclosures."""
+        return Constants(EnclosureArray)
 
 
 class Part(StrEnum):
@@ -64,12 +80,13 @@ Memory = dict[int, Numbers]
 class Replay:
     """Runs the nodes of a tape on other inputs, as operations on real numbers.
 
-    `constants` may be shared between replays of one module.
+    `constants` may be shared between replays of one module; they say in which arithmetic weights are held. Where
+    exact numbers meet enclosures, the result is an enclosure.
     """
 
     tape: Tape
     part: Part = Part.WHOLE
-    constants: ExactConstants = field(default_factory=ExactConstants)
+    constants: Constants[ExactArray] | Constants[EnclosureArray] = field(default_factory=ExactConstants)
 
     def outputs(self, inputs: Sequence[Numbers]) -> list[Numbers]:
         """The tape's outputs where its inputs are `inputs`, each in the shape that the module gives it.
@@ -119,7 +136,7 @@ class Replay:
         for name in rule.parameters:
             argument = node.arguments.get(name)
             if name in rule.passive and isinstance(argument, (Value, Constant)):
-                operands[name] = ExactArray.zeros(1, _shape(argument))
+                operands[name] = self.constants.arithmetic.zeros(1, _shape(argument))
             elif name in rule.selectors:
                 operands[name] = _tensors(argument)
             else:
@@ -127,8 +144,13 @@ class Replay:
                 operands[name] = self._addend(operand) if name in added else operand
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
         if rule.label is Label.SMOOTH or (rule.form is None and in_balls):
-            operands = {name: _balls(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
+            operands = {name: self._enclosed(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
         return rule.value_at(operands, node.arguments)
+
+    def _enclosed(self, numbers: ExactArray) -> Numbers:
+        """Exact numbers as operands of a function that has no exact values."""
+        exact = self.constants.arithmetic is ExactArray
+        return BallArray.from_exact(numbers) if exact else EnclosureArray.from_exact(numbers)
 
     def _addend(self, operand: Any) -> Any:
         """A constant addend as it counts in this part of the program."""
@@ -136,7 +158,8 @@ class Replay:
             return [self._addend(item) for item in operand]
         if operand is None:
             return None
-        numbers = operand if isinstance(operand, (ExactArray, BallArray)) else ExactArray.from_fraction(operand)
+        held = isinstance(operand, (ExactArray, BallArray, EnclosureArray))
+        numbers = operand if held else ExactArray.from_fraction(operand)
         return ExactArray.zeros(1, numbers.shape) if self.part is Part.LINEAR else around_zero(numbers)
 
     def _operand(self, argument: Argument, dtype: torch.dtype | None, memory: Mapping[int, Numbers]) -> Any:
@@ -150,10 +173,7 @@ class Replay:
                 return items
             return [one if depends(item) else self._addend(one) for item, one in zip(argument, items, strict=True)]
         if dtype is not None and isinstance(argument, (int, float)) and not isinstance(argument, bool):
-            rounded = torch.tensor(argument, dtype=torch.float64, device="cpu").to(dtype).double().item()
-            if not math.isfinite(rounded):
-                raise CannotEvaluate(f"the number {argument} is not finite in {dtype}")
-            return Fraction(rounded)
+            return _rounded(argument, dtype)
         return argument
 
     def read(self, output: Value | Constant, memory: Mapping[int, Numbers]) -> Numbers:
@@ -178,18 +198,15 @@ class Replay:
         flat = memory.get(output.storage)
         if flat is None:
             flat = self._initial(storage)
-        where = (geometry.offset, geometry.size, geometry.stride)
-        if isinstance(flat, ExactArray) and isinstance(result, ExactArray):
-            memory[output.storage] = flat.with_strided_written(*where, result)
-        else:
-            memory[output.storage] = _balls(flat).with_strided_written(*where, _balls(result))
+        flat, result = _in_one_arithmetic(flat, result)
+        memory[output.storage] = flat.with_strided_written(geometry.offset, geometry.size, geometry.stride, result)
 
     def _initial(self, storage: Storage) -> Numbers:
         if storage.initial is None:
-            return ExactArray.zeros(1, (storage.numel,))
+            return self.constants.arithmetic.zeros(1, (storage.numel,))
         # Cells that were never written hold NaN; the verdict has made sure that nobody reads them.
         held = torch.nan_to_num(storage.initial.read(), nan=0.0, posinf=0.0, neginf=0.0)
-        numbers = ExactArray.from_tensor(held)
+        numbers = self.constants.arithmetic.from_tensor(held)
         return numbers if self.part is Part.WHOLE else self._addend(numbers)
 
 
@@ -214,6 +231,15 @@ def needs_balls(tape: Tape) -> bool:
     return False
 
 
+@cache
+def _rounded(number: float, dtype: torch.dtype) -> Fraction:
+    """A Python number as an operation in `dtype` takes it."""
+    rounded = torch.tensor(number, dtype=torch.float64, device="cpu").to(dtype).double().item()
+    if not math.isfinite(rounded):
+        raise CannotEvaluate(f"the number {number} is not finite in {dtype}")
+    return Fraction(rounded)
+
+
 def _dtype_of(name: str, node: Node, rule: Rule) -> torch.dtype | None:
     """The dtype in which an operation takes the numbers of one operand."""
     output = next((output for output in node.outputs if output is not None), None)
@@ -234,12 +260,22 @@ def _tensors(argument: Argument) -> Any:
 
 
 def around_zero(numbers: Numbers) -> BallArray:
-    """The smallest balls with centre 0 that hold the numbers."""
+    """The smallest balls with centre 0 that hold exact numbers or balls."""
+    assert not isinstance(numbers, EnclosureArray)
     return _balls(numbers).around_zero()
 
 
-def _balls(numbers: Numbers) -> BallArray:
+def _balls(numbers: ExactArray | BallArray) -> BallArray:
     return numbers if isinstance(numbers, BallArray) else BallArray.from_exact(numbers)
+
+
+def _in_one_arithmetic(a: Numbers, b: Numbers) -> tuple[Any, Any]:
+    """Two arrays as they are where they are of one kind, else both as enclosures."""
+    if type(a) is type(b):
+        return a, b
+    if isinstance(a, EnclosureArray) or isinstance(b, EnclosureArray):
+        return EnclosureArray.enclosing(a), EnclosureArray.enclosing(b)
+    return _balls(a), _balls(b)
 
 
 def _is_whole(geometry: Geometry, storage: Storage) -> bool:

@@ -3,73 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from whyactivate.affine.effort import count_work, is_small
 from whyactivate.affine.recording import FEW, Recordings
-from whyactivate.affine.replay import ExactConstants, Replay
+from whyactivate.affine.replay import ExactConstants, Numbers, Replay
 from whyactivate.affine.tape import Tape
+from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
 
-_MOST_CELLS = 20_000
-"""How many numbers a batch may pass through for the comparison, which is exact, not to take long."""
+_MOST_WORK = 1_000_000_000
+"""Work, as `count_work` counts it, up to which a batch as large as the example's own is compared in enclosures."""
+_CLOSE = 2.0**-20
+"""How far apart, relative to the largest, two results in enclosures may be and count as the same."""
 
 
-def mixes_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0) -> str | None:
-    """How the programs for several rows differ from that for one row, used on each; None where they do not.
+@dataclass(frozen=True, slots=True)
+class RowCheck:
+    """Whether the rows of a batch are treated each alone and all alike.
 
-    The comparison is exact, on random rows with entries of 30 bits: two different affine maps agree there with a
-    probability below one in a billion. All programs must be affine.
+    Attributes:
+        mixing: how the programs for several rows differ from that for one row, used on each; None where they do not.
+        exact: whether that was compared without rounding; otherwise within float64 enclosures.
+    """
+
+    mixing: str | None
+    exact: bool = True
+
+
+def check_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0) -> RowCheck:
+    """Whether the programs for several rows are that for one row, used on each.
+
+    They are compared on random rows with entries of 30 bits: without rounding, two different affine maps agree there
+    with a probability below one in a billion; in enclosures, they may differ by what rounding may make of them. All
+    programs must be affine.
     """
     single = recordings.single
     assert single is not None
     generator = np.random.default_rng(seed)
+    exact = True
     for tape in (recordings.pairs[0], *recordings.several):
         rows = tape.inputs[0].geometry.size[0]
         if len(tape.outputs) != len(single.outputs):
-            return f"another number of outputs for {rows} rows than for one"
+            return RowCheck(f"another number of outputs for {rows} rows than for one")
         if not all(output.shape and output.shape[0] == rows for output in tape.returned):
-            return "the output does not have one entry per row of the batch"
+            return RowCheck("the output does not have one entry per row of the batch")
         if any(one.numel() * rows != all_.numel() for one, all_ in zip(single.returned, tape.returned, strict=True)):
-            return f"{rows} rows do not give {rows} times the output of one row"
-        cells = sum(storage.numel for storage in tape.storages.values())
-        if (rows in FEW or cells <= _MOST_CELLS) and (
-            reason := _compare(tape, single, rows, constants, generator)
-        ) is not None:
-            return reason
-    return None
-
-
-def _compare(
-    tape: Tape, single: Tape, rows: int, constants: ExactConstants, generator: np.random.Generator
-) -> str | None:
-    alone = [_random(generator, (rows, *value.geometry.size)) for value in single.inputs]
-    expected = _run(single, alone, constants)
-    found = _run(tape, [_as_batch(points) for points in alone], constants)
-    for row in range(rows):
-        if all(b[row].flatten().equals(a.at(row).flatten()) for a, b in zip(expected, found, strict=True)):
+            return RowCheck(f"{rows} rows do not give {rows} times the output of one row")
+        small = is_small(tape, balls=False)
+        if not small and rows not in FEW and count_work(tape) > _MOST_WORK:
             continue
-        others = [_random(generator, (rows, *value.geometry.size)) for value in single.inputs]
-        for points, other in zip(alone, others, strict=True):
-            other.ints[row] = points.ints[row]
-        again = _run(tape, [_as_batch(points) for points in others], constants)
-        if all(b[row].equals(c[row]) for b, c in zip(found, again, strict=True)):
-            return f"row {row} of a batch of {rows} is treated otherwise than a row alone"
-        return f"other rows of a batch of {rows} change the result of row {row}"
-    return None
+        exact = exact and small
+        comparison = _Comparison(tape, single, rows, constants, small, generator)
+        if (reason := comparison.difference()) is not None:
+            return RowCheck(reason, small)
+    return RowCheck(None, exact)
 
 
-def _run(tape: Tape, inputs: Sequence[ExactArray], constants: ExactConstants) -> list[ExactArray]:
-    outputs = Replay(tape, constants=constants).outputs(inputs)
-    points = inputs[0].points
-    return [output.at_points(points) for output in outputs if isinstance(output, ExactArray)]
+@dataclass(frozen=True)
+class _Comparison:
+    """The program for several rows beside that for one."""
+
+    tape: Tape
+    single: Tape
+    rows: int
+    constants: ExactConstants
+    exact: bool
+    generator: np.random.Generator
+
+    def difference(self) -> str | None:
+        alone = self._draw()
+        expected, found = self._run(self.single, alone), self._run(self.tape, [_as_batch(points) for points in alone])
+        for row in range(self.rows):
+            pairs = [(b[row].flatten(), a.at(row).flatten()) for a, b in zip(expected, found, strict=True)]
+            if all(_same(b, a) for b, a in pairs):
+                continue
+            if not all(_comparable(b, a) for b, a in pairs):
+                return "whether rows mix cannot be told: rounding may drown the difference"
+            others = self._draw()
+            for points, other in zip(alone, others, strict=True):
+                other[row] = points[row]
+            again = self._run(self.tape, [_as_batch(points) for points in others])
+            if all(_same(b[row], c[row]) for b, c in zip(found, again, strict=True)):
+                return f"row {row} of a batch of {self.rows} is treated otherwise than a row alone"
+            return f"other rows of a batch of {self.rows} change the result of row {row}"
+        return None
+
+    def _draw(self) -> list[torch.Tensor]:
+        """Random rows, each one point of the program for one row."""
+        shapes = [(self.rows, *value.geometry.size) for value in self.single.inputs]
+        return [torch.from_numpy(self.generator.integers(1, 1 << 30, size=shape)) for shape in shapes]
+
+    def _run(self, tape: Tape, inputs: Sequence[torch.Tensor]) -> list[Numbers]:
+        arithmetic = ExactArray if self.exact else EnclosureArray
+        constants = self.constants if self.exact else self.constants.enclosed
+        outputs = Replay(tape, constants=constants).outputs([arithmetic.from_points(points) for points in inputs])
+        return [output.at_points(len(inputs[0])) for output in outputs]
 
 
-def _as_batch(points: ExactArray) -> ExactArray:
+def _as_batch(points: torch.Tensor) -> torch.Tensor:
     """The points, each one row, as the rows of one batch."""
-    rows, *row = points.shape
-    return ExactArray(points.ints.reshape(1, points.points * rows, *row), points.unit)
+    count, rows, *row = points.shape
+    return points.reshape(1, count * rows, *row)
 
 
-def _random(generator: np.random.Generator, shape: tuple[int, ...]) -> ExactArray:
-    return ExactArray(generator.integers(1, 1 << 30, size=shape).astype(object))
+def _same(a: Numbers, b: Numbers) -> bool:
+    """The same numbers; in enclosures, numbers that rounding alone may keep apart."""
+    if isinstance(a, ExactArray) and isinstance(b, ExactArray):
+        return a.equals(b)
+    return _comparable(a, b) and not bool((a != b).any())
+
+
+def _comparable(a: Numbers, b: Numbers) -> bool:
+    """Whether enclosures are narrow enough to tell numbers apart."""
+    if isinstance(a, ExactArray) and isinstance(b, ExactArray):
+        return True
+    one, other = EnclosureArray.enclosing(a), EnclosureArray.enclosing(b)
+    if one.shape != other.shape:
+        return True
+    largest = max(float(x.to_float64().abs().max()) if x.size else 0.0 for x in (one, other))
+    return all(bool((x.radius() <= _CLOSE * largest).all()) for x in (one, other))

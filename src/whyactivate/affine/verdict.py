@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine.agreement import find_mismatch
 from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
 from whyactivate.affine.blame import find_blame, find_runs
 from whyactivate.affine.counterexample import find_counterexample
+from whyactivate.affine.effort import is_small
 from whyactivate.affine.finite import find_non_finite
+from whyactivate.affine.piecewise import Cancellation, prove_cancellation
 from whyactivate.affine.recording import Recordings
-from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
-from whyactivate.affine.rows import mixes_rows
+from whyactivate.affine.replay import ExactConstants, needs_balls
+from whyactivate.affine.rows import RowCheck, check_rows
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Tape
-from whyactivate.arithmetic.balls import BallArray
-from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.errors import InputError
 
 _TESTED = (
     "tested: the module is that program: the same operations on several inputs of one row and of two rows, "
     "and its outputs are the program's"
+)
+_TESTED_ROWS = "; how rows are treated was compared on random rows within float64 enclosures, not exactly"
+_ONLY_ENCLOSED = "that float64 enclosures could verify (the program is too large for exact arithmetic)"
+_CANCELS = (
+    "proved: every kink and every product of the recorded program cancels: in canonical form, carried out exactly on "
+    "the unknown input, its output is W·x + b"
 )
 
 
@@ -70,19 +76,31 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     assert single is not None  # or there would have been an obstacle
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
     try:
-        mismatch = _mismatch(recordings, constants)
+        mismatch = find_mismatch(recordings, constants)
         if mismatch is not None:
             return conclude(Verdict.UNDECIDED, reason=mismatch)
         counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
-        mixing = None if at_fault else mixes_rows(recordings, constants)
+        unproved = at_fault and counterexample is None
+        cancellation = prove_cancellation(recordings, constants) if unproved else Cancellation(None)
+        rows = RowCheck(None) if at_fault else check_rows(recordings, constants)
     except (CannotEvaluate, InputError) as missing:
         return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
 
+    if unproved and cancellation.obstacle is None:
+        return conclude(
+            Verdict.AFFINE,
+            per_example=cancellation.mixing is None,
+            proved=_CANCELS,
+            tested=_TESTED,
+            more=(cancellation.mixing,) if cancellation.mixing else (),
+        )
     if at_fault:
         if counterexample is None:
+            how = "" if is_small(single, needs_balls(single)) else f" {_ONLY_ENCLOSED}"
             return conclude(
                 Verdict.UNDECIDED,
-                tested="no counterexample was found among random inputs; that proves nothing",
+                tested=f"no counterexample was found among random inputs{how}; that proves nothing",
+                more=(cancellation.obstacle,) if cancellation.obstacle else (),
             )
         return conclude(
             Verdict.NOT_AFFINE,
@@ -93,10 +111,10 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
 
     return conclude(
         Verdict.AFFINE,
-        per_example=mixing is None,
+        per_example=rows.mixing is None,
         proved="proved: every operation of the recorded program is affine in what depends on the input",
-        tested=_TESTED,
-        more=(mixing,) if mixing else (),
+        tested=_TESTED if rows.exact else _TESTED + _TESTED_ROWS,
+        more=(rows.mixing,) if rows.mixing else (),
     )
 
 
@@ -140,45 +158,6 @@ def _unused_but_telling(tape: Tape) -> str | None:
             "and so decide what runs"
         )
     return None
-
-
-def _mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
-    """Where the recorded program and the module give visibly different outputs on the recorded inputs.
-
-    This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far
-    from 0 are left out: what overflows there says nothing.
-    """
-    for near in (recordings.pairs[:2], recordings.singles[:1]):
-        if _differs(near, [tape.returned for tape in near], constants):
-            return (
-                "the module's output is not that of the recorded operations: something that was not seen "
-                "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
-            )
-    if _differs(recordings.pairs[1:2], [recordings.unwatched], constants):
-        return "the module gives another output when its operations are not being recorded"
-    return None
-
-
-def _differs(tapes: Sequence[Tape], outputs: Sequence[tuple[Tensor, ...]], constants: ExactConstants) -> bool:
-    """Whether the program, on the inputs of some recordings of it, gives visibly other outputs than these."""
-    tape, count = tapes[0], len(tapes)
-    if any([output.shape for output in found] != [output.shape for output in tape.returned] for found in outputs):
-        return True
-    balls = needs_balls(tape)
-    replay = Replay(tape, constants=constants)
-    replay.require_formulas()
-    points = [ExactArray.from_points(torch.stack([one.given[i] for one in tapes])) for i in range(len(tape.given))]
-    memory = replay.memory([BallArray.from_exact(p) if balls else p for p in points])
-    held = [numbers.at_points(count).to_float64().reshape(count, -1) for numbers in memory.values() if numbers.size]
-    smallest = torch.full((count, 1), 1e-300, dtype=torch.float64, device="cpu")
-    largest = torch.cat([smallest, *held], dim=1).abs().amax(dim=1)
-    coarsest = max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0)
-    for position, value in enumerate(tape.outputs):
-        computed = replay.read(value, memory).at_points(count).to_float64().reshape(count, -1)
-        returned = torch.stack([found[position].double() for found in outputs]).reshape(count, -1)
-        if not bool(((computed - returned).abs() <= (coarsest**0.5 * largest)[:, None]).all()):
-            return True
-    return False
 
 
 def _names(module: nn.Module) -> dict[int, str]:

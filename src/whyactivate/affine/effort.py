@@ -1,0 +1,25 @@
+"""How much work it is to evaluate a program, and when exact arithmetic would take too long."""
+
+from __future__ import annotations
+
+from whyactivate.affine.rules import find_rule
+from whyactivate.affine.tape import Tape
+
+_MOST_EXACT = 500_000
+_MOST_IN_BALLS = 50_000
+"""Work, as `count_work` counts it, that takes about a tenth of a second in the arithmetic that is meant."""
+
+
+def count_work(tape: Tape) -> int:
+    """About how many numbers are added or multiplied on the way to the outputs."""
+    work = 0
+    for node in tape.needed():
+        rule = find_rule(node.op)
+        terms = rule.count_roundings(node.arguments) if rule else 1
+        work += max(1, terms) * sum(output.geometry.numel for output in node.outputs if output is not None)
+    return work
+
+
+def is_small(tape: Tape, balls: bool) -> bool:
+    """True where exact arithmetic, or that of balls, is fast enough; float64 enclosures must do elsewhere."""
+    return count_work(tape) <= (_MOST_IN_BALLS if balls else _MOST_EXACT)
