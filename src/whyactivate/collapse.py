@@ -19,6 +19,7 @@ from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import (
     CannotCollapseError,
+    CannotProveError,
     InputError,
     NotAffineError,
     RowsMixError,
@@ -198,7 +199,8 @@ class Collapse:
         tape = self.analysis.tape
         assert tape is not None
         outputs = Replay(tape).outputs([points.reshape(1, *self.input_shape)])
-        assert isinstance(outputs[0], ExactArray)
+        if not isinstance(outputs[0], ExactArray):  # exponentials that cancel
+            raise CannotProveError("the program has no exact values: exponentials or roots are on the way")
         return outputs[0].flatten()
 
     def _run(self, rows: Tensor) -> Tensor:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import short_name
+from whyactivate.affine.piecewise import find_affine_form
 from whyactivate.affine.replay import ExactConstants, Memory, Part, Replay
 from whyactivate.affine.rounding import StepRounding
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.errors import WhyActivateError
+from whyactivate.errors import CannotProveError, WhyActivateError
 
 MEMORY_LIMIT = 4 * 2**30
 """Bytes that the exact matrix of a single step may take."""
@@ -42,7 +43,7 @@ class AffineStep:
     exact_weight: ExactArray
     exact_bias: ExactArray | None
     stored: tuple[Tensor, Tensor | None] | None
-    rounding: StepRounding
+    rounding: Callable[[Tensor], Tensor]
     algebraic: bool = False
 
 
@@ -50,11 +51,14 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
     """The steps whose composition is the program: from its one input, flattened, to its one output, flattened.
 
     The program is cut wherever all that later operations read lies in one piece of memory. Within a step
-    the linear part and the constant part are pushed through separately.
+    the linear part and the constant part are pushed through separately. A program that is affine only because
+    what is not affine in it cancels is one step.
 
     Raises:
         TooLargeError: the matrix of a step would take more memory than `MEMORY_LIMIT`.
     """
+    if tape.roots_of_outputs() - {0}:
+        return (_whole_program(tape, constants),)
     (start,), (end,) = tape.inputs, tape.outputs
     linear, whole = Replay(tape, Part.LINEAR, constants), Replay(tape, Part.WHOLE, constants)
 
@@ -91,6 +95,24 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
             )
         entry = entry if exit is None else exit
     return tuple(steps)
+
+
+def _whole_program(tape: Tape, constants: ExactConstants) -> AffineStep:
+    """The program as one step, by its canonical form; no bound of its rounding is known."""
+    form = find_affine_form(tape, constants)
+    rules = [find_rule(node.op) for node in tape.needed()]
+
+    def unbounded(magnitude: Tensor) -> Tensor:
+        raise CannotProveError("no bound: how rounding acts where kinks or products cancel is not known")
+
+    return AffineStep(
+        name=_name(tape.needed(), ()),
+        exact_weight=form.weight,
+        exact_bias=form.bias if form.bias.ints.any() else None,
+        stored=None,
+        rounding=unbounded,
+        algebraic=any(rule is not None and rule.is_algebraic for rule in rules),
+    )
 
 
 def _segments(tape: Tape) -> Iterator[tuple[tuple[Node, ...], int | None]]:
