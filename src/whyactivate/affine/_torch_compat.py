@@ -195,6 +195,12 @@ def written_names(op: OpOverload) -> tuple[str, ...]:
     )
 
 
+@cache
+def is_made_of_others(op: OpOverload) -> bool:
+    """True where PyTorch carries an operation out as others; such ones are met in inference mode only."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
+
+
 _ABOUT_SHAPES = frozenset({torch.ops.aten.is_same_size.default, torch.ops.aten._has_same_storage_numel.default})
 
 

@@ -177,6 +177,9 @@ class _Recorder(compat.DispatchMode):
             if compat.is_foreign(kind):
                 self._refuse(f"a {kind.__name__} takes part, a tensor whose operations are code of its own")
         kwargs = kwargs or {}
+        if compat.is_made_of_others(func) and find_rule(func) is None:
+            with self:
+                return func.decompose(*args, **kwargs)
         try:
             with compat.without_functions():  # scripted code comes here with the guard still in force
                 operands = compat.bind(func, args, kwargs)
@@ -256,8 +259,10 @@ class _Recorder(compat.DispatchMode):
         if not all(isinstance(leaf, (Tensor, type(None))) for leaf in leaves_of(result)):
             self._refuse(f"{func} turns numbers that depend on the input into Python numbers")
         results = tensors_in(result) or written
-        if reason is None and not all(is_real(tensor.dtype) for tensor in results):
-            reason = f"{op} gives {results[0].dtype} numbers"
+        constant = rule.constant_outputs if rule is not None and reason is None else frozenset[int]()
+        unreal = [tensor.dtype for i, tensor in enumerate(results) if i not in constant and not is_real(tensor.dtype)]
+        if reason is None and unreal:
+            reason = f"{op} gives {unreal[0]} numbers"
         if reason is None and rule is not None:
             self._notes.extend(rule.notes())
 
@@ -270,6 +275,10 @@ class _Recorder(compat.DispatchMode):
         outputs: list[Value | None] = []
         for position, tensor in enumerate(results):
             if tensor.numel() == 0:
+                outputs.append(None)
+                continue
+            if reason is None and position in constant:
+                self._own(tensor)
                 outputs.append(None)
                 continue
             if reason is None and rule is not None and position not in rule.affine_outputs:

@@ -9,7 +9,6 @@ import torch
 
 from whyactivate.affine.rules.rule import Label
 from whyactivate.affine.rules.table import nonlinear
-from whyactivate.arithmetic.balls import BallArray
 
 aten = torch.ops.aten
 
@@ -112,7 +111,7 @@ def gelu(self: Any, approximate: str) -> Any:
     if approximate == "tanh":
         inner = (self + self * self * self * 0.044715) * math.sqrt(2 / math.pi)
         return half * (inner.tanh() + 1)
-    root_half = BallArray.from_fraction(2, self.bits).sqrt() / 2
+    root_half = type(self).from_fraction(2).sqrt() / 2
     return half * ((self * root_half).erf() + 1)
 
 
@@ -124,7 +123,7 @@ def elu(self: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
 @nonlinear(aten.softplus.default, label=Label.SMOOTH, wide=frozenset({"beta", "threshold"}))
 def softplus(self: Any, beta: Any, threshold: Any) -> Any:
     scaled = self * beta
-    return BallArray.where(scaled > threshold, scaled <= threshold, self, scaled.softplus() / beta)
+    return type(self).where(scaled > threshold, scaled <= threshold, self, scaled.softplus() / beta)
 
 
 @nonlinear(aten.mish.default, label=Label.SMOOTH)
