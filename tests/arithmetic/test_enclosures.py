@@ -81,6 +81,32 @@ def test_arithmetic_encloses_the_exact_result(seed: int, scale: float, other_sca
         assert found.contains(expected).all()
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@given(seed=SEEDS, scale=SCALES)
+def test_convolutions_enclose_the_exact_result(transposed: bool, seed: int, scale: float) -> None:
+    (x, a), (y, w) = near(seed, scale, 2, 1, 2, 5), near(seed + 3, 1.0, 1, 2, 2, 3)
+    how = {"stride": [2], "padding": [1], "dilation": [1], "output_padding": [0]}
+    found = x.convolve(y, transposed, 1, **how)
+    rows: list[ExactArray] = []
+    if transposed:
+        wide = [
+            sum(
+                (a[0, i, k] * w[i, o, j] for i in range(2) for k in range(5) for j in range(3) if 2 * k + j - 1 == at),
+                ExactArray.zeros(2, ()),
+            )
+            for o in range(2)
+            for at in range(9)
+        ]
+        rows = [ExactArray.stack(wide[9 * o : 9 * o + 9]) for o in range(2)]
+    else:
+        padded = ExactArray.concatenate([ExactArray.zeros(1, (2, 1)), a[0], ExactArray.zeros(1, (2, 1))], 1)
+        rows = [ExactArray.stack([(padded[:, at : at + 3] * w[o]).sum() for at in (0, 2, 4)]) for o in range(2)]
+    expected = ExactArray.stack(rows)
+    assert found.shape == (1, *expected.shape)
+    assert found.points == 2
+    assert found[0].contains(expected).all()
+
+
 @pytest.mark.parametrize("name", [*FUNCTIONS, *POSITIVE_FUNCTIONS])
 @given(seed=SEEDS, scale=st.sampled_from([1e-8, 1.0, 10.0, 300.0]))
 def test_functions_enclose_the_true_value(name: str, seed: int, scale: float) -> None:

@@ -176,6 +176,31 @@ class EnclosureArray(PointsArray):
         return self._coerced(other) @ self
 
     @_quietly
+    def convolve(self, weight: Self, transposed: bool, groups: int, **how: Sequence[int]) -> Self:
+        """The convolution of `(batch, channels, *size)` with a constant weight, laid out as in torch.
+
+        `how` gives stride, padding, dilation and output_padding per axis. PyTorch's float64 convolution on the CPU
+        sums products as they stand (no Winograd, no Fourier transform), so the bound for sums holds.
+        """
+        batch, *rest = self.shape
+        names = ("stride", "padding", "dilation")
+
+        def product(a: Floats, b: Floats) -> Floats:
+            result: torch.Tensor = torch.ops.aten.convolution.default(
+                _tensor(a).reshape(-1, *rest),
+                _tensor(b)[0],
+                None,
+                *(list(how[name]) for name in names),
+                transposed,
+                list(how["output_padding"]),
+                groups,
+            )
+            return result.numpy().reshape(self.points, batch, *result.shape[1:])
+
+        terms = math.prod(weight.shape[2:]) * max(weight.shape[:2])
+        return self._bilinear(self, weight, product, terms)
+
+    @_quietly
     def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """Sums over logical axes; over all of them where none is given."""
         axes = self._axes(dims)

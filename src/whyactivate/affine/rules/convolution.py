@@ -13,6 +13,7 @@ from whyactivate.affine.rules.places import Index, sum_into
 from whyactivate.affine.rules.rule import shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
+from whyactivate.arithmetic.enclosures import EnclosureArray
 
 aten = torch.ops.aten
 
@@ -73,8 +74,11 @@ def convolution(
     axes = weight.ndim - 2
     how = [_per_axis(values, axes) for values in (stride, padding, dilation, output_padding)]
     batched = input if input.ndim == weight.ndim else input.reshape(1, *input.shape)
-    compute: Any = _transposed if transposed else _plain
-    result = compute(batched, weight, *how, groups)
+    if isinstance(batched, EnclosureArray) and isinstance(weight, EnclosureArray) and weight.points == 1:
+        names = ("stride", "padding", "dilation", "output_padding")
+        result: Any = batched.convolve(weight, transposed, groups, **dict(zip(names, how, strict=True)))
+    else:
+        result = (_transposed if transposed else _plain)(batched, weight, *how, groups)
     if input.ndim < weight.ndim:
         result = result.reshape(*result.shape[1:])
     return result if bias is None else result + bias.reshape(-1, *(1 for _ in range(axes)))
