@@ -78,7 +78,8 @@ def convolution(
         names = ("stride", "padding", "dilation", "output_padding")
         result: Any = batched.convolve(weight, transposed, groups, **dict(zip(names, how, strict=True)))
     else:
-        result = (_transposed if transposed else _plain)(batched, weight, *how, groups)
+        compute: Any = _transposed if transposed else _plain
+        result = compute(batched, weight, *how, groups)
     if input.ndim < weight.ndim:
         result = result.reshape(*result.shape[1:])
     return result if bias is None else result + bias.reshape(-1, *(1 for _ in range(axes)))
