@@ -66,3 +66,7 @@ class UndecidedError(CannotCollapseError):
 
 class RowsMixError(CannotCollapseError):
     """The module is affine, but one row of a batch changes another, so no layer acts on each row."""
+
+
+class FoldingError(WhyActivateError):
+    """A folded copy does not do what the original does, beyond what rounding explains; nothing is returned."""
