@@ -7,18 +7,22 @@ from collections.abc import Mapping
 
 import torch
 
-from whyactivate.affine._torch_compat import number_operands, storage_key
+from whyactivate.affine._torch_compat import NO_MEMORY, number_operands, place, storage_key
 from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Tape, Value
 
 
-def find_non_finite(tape: Tape, names: Mapping[int, str]) -> str | None:
+def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Constant]) -> str | None:
     """Where NaN, infinity or unwritten memory enters the program, in words; None where nowhere.
 
-    `names` gives the name of the parameter or buffer that lies at each storage key.
+    Args:
+        tape: the program.
+        names: the name of the parameter or buffer that lies at each storage key.
+        sound: constants that were looked at before, by their places; those found finite are added.
     """
     for constant in (constant for constant in tape.outputs if isinstance(constant, Constant)):
-        if (text := _bad_entry(constant, names)) is not None:
+        if (text := _bad_entry(constant, names, sound)) is not None:
             return text
     for node in tape.needed():
         rule = find_rule(node.op)
@@ -27,19 +31,24 @@ def find_non_finite(tape: Tape, names: Mapping[int, str]) -> str | None:
             if name in passive:
                 continue
             for item in argument if isinstance(argument, list) else [argument]:
-                if isinstance(item, Constant) and (text := _bad_entry(item, names)) is not None:
+                if isinstance(item, Constant) and (text := _bad_entry(item, names, sound)) is not None:
                     return text
                 if isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
                     return f"operand {name!r} of {node.op} is {item}"
     return _unwritten(tape)
 
 
-def _bad_entry(constant: Constant, names: Mapping[int, str]) -> str | None:
+def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object, Constant]) -> str | None:
     tensor = constant.tensor
     if not tensor.is_floating_point():
         return None
-    finite = torch.isfinite(tensor.double())  # not every small dtype knows the question
+    where_it_lies = place(tensor)
+    if where_it_lies in sound:
+        return None
+    finite = torch.isfinite(tensor if is_real(tensor.dtype) else tensor.double())  # float8 does not know the question
     if bool(finite.all()):
+        if storage_key(tensor) != NO_MEMORY:
+            sound[where_it_lies] = constant
         return None
     where = tuple(int(i) for i in (~finite).nonzero()[0])
     entry = tensor[where].item() if where else tensor.item()

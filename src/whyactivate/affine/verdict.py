@@ -126,6 +126,7 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
     """What keeps the recordings from being the whole truth about the module, in words."""
     if recordings.missing is not None:
         return recordings.missing
+    sound: dict[object, Constant] = {}
     for tape in recordings.tapes:
         if tape.refusal is not None:
             return tape.refusal
@@ -139,7 +140,7 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
             whole = isinstance(output, Constant) and returned.dtype in INTEGER_DTYPES
             if not (whole or is_real(returned.dtype)):
                 return f"an output is {returned.dtype}, not real numbers"
-        if (bad := find_non_finite(tape, names)) is not None:
+        if (bad := find_non_finite(tape, names, sound)) is not None:
             return bad
     if recordings.disagreement is not None:
         return f"the module does not run the same program on every input: {recordings.disagreement}"
