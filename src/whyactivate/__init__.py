@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         CannotCollapseError,
         CannotProveError,
         DivergedError,
+        FoldingError,
         InputError,
         NotAffineError,
         RowsMixError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         WhyActivateError,
     )
     from whyactivate.floor import Floor, linear_floor
+    from whyactivate.folding import Plan, PlannedRun, collapse_runs, plan_runs
     from whyactivate.models import MLP, SimpleModel, parameter_count
     from whyactivate.proof import Proof
     from whyactivate.training import History, TrainConfig, train
@@ -45,11 +47,13 @@ __all__ = [
     # is it affine, and which one layer is it?
     "analyze", "Analysis", "Verdict", "Blame", "AffineRun", "Counterexample",
     "collapse_linear", "Collapse", "Step",
+    # fold every part that is affine
+    "plan_runs", "Plan", "PlannedRun", "collapse_runs",
     # why should I believe it?
     "Proof",
     # what can go wrong
     "WhyActivateError", "InputError", "UnknownNameError", "DivergedError", "CannotProveError",
-    "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError",
+    "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError", "FoldingError",
 ]  # fmt: skip
 
 _NAMES_OF_MODULE = {
@@ -59,10 +63,11 @@ _NAMES_OF_MODULE = {
     "collapse": ("Collapse", "Step", "collapse_linear"),
     "datasets": ("DATASETS", "Dataset", "Task", "load_dataset"),
     "errors": (
-        "CannotCollapseError", "CannotProveError", "DivergedError", "InputError", "NotAffineError",
+        "CannotCollapseError", "CannotProveError", "DivergedError", "FoldingError", "InputError", "NotAffineError",
         "RowsMixError", "UndecidedError", "UnknownNameError", "WhyActivateError",
     ),
     "floor": ("Floor", "linear_floor"),
+    "folding": ("Plan", "PlannedRun", "collapse_runs", "plan_runs"),
     "models": ("MLP", "SimpleModel", "parameter_count"),
     "proof": ("Proof",),
     "training": ("History", "TrainConfig", "train"),

@@ -35,6 +35,7 @@ __all__ = [
     "is_view",
     "needs_data",
     "number_operands",
+    "positional_names",
     "short_name",
     "storage_key",
     "version",
@@ -178,6 +179,12 @@ def argument_names(op: OpOverload) -> tuple[str, ...]:
 @cache
 def _defaults(op: OpOverload) -> dict[str, Any]:
     return {argument.name: argument.default_value for argument in op._schema.arguments if argument.has_default_value()}
+
+
+@cache
+def positional_names(op: OpOverload) -> tuple[str, ...]:
+    """The operand names of an operation that need not be given by keyword, in order."""
+    return tuple(argument.name for argument in op._schema.arguments if not argument.kwarg_only)
 
 
 def bind(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

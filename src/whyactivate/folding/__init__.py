@@ -1,0 +1,102 @@
+"""Fold what is affine: every maximal affine run that pays becomes one layer."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine._torch_compat import is_uninitialised
+from whyactivate.affine.recording import Example
+from whyactivate.errors import FoldingError, InputError
+from whyactivate.folding.folding import Folding, find_folding
+from whyactivate.folding.graphs import build, put_all
+from whyactivate.folding.maps import CannotFold
+from whyactivate.folding.plan import Cost, Plan, PlannedRun
+from whyactivate.folding.verifying import verify
+
+__all__ = ["Cost", "Plan", "PlannedRun", "collapse_runs", "plan_runs"]
+
+
+def plan_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any]) -> Plan:
+    """What `collapse_runs` would do: each affine run, what it becomes and saves, or why it is left alone.
+
+    Args:
+        module: any `nn.Module`, in the mode (train or eval) it is to be folded in; it stays as it is.
+        example_input: what its forward takes, batch dimension first: a tensor, a tuple of several arguments, or a
+            dict of keywords. Its numbers do not matter, its shapes do.
+
+    Raises:
+        InputError: not a module, an input that cannot be used, or a forward that raises on it.
+    """
+    return _find(module, example_input, "plan_runs")[0].plan
+
+
+def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any]) -> nn.Module:
+    """A copy of the module in which every affine run that pays is one layer, the same function but for rounding.
+
+    A run pays where one layer takes fewer multiply-adds, or as many in fewer kernels. Linear layers stay
+    `nn.Linear`, convolutions stay `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`; what is folded away becomes
+    `nn.Identity`. Where operations of a module's own forward are folded (the sum of two branches, say), the
+    smallest module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and
+    device; any batch size works. `plan_runs` tells what becomes of each run, and why others are left alone.
+
+    The copy is run beside the original on random inputs of several batch sizes, before it is returned. In the
+    module's own dtype, of unit roundoff u, no output may be further from that of a float64 copy of the original
+    than 32 times the original itself, plus 256·u times the largest output; a float64 copy of the folded module,
+    with layers that were not rounded, must keep within 128 times that, with the unit roundoff of float64.
+
+    Args:
+        module: any `nn.Module`, in the mode (train or eval) it is to be folded in; it stays as it is.
+        example_input: what its forward takes, batch dimension first: a tensor, a tuple of several arguments, or a
+            dict of keywords. Its numbers do not matter, its shapes do.
+
+    Raises:
+        InputError: not a module, an input that cannot be used, or a forward that raises on it.
+        FoldingError: the copy does not give the original's outputs; nothing is returned then.
+    """
+    folding, example = _find(module, example_input, "collapse_runs")
+    try:
+        folded = _carried_out(folding, copy.deepcopy(module), None)
+    except CannotFold as reason:
+        raise FoldingError(f"{type(module).__name__} cannot be folded: {reason}") from reason
+    if folding.plan.folds:
+        verify(module, folded, _in_float64(folding, module), example)
+    return folded
+
+
+def _find(module: nn.Module, example_input: Any, name: str) -> tuple[Folding, Example]:
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
+        raise InputError(f"{name} needs an nn.Module; what came is a {type(module).__name__}")
+    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_uninitialised(tensor):
+            raise InputError(f"{path} has no shape yet (a lazy module); run the module once, then fold it")
+        if tensor.is_meta:
+            raise InputError(f"{path} is on the meta device, without numbers; load its weights first")
+    example = Example.of(example_input)
+    return find_folding(module, example), example
+
+
+def _carried_out(folding: Folding, target: nn.Module, dtype: torch.dtype | None) -> nn.Module:
+    """The module with the folding done in it; its layers rounded to `dtype`, or each to its own."""
+    parts: dict[str, nn.Module] = {}
+    for replacement in folding.replacements:
+        old = target.get_submodule(replacement.path)
+        layer = replacement.layer.make(dtype)
+        parts[replacement.path] = layer.train(old.training)
+        for path in replacement.dropped:
+            parts[path] = nn.Identity().train(target.get_submodule(path).training)
+    target = put_all(target, parts)
+    for region in folding.regions:
+        old = target.get_submodule(region.path)
+        target = put_all(target, {region.path: build(region, old, dtype)})
+    return target
+
+
+def _in_float64(folding: Folding, module: nn.Module) -> nn.Module | None:
+    try:
+        return _carried_out(folding, copy.deepcopy(module).to(torch.float64), torch.float64)
+    except (CannotFold, TypeError, RuntimeError):  # some modules do not let themselves be cast
+        return None

@@ -1,0 +1,150 @@
+"""Which modules were called with what: a second recording, of a copy whose modules report their arguments.
+
+A tape holds operations, not calls of modules. So hooks on a copy hand every floating tensor that goes into or
+comes out of a module to an operation that nobody else uses (a threshold at `_SIGN`) with a number of its own;
+its result is dropped, and on the tape it tells which value the tensor was.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine.recording import Example
+from whyactivate.affine.tape import Node, Tape, Value
+from whyactivate.affine.tracker import record
+from whyactivate.affine.trees import map_leaves
+
+_SIGN = 0.7390851332151607
+_mark = torch.ops.aten.threshold.default
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A tensor that does not depend on the input, or cannot be told on the tape."""
+
+    tensor: Tensor
+
+
+@dataclass
+class Call:
+    """One call of a module: what went in and what came out, with Values in the place of tensors.
+
+    Attributes:
+        path: where the module is; empty for the whole.
+        args, kwargs, result: trees of `Value`, `Fixed` and plain values.
+        first, last: the marks (places on the tape) between which it ran; None where no mark shows it.
+    """
+
+    path: str
+    args: Any
+    kwargs: Any
+    result: Any = None
+    first: int | None = None
+    last: int | None = None
+    nodes: tuple[int, ...] = ()
+    parent: Call | None = field(default=None, repr=False)
+
+    @property
+    def argument(self) -> Value | None:
+        """The one tensor that went in, where nothing else did."""
+        alone = len(self.args) == 1 and not self.kwargs and isinstance(self.args[0], Value)
+        return self.args[0] if alone else None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A tape without the marks, the calls in the order in which they began, and the copy that ran."""
+
+    module: nn.Module
+    tape: Tape
+    nodes: tuple[Node, ...]
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    number: int
+    tensor: Tensor
+
+
+class _Reporter:
+    """The hooks of one recording."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self.names = names
+        self.calls: list[Call] = []
+        self.open: list[Call] = []
+        self.count = 0
+
+    def before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        call = Call(self.names[id(module)], self._marked(list(args)), self._marked(dict(kwargs)))
+        call.parent = self.open[-1] if self.open else None
+        self.calls.append(call)
+        self.open.append(call)
+
+    def after(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        self.open.pop().result = self._marked(result)
+
+    def _marked(self, tree: Any) -> Any:
+        def mark(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            self.count += 1
+            if leaf.is_floating_point():
+                with torch.no_grad():
+                    _mark(leaf, _SIGN, self.count)
+            return _Mark(self.count, leaf)
+
+        return map_leaves(mark, tree)
+
+
+def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
+    """The program for so many rows, with the calls of the module's parts; a copy of the module is run.
+
+    Raises:
+        Exception: the module cannot be copied, or raises.
+    """
+    marked = copy.deepcopy(module)
+    reporter = _Reporter({id(part): name for name, part in marked.named_modules()})
+    for part in marked.modules():
+        if not isinstance(part, torch.jit.ScriptModule):
+            part.register_forward_pre_hook(reporter.before, with_kwargs=True)
+            part.register_forward_hook(reporter.after, with_kwargs=True, prepend=True)
+    changed = example.with_rows(rows)
+    return _read(marked, record(marked, changed.args, changed.kwargs), reporter.calls)
+
+
+def _read(module: nn.Module, tape: Tape, calls: list[Call]) -> Recorded:
+    marks: dict[int, tuple[Value, int]] = {}
+    nodes: list[Node] = []
+    for node in tape.nodes:
+        value = node.arguments.get("self")
+        if node.op is _mark and node.arguments.get("threshold") == _SIGN and isinstance(value, Value):
+            number: Any = node.arguments["value"]
+            marks[int(number)] = (value, node.index)
+        else:
+            nodes.append(node)
+    for call in calls:
+        places: list[int] = []
+
+        def told(leaf: Any, places: list[int] = places) -> Any:
+            if not isinstance(leaf, _Mark):
+                return leaf
+            if leaf.number not in marks:
+                return Fixed(leaf.tensor)
+            places.append(marks[leaf.number][1])
+            return marks[leaf.number][0]
+
+        call.args, call.kwargs = map_leaves(told, call.args), map_leaves(told, call.kwargs)
+        entered = len(places)
+        call.result = map_leaves(told, call.result)
+        if 0 < entered < len(places):
+            call.first, call.last = min(places), max(places)
+            call.nodes = tuple(node.index for node in nodes if call.first < node.index < call.last)
+    return Recorded(module, tape, tuple(nodes), tuple(calls))

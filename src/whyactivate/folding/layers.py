@@ -1,0 +1,116 @@
+"""Makes nn.Linear and nn.Conv layers out of structured maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine.tape import Geometry
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, as_kernel, as_vector
+
+_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer yet to be made: what it is called in words, and how it is made for a dtype."""
+
+    words: str
+    weight: Callable[[], Tensor]
+    bias: Callable[[], Tensor] | None
+    empty: Callable[[], nn.Module]
+    device: torch.device
+    dtype: torch.dtype
+
+    def make(self, dtype: torch.dtype | None = None) -> nn.Module:
+        """The layer, its numbers rounded to the dtype.
+
+        Raises:
+            CannotFold: a number is too large for the dtype.
+        """
+        layer = self.empty()  # on the meta device: draws no random numbers
+        for name, numbers in (("weight", self.weight), ("bias", self.bias)):
+            if numbers is None:
+                continue
+            rounded = numbers().to(dtype or self.dtype)
+            if not bool(torch.isfinite(rounded).all()):
+                raise CannotFold(f"the folded {name} has a number that is too large for {rounded.dtype}")
+            shaped = rounded.reshape(getattr(layer, name).shape).to(self.device).clone()
+            setattr(layer, name, nn.Parameter(shaped))
+        return layer
+
+
+def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.device) -> Layer:
+    """The layer that is the map, plus the shift, on tensors that look like `view` with features along `axis`.
+
+    Raises:
+        CannotFold: neither an nn.Linear nor an nn.Conv.
+    """
+    axes = len(view.size) - 2
+    if isinstance(map, Dense) and axis == len(view.size) - 1 and axis > 0:
+        bias = as_vector(shift, map.out) if shift is not None else None
+        return Layer(
+            words=f"Linear({map.into}, {map.out})",
+            weight=map.matrix,
+            bias=(lambda: bias.value) if bias is not None else None,
+            empty=lambda: nn.Linear(map.into, map.out, bias=bias is not None, device="meta"),
+            device=device,
+            dtype=view.dtype,
+        )
+    if isinstance(map, (Scale, Diagonal)) or axis != 1 or axes not in _CONVOLUTIONS:
+        raise CannotFold("it is no nn.Linear on the last axis and no convolution of channels")
+    kernel = as_kernel(map, axes)
+    if len(kernel.size) != axes:
+        raise CannotFold("the convolution has another number of axes")
+    vector = as_vector(shift, kernel.out) if shift is not None else None
+    kind = _CONVOLUTIONS[axes]
+    return Layer(
+        words=_words(kind.__name__, kernel),
+        weight=lambda: kernel.weight.value,
+        bias=(lambda: vector.value) if vector is not None else None,
+        empty=lambda: kind(
+            kernel.into,
+            kernel.out,
+            kernel.size,  # pyright: ignore[reportArgumentType]
+            kernel.stride,  # pyright: ignore[reportArgumentType]
+            kernel.padding,  # pyright: ignore[reportArgumentType]
+            kernel.dilation,  # pyright: ignore[reportArgumentType]
+            kernel.groups,
+            bias=vector is not None,
+            device="meta",
+        ),
+        device=device,
+        dtype=view.dtype,
+    )
+
+
+def _words(name: str, kernel: Kernel) -> str:
+    parts = [str(kernel.into), str(kernel.out), "×".join(map(str, kernel.size))]
+    for word, numbers, usual in (
+        ("stride", kernel.stride, 1),
+        ("padding", kernel.padding, 0),
+        ("dilation", kernel.dilation, 1),
+    ):
+        if any(number != usual for number in numbers):
+            same = len(set(numbers)) == 1
+            parts.append(f"{word} {numbers[0] if same else '×'.join(map(str, numbers))}")
+    if kernel.groups != 1:
+        parts.append(f"groups {kernel.groups}")
+    return f"{name}({', '.join(parts)})"
+
+
+def describe(map: Map, view: Geometry, axis: int | None) -> str:
+    """A map in words."""
+    if isinstance(map, Scale):
+        return "identity" if map.factor == 1 else f"{map.factor:g}·x"
+    if isinstance(map, Diagonal):
+        return f"scale({map.size})"
+    if axis is None:
+        return "a linear map"
+    try:
+        return layer_for(map, None, view, axis, torch.device("cpu")).words
+    except CannotFold:
+        return f"Linear({map.into}, {map.out})"

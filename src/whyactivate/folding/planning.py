@@ -1,0 +1,312 @@
+"""Finds the cheapest way to compute each tensor that must exist: which operations become one layer, where to cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product as pairs
+from math import prod
+
+from whyactivate.affine.tape import Geometry, Node, Value
+from whyactivate.folding.maps import (
+    CannotFold,
+    Dense,
+    Diagonal,
+    Kernel,
+    Map,
+    Scale,
+    Shift,
+    add,
+    add_shifts,
+    after,
+    shift_after,
+)
+from whyactivate.folding.program import Key, Made, Program, axis_in_view, feature_key, key_of
+from whyactivate.folding.reading import Operand, Reading, read
+
+_MOST_CANDIDATES = 24
+"""How many ways to compute one tensor are kept in mind."""
+_MOST_SHARED = 16
+"""For how many shared tensors it is tried whether computing them more than once pays."""
+
+Price = tuple[float, int]
+"""Multiply-adds per row, and kernels."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A map of one tensor, seen through one view; `axis` is where the features lie in that view."""
+
+    key: Key
+    geometry: Geometry
+    map: Map
+    axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One way to compute a tensor: the sum of the terms, plus a shift along `axis`; takes the place of `nodes`."""
+
+    key: Key
+    geometry: Geometry
+    terms: tuple[Term, ...]
+    shift: Shift
+    axis: int | None
+    nodes: frozenset[int]
+    price: Price
+    total: Price
+
+
+class Planner:
+    """The pieces of a program.
+
+    Args:
+        program: what was recorded.
+        frozen: operations that must stay as they are, with the reason.
+        fences: for each operation, what its neighbours must share to be folded with it.
+
+    Attributes:
+        readings: the map that each operation is, for those that are one.
+        reasons: why an operation is none, or is not folded with the one before it.
+        layers: the operations that are products with weights.
+        forced: the tensors that must exist: the ends of the runs.
+    """
+
+    def __init__(self, program: Program, frozen: Mapping[int, str], fences: Mapping[int, object]) -> None:
+        self.program, self.frozen, self.fences = program, frozen, fences
+        self.reasons: dict[int, str] = {}
+        self.readings: dict[int, Reading] = {}
+        for node in program.nodes:
+            try:
+                self.readings[node.index] = self._read(node)
+            except CannotFold as reason:
+                self.reasons[node.index] = str(reason)
+        products = (Dense, Kernel)
+        self.layers = {i for i, own in self.readings.items() if isinstance(own.operands[0].map, products)}
+        self.forced = self._forced()
+        self.best: dict[Key, Piece] = {}
+        self._candidates: dict[Key, list[Piece]] = {}
+        self._given: set[Key] = set()
+        shared = self._shared()
+        self._plan(shared)
+        for key in shared[:_MOST_SHARED]:  # is it cheaper to compute it again and again, as part of what reads it?
+            before, kept = self.price(), (self.best, self._candidates, self._given)
+            self._plan([other for other in self._given - self.forced if other != key])
+            if self.price() >= before:
+                self.best, self._candidates, self._given = kept
+
+    def price(self) -> Price:
+        """Of all pieces together."""
+        pieces = self.chosen()
+        return sum(piece.price[0] for piece in pieces), sum(piece.price[1] for piece in pieces)
+
+    def chosen(self) -> list[Piece]:
+        """The pieces that are to be computed, in order."""
+        wanted = [key for key in self.program.tensors if key in self.forced]
+        found: dict[Key, Piece] = {}
+        while wanted:
+            key = wanted.pop()
+            if key in self.best and key not in found:
+                found[key] = self.best[key]
+                wanted += [term.key for term in self.best[key].terms]
+        order = {key: i for i, key in enumerate(self.program.tensors)}
+        return sorted(found.values(), key=lambda piece: order[piece.key])
+
+    def node_price(self, node: Node) -> Price:
+        """What one operation costs as it stands; operations of other kinds count as one kernel."""
+        reading = self.readings.get(node.index)
+        output = next((output for output in node.outputs if output is not None), None)
+        if reading is None or output is None:
+            return 0.0, 1
+        cells = output.geometry.numel / self.program.rows
+        work = sum(_work(operand.map, cells)[0] for operand in reading.operands)
+        adds = len(reading.operands) - 1
+        if reading.operands[0].axis is None and not adds and work == 0:
+            adds = int(reading.shift is not None)
+        return work + adds * cells, 1
+
+    # -- what is there ----------------------------------------------------------------------------------------
+
+    def _read(self, node: Node) -> Reading:
+        if node.index in self.frozen:
+            raise CannotFold(self.frozen[node.index])
+        if node.index in self.program.dependent:
+            raise CannotFold("it does something else at another batch size")
+        for output in node.outputs:
+            made = self.program.tensors.get(key_of(output)) if output is not None else None
+            if made is not None and not made.whole:
+                raise CannotFold("it writes into a part of a tensor")
+        if any(key_of(value) not in self.program.tensors for value in node.values()):
+            raise CannotFold("it reads what nobody is seen to write")
+        return read(node)
+
+    def _forced(self) -> set[Key]:
+        """The tensors that must exist: outputs, and what operations read that are left alone."""
+        forced = {key for key in self.program.outputs if key in self.program.tensors}
+        for node in self.program.nodes:
+            if node.index not in self.readings:
+                forced |= {key_of(value) for value in node.values()}
+        for key, made in self.program.tensors.items():
+            fence = self.fences.get(made.node.index) if made.node else None
+            if made.node and any(self.fences.get(reader.index) != fence for reader in made.readers):
+                forced.add(key)
+        return forced
+
+    def _shared(self) -> list[Key]:
+        """The tensors on which several others depend that never come together again."""
+        order = [*self.program.tensors]
+        place = {key: i for i, key in enumerate(order)}
+        end = len(order)
+        meets: dict[int, int] = {end: end}
+
+        def meet(a: int, b: int) -> int:
+            while a != b:
+                if a < b:
+                    a = meets[a]
+                else:
+                    b = meets[b]
+            return a
+
+        shared: list[Key] = []
+        for key in reversed(order):
+            made = self.program.tensors[key]
+            if key in self.forced:
+                meets[place[key]] = end
+                continue
+            nexts = {
+                place[key_of(output)] if reader.index in self.readings else end
+                for reader in made.readers
+                for output in reader.outputs[:1]
+                if output is not None
+            } or {end}
+            joined, *others = nexts
+            for other in others:
+                joined = meet(joined, other)
+            meets[place[key]] = joined
+            if joined == end and made.node is not None and made.node.index in self.readings and len(made.readers) > 1:
+                shared.append(key)
+        return shared
+
+    # -- candidates -------------------------------------------------------------------------------------------
+
+    def _plan(self, shared: list[Key]) -> None:
+        self.best, self._candidates = {}, {}
+        self._given = self.forced | {*shared}
+        for key, made in self.program.tensors.items():
+            if made.node is None or made.node.index not in self.readings:
+                self._candidates[key] = []
+                continue
+            ways = self._ways(made, self.readings[made.node.index])
+            self.best[key] = ways[0]
+            self._candidates[key] = [] if key in self._given else ways[:_MOST_CANDIDATES]
+
+    def _ways(self, made: Made, reading: Reading) -> list[Piece]:
+        """The pieces that compute a tensor, the cheapest first; one of them is the operation as it stands."""
+        assert made.node is not None
+        options: list[list[Piece]] = []
+        for operand in reading.operands:
+            leaf = self._leaf(operand.value)
+            options.append([self._applied(operand, made, leaf)])
+            for inner in self._candidates.get(key_of(operand.value), []):
+                try:
+                    options[-1].append(self._applied(operand, made, inner))
+                except CannotFold as reason:
+                    self.reasons.setdefault(made.node.index, str(reason))
+        ways: dict[tuple[object, ...], Piece] = {}
+        for parts in pairs(*options):
+            try:
+                piece = self._joined(parts, made, reading)
+            except CannotFold as reason:
+                self.reasons.setdefault(made.node.index, str(reason))
+                continue
+            same = tuple(sorted((term.key, str(term.geometry)) for term in piece.terms))
+            if same not in ways or piece.total < ways[same].total:
+                ways[same] = piece
+        return sorted(ways.values(), key=lambda piece: (piece.total, -len(piece.nodes)))
+
+    def _leaf(self, value: Value) -> Piece:
+        term = Term(key_of(value), value.geometry, Scale(1.0))
+        return Piece(key_of(value), value.geometry, (term,), None, None, frozenset(), (0.0, 0), (0.0, 0))
+
+    def _applied(self, operand: Operand, made: Made, inner: Piece) -> Piece:
+        """A piece for the operand's tensor, taken through the operand's map."""
+        view, axis = operand.value.geometry, inner.axis
+        moved = view != inner.geometry
+        if inner.axis is not None:
+            axis = inner.axis if not moved else axis_in_view(view, inner.geometry, inner.axis)
+            if axis is None:
+                raise CannotFold("the features are rearranged in between")
+        if axis is not None and operand.axis is not None and axis != operand.axis:
+            raise CannotFold(
+                f"it acts along axis {operand.axis}, but the layer before gives its features along axis {axis}"
+            )
+        if axis is None:
+            axis = operand.axis
+        terms: list[Term] = []
+        for term in inner.terms:
+            seen = term
+            if moved and isinstance(term.map, Kernel):
+                raise CannotFold("the convolution's result is rearranged in between")
+            if moved and isinstance(term.map, Scale):
+                same = (term.geometry.size, term.geometry.stride) == (inner.geometry.size, inner.geometry.stride)
+                if not same:
+                    raise CannotFold("the numbers are rearranged in between")
+                offset = term.geometry.offset + view.offset - inner.geometry.offset
+                seen = replace(term, geometry=replace(view, offset=offset))
+            if seen.axis is None:
+                seen = replace(seen, axis=axis)
+            if isinstance(operand.map, Kernel) and moved:
+                raise CannotFold("the convolution's input is rearranged in between")
+            if isinstance(operand.map, Kernel) and seen.axis != 1:
+                raise CannotFold("the layer before does not give its features as channels")
+            terms.append(replace(seen, map=after(operand.map, seen.map)))
+        shift = shift_after(operand.map, inner.shift)
+        return replace(inner, terms=tuple(terms), shift=shift, axis=axis, geometry=made.geometry)
+
+    def _joined(self, parts: tuple[Piece, ...], made: Made, reading: Reading) -> Piece:
+        assert made.node is not None
+        axes = {part.axis for part in parts if part.axis is not None}
+        axes |= {reading.axis} if reading.axis is not None else set()
+        if len(axes) > 1:
+            raise CannotFold("the branches have their features along different axes")
+        axis = next(iter(axes), None)
+        shift: Shift = reading.shift
+        terms: dict[object, Term] = {}
+        for part in parts:
+            shift = add_shifts(shift, part.shift)
+            for term in part.terms:
+                own = replace(term, axis=axis) if term.axis is None else term
+                key = (own.key, own.geometry if own.axis is None else feature_key(own.geometry, own.axis))
+                if key in terms:
+                    first = terms[key]
+                    spatial = first if isinstance(first.map, Kernel) else own
+                    summed = add(first.map, own.map, len(made.geometry.size) - 2 if axis == 1 else 0)
+                    terms[key] = replace(spatial, map=summed)
+                else:
+                    terms[key] = own
+        nodes = frozenset({made.node.index}).union(*(part.nodes for part in parts))
+        found = tuple(terms.values())
+        price = self.node_price(made.node) if len(nodes) == 1 else self._price(found, shift, made.geometry)
+        needed = {key_of_: self.best[key_of_] for key_of_ in (term.key for term in found) if key_of_ in self.best}
+        behind = [piece.total for key, piece in needed.items() if key not in self._given]
+        total = (price[0] + sum(cost[0] for cost in behind), price[1] + sum(cost[1] for cost in behind))
+        return Piece(made.key, made.geometry, found, shift, axis, nodes, price, total)
+
+    def _price(self, terms: tuple[Term, ...], shift: Shift, geometry: Geometry) -> Price:
+        cells = geometry.numel / self.program.rows
+        prices = [_work(term.map, cells) for term in terms]
+        work = sum(price[0] for price in prices) + (len(terms) - 1) * cells
+        kernels = sum(price[1] for price in prices) + len(terms) - 1
+        if shift is not None and all(isinstance(term.map, Scale) for term in terms):
+            return work + cells, kernels + 1
+        return work, kernels
+
+
+def _work(map: Map, cells: float) -> Price:
+    if isinstance(map, Scale):
+        return (0.0, 0) if map.factor == 1 else (cells, 1)
+    if isinstance(map, Diagonal):
+        return cells, 1
+    if isinstance(map, Dense):
+        return cells * map.into, 1
+    return cells * (map.into // map.groups) * prod(map.size), 1

@@ -1,0 +1,211 @@
+"""Folds by replacing submodules, where calls of modules and a folded piece coincide."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine.tape import Node, Value
+from whyactivate.folding.calls import Call, Recorded
+from whyactivate.folding.layers import Layer, layer_for
+from whyactivate.folding.maps import CannotFold, Kernel
+from whyactivate.folding.planning import Piece
+from whyactivate.folding.program import Program, axis_in_view, key_of
+from whyactivate.folding.reading import Reading
+
+
+PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The layers that a folded one may take the place of."""
+
+
+class CannotPlace(Exception):
+    """A piece cannot be put into the module here; the message says why, `nodes` which operations are at fault."""
+
+    def __init__(self, reason: str, nodes: frozenset[int] = frozenset()) -> None:
+        super().__init__(reason)
+        self.nodes = nodes
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The layer takes the place of the module at `path`; those at `dropped` become nn.Identity."""
+
+    piece: Piece
+    path: str
+    dropped: tuple[str, ...]
+    layer: Layer
+
+
+class Calls:
+    """The calls of a recording, by operation and by path; `hooked` holds the paths of modules with hooks."""
+
+    def __init__(self, recorded: Recorded, hooked: frozenset[str]) -> None:
+        self.recorded, self.hooked = recorded, hooked
+        self.modules = dict(recorded.module.named_modules())
+        self.counts = Counter(call.path for call in recorded.calls)
+        self.innermost: dict[int, Call] = {}
+        for call in recorded.calls:  # a call inside another one begins later
+            for index in call.nodes:
+                self.innermost[index] = call
+
+    def enclosing(self, nodes: frozenset[int]) -> Call | None:
+        """The smallest call in which all the operations run."""
+        call = self.innermost.get(min(nodes))
+        while call is not None and not nodes <= {*call.nodes}:
+            call = call.parent
+        return call
+
+    def reads_from_outside(self, path: str, nodes: frozenset[int]) -> bool:
+        """True where a parameter or buffer of the module is used by an operation of another module's own code."""
+        part = self.modules[path]
+        kept = {storage_key(tensor) for tensor in [*part.parameters(), *part.buffers()]}
+        for node in self.recorded.nodes:
+            if node.index in nodes or not any(storage_key(c.tensor) in kept for c in node.constants()):
+                continue
+            call = self.innermost.get(node.index)
+            owner = self.modules[call.path] if call else self.recorded.module
+            theirs = {storage_key(t) for t in [*owner.parameters(recurse=False), *owner.buffers(recurse=False)]}
+            if any(storage_key(c.tensor) in kept - theirs for c in node.constants()) or owner is part:
+                return True
+        return False
+
+
+def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[int, Reading]) -> Replacement:
+    """How to put the piece where the modules are whose calls it consists of.
+
+    Raises:
+        CannotPlace: calls and operations do not coincide.
+    """
+    chain = [node for node in program.nodes if node.index in piece.nodes]
+    if len(piece.terms) != 1:
+        raise CannotPlace("it is a sum")
+    links = _links(piece, chain, program)
+    used = _calls_of(chain, piece, program, calls)
+    check_memory(piece, program)
+    for call, nodes in used:
+        if any(_born_elsewhere(node, {*call.nodes}, program) for node in nodes):
+            raise CannotPlace("it writes into the memory of another tensor", frozenset(node.index for node in nodes))
+    sizes = [(_in(call).geometry.size, _out(call).geometry.size) for call, _ in used]
+    reasons: list[str] = []
+    own_kind = [isinstance(calls.modules[call.path], PRODUCTS) for call, _ in used]
+    for place in sorted(range(len(used)), key=lambda i: (not own_kind[i], i)):
+        call, nodes = used[place]
+        entry = _in(call)
+        try:
+            axis = _axis_of_entry(entry, nodes, readings)
+            layer = layer_for(piece.terms[0].map, piece.shift, entry.geometry, axis, calls_device(calls, call))
+        except CannotFold as reason:
+            reasons.append(str(reason))
+            continue
+        found = piece.terms[0].map
+        out = piece.geometry.size if isinstance(found, Kernel) else _with_features(entry, axis, piece)
+        kept = all(into == result for into, result in (*sizes[:place], *sizes[place + 1 :]))
+        faithful = kept and out == sizes[place][1]
+        direct = all(into == result for into, result in sizes[:place]) and out == sizes[-1][1]
+        direct = direct and all(_out(a) == _in(b) for (a, _), (b, _) in pairwise(used[place:]))
+        if faithful or direct:
+            others = tuple(other.path for i, (other, _) in enumerate(used) if i != place)
+            return Replacement(piece, call.path, others, layer)
+        reasons.append("the shapes between the layers would be others")
+    raise CannotPlace(reasons[0] if reasons else "no module in it can hold the layer", frozenset(links))
+
+
+def calls_device(calls: Calls, call: Call) -> torch.device:
+    """The device on which a call's numbers lie."""
+    tensors = [*calls.modules[call.path].parameters(), *calls.recorded.module.parameters()]
+    return tensors[0].device if tensors else calls.recorded.tape.given[0].device
+
+
+def _links(piece: Piece, chain: list[Node], program: Program) -> list[int]:
+    key = piece.terms[0].key
+    for node in chain:
+        if [key_of(value) for value in node.values()] != [key] or node.outputs[0] is None:
+            raise CannotPlace("it is not a chain of operations", frozenset({node.index}))
+        key = key_of(node.outputs[0])
+        if key != piece.key and len(program.tensors[key].readers) != 1:
+            raise CannotPlace("a value inside it is used elsewhere, too", frozenset({node.index}))
+    return [node.index for node in chain]
+
+
+def _calls_of(chain: list[Node], piece: Piece, program: Program, calls: Calls) -> list[tuple[Call, list[Node]]]:
+    """The calls that the chain consists of, each with its operations."""
+    used: list[tuple[Call, list[Node]]] = []
+    key = piece.terms[0].key
+    for node in chain:
+        call = calls.innermost.get(node.index)
+        if call is None or not call.path:
+            raise CannotPlace("an operation of it runs outside any submodule", frozenset({node.index}))
+        if used and used[-1][0] is call:
+            used[-1][1].append(node)
+        else:
+            used.append((call, [node]))
+    for call, nodes in used:
+        indices = frozenset(node.index for node in nodes)
+        if calls.counts[call.path] != 1:
+            raise CannotPlace(f"{call.path} is called {calls.counts[call.path]} times", indices)
+        if frozenset(call.nodes) & program.needed != indices:
+            raise CannotPlace(f"{call.path} does more than that", indices)
+        last = nodes[-1].outputs[0]
+        argument = call.argument
+        if argument is None or not isinstance(call.result, Value) or last is None:
+            raise CannotPlace(f"{call.path} does not take and give one tensor", indices)
+        if key_of(argument) != key or key_of(call.result) != key_of(last):
+            raise CannotPlace(f"{call.path} does not pass on what it computes", indices)
+        if calls.reads_from_outside(call.path, indices):
+            raise CannotPlace(f"the weights of {call.path} are used elsewhere, too", indices)
+        key = key_of(last)
+    return used
+
+
+def check_memory(piece: Piece, program: Program) -> None:
+    """Make sure that what the piece reads is still there when its last operation runs."""
+    for term in piece.terms:
+        if program.overwritten_before(term.key, max(piece.nodes)):
+            raise CannotPlace("what enters it is overwritten in place", piece.nodes)
+
+
+def _born_elsewhere(node: Node, here: set[int], program: Program) -> bool:
+    output = node.outputs[0]
+    if output is None or output.version == 0:
+        return False
+    first = program.tensors.get((output.storage, 0))
+    return first is None or first.node is None or first.node.index not in here
+
+
+def _axis_of_entry(entry: Value, nodes: list[Node], readings: dict[int, Reading]) -> int:
+    """Where the features that the call's first layer acts on lie in what the call is given."""
+    operands = [readings[node.index].operands[0] for node in nodes]
+    first = next((i for i, operand in enumerate(operands) if operand.axis is not None), None)
+    if first is None:
+        raise CannotFold("nothing tells which axis holds the features")
+    axis = operands[first].axis
+    for i in range(first, -1, -1):  # back through what acts entry by entry
+        before = nodes[i - 1].outputs[0] if i else entry
+        own = operands[i].value.geometry
+        assert before is not None
+        if axis is not None and own != before.geometry:
+            axis = axis_in_view(before.geometry, own, axis)
+    if axis is None:
+        raise CannotFold("the module rearranges its input")
+    return axis
+
+
+def _with_features(entry: Value, axis: int, piece: Piece) -> tuple[int, ...]:
+    size = list(entry.geometry.size)
+    size[axis] = piece.geometry.size[piece.axis] if piece.axis is not None else size[axis]
+    return tuple(size)
+
+
+def _in(call: Call) -> Value:
+    assert isinstance(call.argument, Value)
+    return call.argument
+
+
+def _out(call: Call) -> Value:
+    assert isinstance(call.result, Value)
+    return call.result

@@ -1,0 +1,116 @@
+"""Runs the folded copy beside the original, and compares within a bound on rounding."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine.recording import Example
+from whyactivate.affine.state import State
+from whyactivate.affine.tracker import run_unwatched
+from whyactivate.affine.trees import leaves_of
+from whyactivate.errors import FoldingError
+
+BATCHES = (2, 3, 5)
+"""Batch sizes at which original and copy are compared, beside that of the example."""
+_OWN_ERROR = 2.0**5
+"""How many times the original's own rounding error the copy may be off."""
+_UNITS = 2.0**8
+"""How many units in the last place of the largest output it may be off in any case."""
+_WIDE = 2.0**7
+"""How much more room the same comparison has in float64, where a wrong fold would be off by far more."""
+
+
+def verify(original: nn.Module, folded: nn.Module, folded64: nn.Module | None, example: Example) -> None:
+    """Compare at several batch sizes, in the module's own dtype and in float64.
+
+    Raises:
+        FoldingError: an output differs by more than rounding explains, or the copy does not run.
+    """
+    generator = torch.Generator("cpu").manual_seed(1)
+    original64 = _as(original, torch.float64)
+    for rows in dict.fromkeys((*BATCHES, example.rows)):
+        inputs = example.with_rows(rows, generator)
+        expected = _run(original, inputs)
+        if not expected:
+            continue  # the original does not run on so many rows
+        found = _run(folded, inputs)
+        wide = _run(original64, _cast(inputs, torch.float64)) if original64 is not None else ()
+        exact = wide if _alike(wide, expected) else expected
+        _compare(found, expected, exact, rows, "", 1.0)
+        if folded64 is not None and exact is wide:
+            _compare(_run(folded64, _cast(inputs, torch.float64)), expected, exact, rows, " in float64", 0.0)
+
+
+def _compare(
+    found: tuple[Tensor, ...],
+    expected: tuple[Tensor, ...],
+    exact: tuple[Tensor, ...],
+    rows: int,
+    where: str,
+    own: float,
+) -> None:
+    if not _alike(found, expected):
+        shapes = [[tuple(t.shape) for t in tensors] for tensors in (expected, found)]
+        raise FoldingError(
+            f"the folded copy gives outputs of shapes {shapes[1]}{where} for {rows} row(s), the original {shapes[0]}; "
+            "nothing is returned"
+        )
+    for number, (a, b, true) in enumerate(zip(found, expected, exact, strict=True)):
+        if not b.is_floating_point():
+            if not torch.equal(a, b):
+                raise FoldingError(f"output {number} of the folded copy differs; nothing is returned")
+            continue
+        if where == "" and a.dtype != b.dtype:
+            raise FoldingError(f"output {number} of the folded copy is {a.dtype}, not {b.dtype}; nothing is returned")
+        if not b.numel():
+            continue
+        error, allowed = bound(b, true, own)
+        off = float((a.double() - true.double()).abs().max())
+        if not off <= allowed:
+            raise FoldingError(
+                f"output {number} of the folded copy is off by {off:.3g}{where} for {rows} row(s), where rounding "
+                f"explains {allowed:.3g} at most (the original's own error is {error:.3g}); nothing is returned. "
+                "This is a fault of whyactivate, or the module does what was not recorded: please report it"
+            )
+
+
+def bound(returned: Tensor, exact: Tensor, own: float) -> tuple[float, float]:
+    """The original's own rounding error (its distance to float64), and how far the copy may be off."""
+    unit = torch.finfo(returned.dtype).eps / 2
+    error = float((returned.double() - exact.double()).abs().max())
+    largest = float(exact.double().abs().max())
+    if own:
+        return error, _OWN_ERROR * error + _UNITS * unit * largest
+    finer = torch.finfo(torch.float64).eps / 2
+    return error, _WIDE * (_OWN_ERROR * error * finer / unit + _UNITS * finer * largest)
+
+
+def _run(module: nn.Module, example: Example) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        return run_unwatched(
+            module, example.args, example.kwargs, State(module, leaves_of([example.args, dict(example.kwargs)]))
+        )
+
+
+def _alike(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> bool:
+    return bool(a) and [t.shape for t in a] == [t.shape for t in b]
+
+
+def _as(module: nn.Module, dtype: torch.dtype) -> nn.Module | None:
+    try:
+        return copy.deepcopy(module).to(dtype)
+    except Exception:  # some modules do not let themselves be cast
+        return None
+
+
+def _cast(example: Example, dtype: torch.dtype) -> Example:
+    from whyactivate.affine.trees import map_leaves
+
+    def cast(leaf: Any) -> Any:
+        return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+    return Example(tuple(map_leaves(cast, list(example.args))), map_leaves(cast, dict(example.kwargs)))
