@@ -143,7 +143,7 @@ class CanonicalProgram:
             raise CannotEvaluate(f"{short_name(node.op)} has no canonical form")
         try:
             results: Any = self._polynomials.evaluate(node, {})
-        except (AttributeError, TypeError, IndexError) as error:  # what arrays of polynomials do not offer
+        except (AttributeError, TypeError, ValueError, IndexError) as error:  # what arrays of polynomials do not offer
             raise CannotEvaluate(f"{short_name(node.op)} has no canonical form") from error
         if not all(isinstance(result, PolynomialArray) for result in results):
             raise CannotEvaluate(f"{short_name(node.op)} has no canonical form")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from whyactivate.affine.analysis import Counterexample
 from whyactivate.affine.effort import is_small
 from whyactivate.affine.kinks import pairs_around_kinks
+from whyactivate.affine.rare import rare_pairs
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
@@ -34,8 +35,27 @@ def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) ->
     """
     generator = torch.Generator().manual_seed(seed)
     balls = needs_balls(tape)
-    for a, b in _pairs(tape, constants, generator, balls):
-        for weights in _MIXES:
+    return _first(tape, constants, _pairs(tape, constants, generator, balls), _MIXES, balls)
+
+
+def find_rare_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) -> Counterexample | None:
+    """The same for functions that are affine almost everywhere, with more work: see `rare_pairs`.
+
+    Raises:
+        CannotEvaluate: an operation on the way has no formula.
+    """
+    return _first(tape, constants, rare_pairs(tape, constants, seed), _MIXES[:1], needs_balls(tape))
+
+
+def _first(
+    tape: Tape,
+    constants: ExactConstants,
+    pairs: Iterable[tuple[list[Tensor], list[Tensor]]],
+    mixes: Iterable[tuple[Fraction, Fraction]],
+    balls: bool,
+) -> Counterexample | None:
+    for a, b in pairs:
+        for weights in mixes:
             try:
                 found = _check(tape, constants, a, b, weights, balls)
             except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
