@@ -10,7 +10,7 @@ from whyactivate.affine._torch_compat import storage_key
 from whyactivate.affine.agreement import find_mismatch
 from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
 from whyactivate.affine.blame import find_blame, find_runs
-from whyactivate.affine.counterexample import find_counterexample
+from whyactivate.affine.counterexample import find_counterexample, find_rare_counterexample
 from whyactivate.affine.effort import is_small
 from whyactivate.affine.finite import find_non_finite
 from whyactivate.affine.piecewise import Cancellation, prove_cancellation
@@ -82,6 +82,8 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
         unproved = at_fault and counterexample is None
         cancellation = prove_cancellation(recordings, constants) if unproved else Cancellation(None)
+        if cancellation.obstacle is not None and single.roots_of_outputs() - {0}:
+            counterexample = find_rare_counterexample(single, constants)
         rows = RowCheck(None) if at_fault else check_rows(recordings, constants)
     except (CannotEvaluate, InputError) as missing:
         return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
@@ -99,7 +101,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
             how = "" if is_small(single, needs_balls(single)) else f" {_ONLY_ENCLOSED}"
             return conclude(
                 Verdict.UNDECIDED,
-                tested=f"no counterexample was found among random inputs{how}; that proves nothing",
+                tested=f"no counterexample was found among random inputs and around kinks{how}; that proves nothing",
                 more=(cancellation.obstacle,) if cancellation.obstacle else (),
             )
         return conclude(
