@@ -19,6 +19,7 @@ from whyactivate.arithmetic.points import Mask, PointsArray, align
 from whyactivate.errors import InputError
 
 Floats = NDArray[np.float64]
+Pairs = NDArray[np.complex128]
 
 _ROUNDING = 2.0**-52
 """Twice float64's unit roundoff, so that second-order terms are covered."""
@@ -49,7 +50,7 @@ class EnclosureArray(PointsArray):
         pairs: complex array of shape `[points, *shape]`: midpoint + i·radius, so that both are moved as one.
     """
 
-    pairs: NDArray[np.complex128]
+    pairs: Pairs
 
     # -- making -----------------------------------------------------------------------------------------------
 
@@ -250,13 +251,30 @@ class EnclosureArray(PointsArray):
         """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
         return self._rising(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
 
+    def floor(self) -> Self:
+        """The largest whole number not above."""
+        lower, upper = (np.floor(end) for end in _ends(self.pairs))
+        return self._between(lower, upper)
+
+    def sin(self) -> Self:
+        """The sine."""
+        return self._swinging(np.sin)
+
+    def cos(self) -> Self:
+        """The cosine."""
+        return self._swinging(np.cos)
+
     def maximum(self, other: Numbers) -> Self:
         """The larger of the two, entry by entry; an enclosure also where the order is not decided."""
-        return self._extreme(other, np.maximum, np.greater_equal)
+        a, b = self._with(other)
+        (lower_a, upper_a), (lower_b, upper_b) = _ends(a), _ends(b)
+        return self._extreme(a, b, np.maximum, lower_a >= upper_b, lower_b >= upper_a)
 
     def minimum(self, other: Numbers) -> Self:
         """The smaller of the two, entry by entry; an enclosure also where the order is not decided."""
-        return self._extreme(other, np.minimum, np.less_equal)
+        a, b = self._with(other)
+        (lower_a, upper_a), (lower_b, upper_b) = _ends(a), _ends(b)
+        return self._extreme(a, b, np.minimum, upper_a <= lower_b, upper_b <= lower_a)
 
     @classmethod
     def where(cls, yes_mask: Mask, no_mask: Mask, yes: Self, no: Self) -> Self:
@@ -405,22 +423,20 @@ class EnclosureArray(PointsArray):
             return cls.from_exact(numbers)
         return cls.from_balls(numbers) if isinstance(numbers, BallArray) else cls.from_fraction(numbers)
 
-    def _with(self, other: Numbers) -> list[NDArray[np.complex128]]:
+    def _with(self, other: Numbers) -> list[Pairs]:
         return align(self.pairs, self._coerced(other).pairs)
 
     @_quietly
     def _rising(self, function: Callable[[Floats], Floats]) -> Self:
         """A function that nowhere falls, of every entry."""
-        lower, upper = (function(end) for end in _ends(self.pairs))
-        return self._between(lower - np.abs(lower) * _FUNCTION_ERROR, upper + np.abs(upper) * _FUNCTION_ERROR)
+        ends = _ends(self.pairs)
+        lower, middle, upper = (function(np.ascontiguousarray(x)) for x in (ends[0], self._middle, ends[1]))
+        spread = np.maximum(upper - middle, middle - lower)
+        return self._made(middle, spread + np.maximum(np.abs(lower), np.abs(upper)) * (2 * _FUNCTION_ERROR))
 
-    @_quietly
-    def _extreme(self, other: Numbers, choose: Callable[..., Any], wins: Callable[..., Any]) -> Self:
-        a, b = self._with(other)
-        (lower_a, upper_a), (lower_b, upper_b) = _ends(a), _ends(b)
-        both = self._between(choose(lower_a, lower_b), choose(upper_a, upper_b)).pairs
-        first = wins(lower_a, upper_b) & wins(upper_a, lower_b)
-        second = wins(lower_b, upper_a) & wins(upper_b, lower_a)
+    def _extreme(self, a: Pairs, b: Pairs, choose: Callable[..., Any], first: Mask, second: Mask) -> Self:
+        """Maximum or minimum: `a` or `b` where one certainly wins, else no further off than the worse of them."""
+        both = _paired(choose(a.real, b.real), np.maximum(a.imag, b.imag))
         return type(self)(np.where(first, a, np.where(second, b, both)))
 
     @classmethod
@@ -442,7 +458,7 @@ Numbers = EnclosureArray | ExactArray | BallArray | Scalar
 """What an enclosure can be combined with."""
 
 
-def _paired(middle: Floats, radius: Floats) -> NDArray[np.complex128]:
+def _paired(middle: Floats, radius: Floats) -> Pairs:
     pairs = np.empty(np.broadcast_shapes(middle.shape, radius.shape), dtype=np.complex128)
     pairs.real = middle
     pairs.imag = radius
@@ -450,7 +466,7 @@ def _paired(middle: Floats, radius: Floats) -> NDArray[np.complex128]:
 
 
 @_quietly
-def _ends(pairs: NDArray[np.complex128]) -> tuple[Floats, Floats]:
+def _ends(pairs: Pairs) -> tuple[Floats, Floats]:
     """Lower and upper ends, rounded outward."""
     middle, radius = pairs.real, pairs.imag
     lower, upper = middle - radius, middle + radius
