@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any, Self, TypeGuard
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whyactivate.arithmetic.floats import decode, round_to
+from whyactivate.arithmetic.digits import DIGIT_BITS, Digits, flushes_subnormals
+from whyactivate.arithmetic.floats import FLOAT_FORMATS, decode, round_to
 from whyactivate.arithmetic.integer_product import integer_matmul
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
 from whyactivate.errors import InputError
@@ -21,22 +22,31 @@ from whyactivate.errors import InputError
 Scalar = int | float | Fraction
 """Exact scalars; a float stands for the dyadic rational that it is."""
 
+MANY = 512
+"""Arrays of so many entries are held as the floats that they were made from, or as digits, where that is possible."""
+MOST_PLANE_PRODUCTS = 1024
+"""Up to how many products of digits a product of two numbers may take; beyond, FLINT multiplies integers."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactArray(PointsArray):
-    """An array of rational numbers: `ints * unit`, every operation exact.
+    """An array of rational numbers, every operation exact.
 
-    Shapes are logical: the points axis in front of `ints` is hidden (see `PointsArray`). Sums and products of
+    Shapes are logical: the points axis in front is hidden (see `PointsArray`). Sums and products of
     floats are integers times a power of two; a division brings in other denominators and stays exact.
     Comparisons (`==`, `<`, …) return bool arrays of shape `[points, *shape]`.
 
+    Small arrays are Python ints times a common fraction. Large ones stay the floats that they were made from, and sums
+    and products of them are `Digits`; both turn into ints only where they are asked for, or an operation needs them.
+
     Attributes:
-        ints: object array of Python ints, shape `[points, *shape]`.
-        unit: positive fraction common to all entries.
+        held: shape `[points, *shape]`: Python ints, or floats (float32 or float64), or records of digits.
+        scale: what each int counts in; for digits the power of two at the lowest, for floats 1.
     """
 
-    ints: Cells
-    unit: Fraction = Fraction(1)
+    held: Cells
+    scale: Fraction = Fraction(1)
+    _known: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
 
     # -- making -----------------------------------------------------------------------------------------------
 
@@ -47,13 +57,37 @@ class ExactArray(PointsArray):
         Raises:
             InputError: complex or float8 dtype, or an infinite or NaN entry (it is named).
         """
-        significand, exponent = decode(tensor)
-        return cls._from_parts(significand[None], exponent[None])
+        floats = cls._keeping_floats(tensor[None])
+        return floats if floats is not None else cls._from_parts(*(part[None] for part in decode(tensor)))
 
     @classmethod
     def from_points(cls, tensor: torch.Tensor) -> Self:
-        """The tensor's values, its first axis being the points: shape `[points, *shape]`."""
-        return cls._from_parts(*decode(tensor))
+        """The tensor's values, its first axis being the points: shape `[points, *shape]`.
+
+        Raises:
+            InputError: as in `from_tensor`.
+        """
+        floats = cls._keeping_floats(tensor)
+        return floats if floats is not None else cls._from_parts(*decode(tensor))
+
+    @classmethod
+    def _keeping_floats(cls, tensor: torch.Tensor) -> Self | None:
+        """A copy of a large tensor's floats; None for others, and where one is not finite."""
+        if tensor.dtype in FLOAT_FORMATS and tensor.numel() >= MANY and not flushes_subnormals():
+            wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+            floats = tensor.detach().to(device="cpu", dtype=wide, copy=True).resolve_neg().numpy()
+            if math.isfinite(floats.max()) and math.isfinite(floats.min()):
+                return cls(floats)
+        return None
+
+    @classmethod
+    def _from_digits(cls, digits: Digits) -> Self:
+        if not digits.count and math.prod(digits.shape) >= MANY:
+            return cls(np.zeros(digits.shape, dtype=np.float32))
+        if math.prod(digits.shape) >= MANY:
+            return cls(digits.to_cells(), Fraction(2) ** (DIGIT_BITS * digits.low))
+        ints, exponent = digits.to_ints()
+        return cls(ints, Fraction(2) ** exponent)._reduced()
 
     @classmethod
     def _from_parts(cls, significand: NDArray[np.int64], exponent: NDArray[np.int64]) -> Self:
@@ -86,29 +120,36 @@ class ExactArray(PointsArray):
     @classmethod
     def zeros(cls, points: int, shape: Sequence[int]) -> Self:
         """Zeros of shape `[points, *shape]`."""
-        return cls(np.zeros((points, *shape), dtype=object))
+        return cls(np.zeros((points, *shape), dtype=object if points * math.prod(shape) < MANY else np.float32))
 
     @classmethod
     def identity(cls, size: int) -> Self:
         """The identity matrix, a constant of shape `(size, size)`."""
-        return cls(objects(np.eye(size, dtype=np.int64))[None])
+        eye = np.eye(size, dtype=np.float32)[None]
+        return cls(eye if eye.size >= MANY else objects(eye.astype(np.int64)))
 
     # -- arithmetic -------------------------------------------------------------------------------------------
 
     def __add__(self, other: Self | Scalar) -> Self:
         if not self._takes(other):
             return NotImplemented
+        if pair := self._digits_with(other):
+            return self._from_digits(pair[0] + pair[1])
         a, b, unit = self._with(other)
         return type(self)(a + b, unit)._reduced()
 
     __radd__ = __add__
 
     def __neg__(self) -> Self:
-        return type(self)(-self.ints, self.unit)
+        if self.has_digits:
+            return self._from_digits(-self.to_digits())
+        return type(self)(-self.held, self.scale)
 
     def __sub__(self, other: Self | Scalar) -> Self:
         if not self._takes(other):
             return NotImplemented
+        if pair := self._digits_with(other):
+            return self._from_digits(pair[0] + -pair[1])
         a, b, unit = self._with(other)
         return type(self)(a - b, unit)._reduced()
 
@@ -118,6 +159,8 @@ class ExactArray(PointsArray):
     def __mul__(self, other: Self | Scalar) -> Self:
         if not self._takes(other):
             return NotImplemented
+        if isinstance(other, Real) and other == 1:
+            return self
         factor = self._coerced(other)
         a, b = align(self.ints, factor.ints)
         return type(self)(a * b, self.unit * factor.unit)._reduced()
@@ -156,18 +199,23 @@ class ExactArray(PointsArray):
                 f"cannot multiply shapes {self.shape} and {other.shape}: {left.shape[-1]} columns meet "
                 f"{right.shape[-2]} rows"
             )
-        ints = _matmul(left.ints, right.ints)
+        product = left._times_matrix(right)
+        cells = product.held
         if self.ndim == 1:
-            ints = ints[..., 0, :]
+            cells = cells[..., 0, :]
         if other.ndim == 1:
-            ints = ints[..., 0]
-        return type(self)(ints, self.unit * other.unit)._reduced()
+            cells = cells[..., 0]
+        return product._with_cells(cells)
 
     def __abs__(self) -> Self:
-        return type(self)(np.abs(self.ints), self.unit)
+        if self.has_digits:
+            return self._from_digits(self.to_digits().times_sign(self.sign()))
+        return type(self)(np.abs(self.held), self.scale)
 
     def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """Sums over logical axes; over all of them where none is given."""
+        if self.is_wide and (digits := self.find_digits()) is not None:
+            return self._from_digits(digits.sum(self._axes(dims), keepdim))
         ints = np.add.reduce(self.ints, axis=self._axes(dims), keepdims=keepdim)
         return type(self)(objects(ints), self.unit)._reduced()
 
@@ -175,11 +223,15 @@ class ExactArray(PointsArray):
 
     def sign(self) -> NDArray[np.int8]:
         """-1, 0 or 1 per entry, shape `[points, *shape]`."""
-        return (self.ints > 0).astype(np.int8) - (self.ints < 0).astype(np.int8)
+        if self.has_digits:
+            return self.to_digits().sign()
+        return (self.held > 0).astype(np.int8) - (self.held < 0).astype(np.int8)
 
     def __eq__(self, other: object) -> Mask:  # pyright: ignore[reportIncompatibleMethodOverride]
         if not self._takes(other):
             return NotImplemented
+        if pair := self._digits_with(other):
+            return (pair[0] + -pair[1]).sign() == 0
         a, b, _ = self._with(other)
         return (a == b).astype(bool)
 
@@ -193,12 +245,16 @@ class ExactArray(PointsArray):
     def __lt__(self, other: Self | Scalar) -> Mask:
         if not self._takes(other):
             return NotImplemented
+        if pair := self._digits_with(other):
+            return (pair[0] + -pair[1]).sign() < 0
         a, b, _ = self._with(other)
         return (a < b).astype(bool)
 
     def __le__(self, other: Self | Scalar) -> Mask:
         if not self._takes(other):
             return NotImplemented
+        if pair := self._digits_with(other):
+            return (pair[0] + -pair[1]).sign() <= 0
         a, b, _ = self._with(other)
         return (a <= b).astype(bool)
 
@@ -249,18 +305,78 @@ class ExactArray(PointsArray):
 
     @property
     def cells(self) -> Cells:
-        """The integers, shape `[points, *shape]`."""
-        return self.ints
+        """What is held, shape `[points, *shape]`."""
+        return self.held
+
+    @property
+    def ints(self) -> Cells:
+        """The numbers counted in `unit`: Python ints, shape `[points, *shape]`."""
+        return self._counted()[0]
+
+    @property
+    def unit(self) -> Fraction:
+        """The positive fraction of which every entry is counted as an integer multiple."""
+        return self._counted()[1]
+
+    @property
+    def is_wide(self) -> bool:
+        """True where floats or digits are held instead of Python ints."""
+        return self.held.dtype != object
+
+    @property
+    def has_digits(self) -> bool:
+        """True where digits are held."""
+        return self.held.dtype.names is not None
+
+    def find_digits(self) -> Digits | None:
+        """The digits, shape `[points, *shape]`; None where an entry is no dyadic number, or they span too much."""
+        if "digits" not in self._known:
+            self._known["digits"] = self._converted_to_digits()
+        return self._known["digits"]
+
+    def to_digits(self) -> Digits:
+        """As `find_digits`, where there are some.
+
+        Raises:
+            InputError: an entry is no dyadic number, or the numbers span too many binades.
+        """
+        digits = self.find_digits()
+        if digits is None:
+            raise InputError("these numbers have no digits to a power of two, or too many")
+        return digits
+
+    def _converted_to_digits(self) -> Digits | None:
+        if self.has_digits:
+            return Digits.from_cells(self.held, _log2(self.scale) // DIGIT_BITS)
+        if self.is_wide:
+            return None if flushes_subnormals() else Digits.from_floats(self.held)
+        if not _is_dyadic(self.scale):
+            return None
+        return Digits.from_ints(self.held * self.scale.numerator, 1 - self.scale.denominator.bit_length())
+
+    def _counted(self) -> tuple[Cells, Fraction]:
+        if not self.is_wide:
+            return self.held, self.scale
+        if "counted" not in self._known:
+            if self.has_digits:
+                ints, exponent = self.to_digits().to_ints()
+                numbers = type(self)(ints, Fraction(2) ** exponent)._reduced()
+            else:
+                numbers = self._from_parts(*decode(torch.from_numpy(self.held.copy())))
+            numbers.held.setflags(write=False)
+            self._known["counted"] = numbers.held, numbers.scale
+        return self._known["counted"]
 
     @property
     def is_dyadic(self) -> bool:
         """True where every entry is an integer times a power of two, as every finite float is."""
-        denominator = self._reduced().unit.denominator
-        return denominator & (denominator - 1) == 0
+        return self.is_wide or _is_dyadic(self._reduced().scale)
 
     @property
     def bits(self) -> int:
         """The bit length of the largest integer held."""
+        if self.is_wide and (digits := self.find_digits()) is not None:
+            return digits.bits
         return max((abs(i).bit_length() for i in self.ints.ravel().tolist()), default=0)
 
     def to_fractions(self) -> NDArray[np.object_]:
@@ -275,6 +391,10 @@ class ExactArray(PointsArray):
         Raises:
             InputError: an entry lies beyond the largest float64; it is named.
         """
+        if self.is_wide and not self.has_digits:
+            return torch.from_numpy(self.held.astype(np.float64))
+        if self.has_digits and (found := self.to_digits().nearest()) is not None:
+            return torch.from_numpy(found[0])
         # Python rounds int / int correctly, subnormal results included.
         numerator, denominator = self.unit.numerator, self.unit.denominator
         try:
@@ -291,6 +411,8 @@ class ExactArray(PointsArray):
 
     def to_float64_up(self) -> torch.Tensor:
         """The smallest float64 not below each entry, shape `[points, *shape]`."""
+        if self.has_digits and (found := self.to_digits().nearest()) is not None:
+            return torch.from_numpy(np.where(found[1] > 0, np.nextafter(found[0], np.inf), found[0]))
         near = self.to_float64()
         below = torch.from_numpy(type(self).from_points(near) < self)
         return torch.where(below, torch.nextafter(near, torch.full_like(near, math.inf)), near)
@@ -324,7 +446,7 @@ class ExactArray(PointsArray):
         constant = tensor.ndim == self.ndim
         given = self.from_tensor(tensor) if constant else self.from_points(tensor)
         if given.shape != self.shape or (constant and self.points != 1):
-            raise InputError(f"expected shape {self.shape} or {self.ints.shape}, got {tuple(tensor.shape)}")
+            raise InputError(f"expected shape {self.shape} or {self.held.shape}, got {tuple(tensor.shape)}")
         bound = abs(given - self).to_float64_up()
         return bound[0] if constant else bound
 
@@ -346,16 +468,20 @@ class ExactArray(PointsArray):
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _with_cells(self, cells: Cells) -> Self:
-        return type(self)(cells, self.unit)
+        return type(self)(cells, self.scale)
 
     def _zero_cell(self) -> int:
         return 0
 
     def _alike(self, others: Sequence[Self]) -> list[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        arrays = (self, *others)
+        if all(array.is_wide and not array.has_digits for array in arrays):
+            dtype = np.result_type(*(array.held for array in arrays))
+            return [type(self)(array.held.astype(dtype, copy=False)) for array in arrays]
         unit = self.unit
         for array in others:
             unit = _common_unit(unit, array.unit)
-        return [type(self)(a._ints_in(unit), unit) for a in (self, *others)]
+        return [type(self)(a._ints_in(unit), unit) for a in arrays]
 
     def _takes(self, value: object) -> TypeGuard[Self | Scalar]:
         return isinstance(value, (ExactArray, Real))
@@ -375,16 +501,36 @@ class ExactArray(PointsArray):
         a, b = align(self._ints_in(unit), operand._ints_in(unit))
         return a, b, unit
 
+    def _digits_with(self, other: Self | Scalar) -> tuple[Digits, Digits] | None:
+        """Both operands' digits, axes aligned; None where neither is wide, or one has none."""
+        operand = self._coerced(other)
+        if not (self.is_wide or operand.is_wide):
+            return None
+        a, b = self.find_digits(), operand.find_digits()
+        if a is None or b is None:
+            return None
+        axes = max(self.ndim, operand.ndim)
+        return _align_digits(a, axes), _align_digits(b, axes)
+
+    def _times_matrix(self, other: Self) -> Self:
+        """`[points, *batch, m, k] @ [points', *batch', k, n]`."""
+        if self.is_wide or other.is_wide:
+            a, b = self.find_digits(), other.find_digits()
+            if a is not None and b is not None and a.count * b.count <= MOST_PLANE_PRODUCTS:
+                axes = max(self.ndim, other.ndim)
+                return self._from_digits(_multiply_digits(_align_digits(a, axes), _align_digits(b, axes)))
+        return type(self)(_matmul(self.ints, other.ints), self.unit * other.unit)._reduced()
+
     def _reduced(self) -> Self:
-        """The same numbers with the integers' greatest common divisor moved into the unit, so that they stay small."""
-        divisor = abs(int(np.gcd.reduce(self.ints, axis=None)))  # of one entry it is that entry, sign and all
+        """Ints with their greatest common divisor moved into the unit, so that they stay small."""
+        divisor = abs(int(np.gcd.reduce(self.held, axis=None)))  # of one entry it is that entry, sign and all
         if divisor == 1:
             return self
         if divisor == 0:
-            return type(self)(self.ints)
+            return type(self)(self.held)
         if divisor & (divisor - 1) == 0:
-            return type(self)(self.ints >> (divisor.bit_length() - 1), self.unit * divisor)
-        return type(self)(self.ints // divisor, self.unit * divisor)
+            return type(self)(self.held >> (divisor.bit_length() - 1), self.scale * divisor)
+        return type(self)(self.held // divisor, self.scale * divisor)
 
 
 def _fraction(value: Scalar) -> Fraction:
@@ -395,6 +541,44 @@ def _fraction(value: Scalar) -> Fraction:
     if not math.isfinite(value):
         raise InputError(f"expected a finite number, got {value}")
     return Fraction(float(value))
+
+
+def _is_dyadic(number: Fraction) -> bool:
+    return number.denominator & (number.denominator - 1) == 0
+
+
+def _log2(power: Fraction) -> int:
+    """The exponent of a power of two."""
+    return power.numerator.bit_length() - power.denominator.bit_length()
+
+
+def _align_digits(digits: Digits, axes: int) -> Digits:
+    """1-axes inserted after the points axis until there are so many logical axes."""
+    points, *shape = digits.shape
+    missing = axes - len(shape)
+    return Digits(digits.planes.reshape(digits.count, points, *(1,) * missing, *shape), digits.low)
+
+
+def _multiply_digits(left: Digits, right: Digits) -> Digits:
+    """`[points, *batch, m, k] @ [points', *batch', k, n]`, axes aligned."""
+    if math.prod(right.shape[:-2]) == 1:
+        rows = left.planes.reshape(left.count, math.prod(left.shape[:-1]), left.shape[-1])
+        matrix = right.planes.reshape(right.count, *right.shape[-2:])
+        product = Digits(rows, left.low).matmul(Digits(matrix, right.low))
+        return Digits(product.planes.reshape(product.count, *left.shape[:-1], right.shape[-1]), product.low)
+    if math.prod(left.shape[:-2]) == 1:
+        swapped = [Digits(one.planes.swapaxes(-1, -2), one.low) for one in (right, left)]
+        product = _multiply_digits(*swapped)
+        return Digits(product.planes.swapaxes(-1, -2), product.low)
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    a, b = (np.broadcast_to(one.planes, (one.count, *batch, *one.shape[-2:])) for one in (left, right))
+    shape = (*batch, left.shape[-2], right.shape[-1])
+    total, low = np.zeros((left.count + right.count + 2, *shape)), left.low + right.low
+    for place in np.ndindex(*batch):
+        product = Digits(a[(slice(None), *place)], left.low).matmul(Digits(b[(slice(None), *place)], right.low))
+        start = product.low - low if product.count else 0
+        total[(slice(start, start + product.count), *place)] = product.planes
+    return Digits.from_planes(total, low)
 
 
 def _common_unit(a: Fraction, b: Fraction) -> Fraction:
