@@ -1,0 +1,152 @@
+"""Watches the activations inside any module while it runs: on a copy, so that the module itself stays as it is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from whyactivate.activations import ACTIVATIONS, Activation
+from whyactivate.errors import InputError
+
+
+@dataclass
+class Call:
+    """One call of an activation.
+
+    Attributes:
+        activation: its name, a key of `ACTIVATIONS`.
+        module: path of the module in which it was called; empty for the module itself.
+        z: the pre-activations; where the run was for gradients they collect their gradient.
+        output: the result.
+        number: which call of this activation in this module it is.
+    """
+
+    activation: str
+    module: str
+    z: Tensor
+    output: Tensor
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """Where and what, as in "blocks.0.act: relu", with the number of the call where there are several."""
+        again = f" (call {self.number})" if self.number > 1 else ""
+        return f"{self.module or 'the module itself'}: {self.activation}{again}"
+
+
+@dataclass
+class Watched:
+    """One run of a copy of a module: its result, the activations called, and the copy."""
+
+    copy: nn.Module
+    result: Any
+    calls: list[Call] = field(default_factory=list[Call])
+
+
+def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: bool = False) -> Watched:
+    """Runs a copy of the module once and notes every activation that is called on the way.
+
+    Seen are the activations of `ACTIVATIONS`, as modules or as functions. Not seen are those inside of fused kernels:
+    an `nn.LSTM` or `nn.GRU`, a scripted or compiled module.
+
+    Args:
+        module: any module; it is copied, and stays as it is.
+        inputs: what its forward takes.
+        gradients: keep the graph, and the gradients of all pre-activations.
+
+    Raises:
+        InputError: not a module, it cannot be copied, or its forward raises.
+    """
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"expected an nn.Module; what came is a {type(module).__name__}")
+    try:
+        twin = copy.deepcopy(module)
+    except Exception as error:
+        raise InputError(f"{type(module).__name__} cannot be copied ({error}), so it cannot be watched") from error
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    arguments = tuple(x.detach().clone() if isinstance(x, Tensor) else x for x in arguments)
+    path: list[str] = []
+    watcher = _Watcher(path, gradients)
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad(), _paths(twin, path):
+        try:
+            with watcher:
+                result = cast(object, twin(*arguments))
+        except Exception as error:
+            raise InputError(f"{type(module).__name__} failed on this input: {error}") from error
+    return Watched(twin, result, watcher.calls)
+
+
+@contextmanager
+def _paths(module: nn.Module, path: list[str]) -> Generator[None]:
+    """Keeps `path` at the names of the modules that are running."""
+
+    def enter(name: str) -> Callable[..., None]:
+        return lambda *_: path.append(name)
+
+    def leave(*_: object) -> None:
+        path.pop()
+
+    for name, part in module.named_modules():
+        part.register_forward_pre_hook(enter(name), prepend=True)
+        part.register_forward_hook(leave, always_call=True)
+    yield
+
+
+class _Watcher(TorchFunctionMode):
+    """Notes each call of a function that is an activation."""
+
+    def __init__(self, path: list[str], gradients: bool) -> None:
+        super().__init__()
+        self.path, self.gradients = path, gradients
+        self.calls: list[Call] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = str(getattr(func, "__name__", "")).lower().removesuffix("_")
+        given = args[0] if args else kwargs.get("input")
+        if name not in ACTIVATIONS or not isinstance(given, Tensor) or not given.is_floating_point():
+            return func(*args, **kwargs)
+        if name == "gelu" and kwargs.get("approximate", args[1] if len(args) > 1 else "none") == "tanh":
+            name = "gelu_tanh"
+        if self.gradients:
+            kept = given if given.requires_grad else given.requires_grad_()
+            if not kept.is_leaf:
+                kept.retain_grad()
+            # An activation in place would overwrite what it read; it gets a copy to write into.
+            args, kwargs = _replaced(args, kwargs, kept.clone())
+            z = kept
+        else:
+            z = given.detach().clone()
+        output = func(*args, **kwargs)
+        where = self.path[-1] if self.path else ""
+        before = sum((call.activation, call.module) == (name, where) for call in self.calls)
+        self.calls.append(Call(name, where, z, output, before + 1))
+        return output
+
+
+def _replaced(args: Any, kwargs: Any, first: Tensor) -> tuple[Any, Any]:
+    return ((first, *args[1:]), kwargs) if args else (args, {**kwargs, "input": first})
+
+
+def units_last(values: Tensor, unit_axis: int | None) -> Tensor:
+    """`(everything else, units)`: the axis of units is 1 for images (4 axes and more), else the last."""
+    axis = unit_axis if unit_axis is not None else 1 if values.ndim >= 4 else -1
+    return values.movedim(axis, -1).reshape(-1, values.shape[axis])
+
+
+def slope(activation: Activation, z: Tensor) -> Tensor:
+    """The derivative of an activation at z: as written by hand where it is, else by automatic differentiation."""
+    if activation.derivative is not None:
+        return activation.derivative(z)
+    with torch.enable_grad():
+        leaf = z.detach().clone().requires_grad_()
+        (slopes,) = torch.autograd.grad(activation(leaf).sum(), leaf)
+    return slopes
