@@ -253,8 +253,7 @@ class EnclosureArray(PointsArray):
 
     def floor(self) -> Self:
         """The largest whole number not above."""
-        lower, upper = (np.floor(end) for end in _ends(self.pairs))
-        return self._between(lower, upper)
+        return self._rising(np.floor)
 
     def sin(self) -> Self:
         """The sine."""
@@ -433,6 +432,11 @@ class EnclosureArray(PointsArray):
         lower, middle, upper = (function(np.ascontiguousarray(x)) for x in (ends[0], self._middle, ends[1]))
         spread = np.maximum(upper - middle, middle - lower)
         return self._made(middle, spread + np.maximum(np.abs(lower), np.abs(upper)) * (2 * _FUNCTION_ERROR))
+
+    @_quietly
+    def _swinging(self, function: Callable[[Floats], Floats]) -> Self:
+        """A function whose slope lies between -1 and 1, of every entry."""
+        return self._made(function(self._middle), self._radius + _FUNCTION_ERROR)
 
     def _extreme(self, a: Pairs, b: Pairs, choose: Callable[..., Any], first: Mask, second: Mask) -> Self:
         """Maximum or minimum: `a` or `b` where one certainly wins, else no further off than the worse of them."""
