@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
-from whyactivate.affine.effort import is_small
+from whyactivate.affine.effort import count_tries, is_small
 from whyactivate.affine.kinks import pairs_around_kinks
 from whyactivate.affine.rare import rare_pairs
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
@@ -54,7 +55,7 @@ def _first(
     mixes: Iterable[tuple[Fraction, Fraction]],
     balls: bool,
 ) -> Counterexample | None:
-    for a, b in pairs:
+    for a, b in islice(pairs, count_tries(tape, balls)):
         for weights in mixes:
             try:
                 found = _check(tape, constants, a, b, weights, balls)

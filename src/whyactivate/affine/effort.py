@@ -8,6 +8,8 @@ from whyactivate.affine.tape import Tape
 _MOST_EXACT = 500_000
 _MOST_IN_BALLS = 50_000
 """Work, as `count_work` counts it, that takes about a tenth of a second in the arithmetic that is meant."""
+_MOST_SEARCHED = 200_000_000
+"""The same for a search in float64 enclosures: some seconds."""
 
 
 def count_work(tape: Tape) -> int:
@@ -23,3 +25,8 @@ def count_work(tape: Tape) -> int:
 def is_small(tape: Tape, balls: bool) -> bool:
     """True where exact arithmetic, or that of balls, is fast enough; float64 enclosures must do elsewhere."""
     return count_work(tape) <= (_MOST_IN_BALLS if balls else _MOST_EXACT)
+
+
+def count_tries(tape: Tape, balls: bool) -> int | None:
+    """How many pairs of inputs a search may try; None where no limit is needed."""
+    return None if is_small(tape, balls) else max(1, _MOST_SEARCHED // count_work(tape))
