@@ -169,7 +169,11 @@ def test_refusals_are_of_one_family():
         wa.collapse_linear(rows_mix)
     assert refusal.value.analysis.verdict == "affine"
     assert refusal.value.analysis.per_example is False
-    truly_affine = Spoken(lambda self, x: F.relu(self.fc(x)) - F.relu(-self.fc(x)), fc=nn.Linear(3, 2))
+    # tanh(z)² + 1/cosh(z)² = 1, which no rule of canonical forms knows.
+    truly_affine = Spoken(
+        lambda self, x: torch.tanh(self.fc(x)) ** 2 + 4 / (torch.exp(self.fc(x)) + torch.exp(-self.fc(x))) ** 2,
+        fc=nn.Linear(3, 2),
+    )
     with pytest.raises(UndecidedError) as refusal:
         wa.collapse_linear(truly_affine)
     assert refusal.value.analysis.counterexample is None

@@ -7,6 +7,7 @@ import html
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -36,6 +37,7 @@ from whyactivate.proof import (
     prove_numeric,
     prove_symbolic,
     prove_theorem,
+    write_certificate,
 )
 
 ProofKind = Literal["theorem", "symbolic", "exact", "numeric"]
@@ -194,6 +196,20 @@ class Collapse:
             return prove_numeric([step.rounded for step in self.steps], self._run, self.exact, self.layer, **options)
         raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
 
+    def save(self, path: str | Path) -> Path:
+        """Writes a certificate: steps, exact result and claim, for `whyactivate verify` or the bare `checker.py`.
+
+        Returns the path.
+
+        Raises:
+            CannotProveError: it would be larger than the checker reads.
+            InputError: the module was changed since, or the file cannot be written.
+        """
+        tape = self.analysis.tape
+        assert tape is not None
+        tape.check_unchanged()
+        return write_certificate(path, self.steps, self.exact, self.dtype, self.analysis.notes)
+
     def _evaluate(self, points: ExactArray) -> ExactArray:
         """The recorded program at exact points of logical shape `(in,)`, operation by operation."""
         tape = self.analysis.tape
@@ -332,7 +348,8 @@ def _require_affine(analysis: Analysis) -> None:
             analysis,
         )
     if analysis.verdict is Verdict.UNDECIDED:
-        raise UndecidedError(f"{analysis.module} is not known to be affine:\n{reasons}", analysis)
+        advice = f"\nTo settle it: {analysis.advice}."
+        raise UndecidedError(f"{analysis.module} is not known to be affine:\n{reasons}{advice}", analysis)
     if not analysis.per_example:
         raise RowsMixError(
             f"{analysis.module} is affine in the whole batch, but no layer acts on each row: {analysis.notes[-1]}",

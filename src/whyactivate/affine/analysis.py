@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
 from torch import Tensor
 
+from whyactivate.affine.advice import advise
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.tape import Tape
+
+_MOST_LINES = 12
+"""How many blames, and how many runs, are printed."""
 
 
 class Verdict(StrEnum):
@@ -58,7 +64,7 @@ class AffineRun:
     ends_at: str
 
     def __str__(self) -> str:
-        return f"{' · '.join(self.modules) or '(no weights)'} → {self.ends_at}"
+        return f"{' · '.join(name or '(its own weights)' for name in self.modules)} → {self.ends_at}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Counterexample:
     """Two inputs and two weights with sum 1 at which f(λa + μb) and λf(a) + μf(b) differ, verified.
 
     No affine map lets them differ. Verified means: the recorded program was evaluated at the three points
-    without rounding ("exact"), or enclosed in intervals that do not meet ("balls").
+    without rounding ("exact"), or enclosed in intervals that do not meet ("balls", or "enclosed" by float64).
 
     Attributes:
         a, b: the two inputs, float64, with a batch axis of one row; one tensor each per input of the module.
@@ -75,7 +81,7 @@ class Counterexample:
         at_mix: f(λa + μb) there, nearest float64.
         mix_of: λf(a) + μf(b) there, nearest float64.
         gap: a proved lower bound of their distance.
-        arithmetic: "exact" or "balls".
+        arithmetic: "exact", "balls" or "enclosed".
     """
 
     a: tuple[Tensor, ...]
@@ -128,6 +134,13 @@ class Analysis:
         """The recorded program for one row; None where the module could not be recorded."""
         return self.recordings.single if self.recordings else None
 
+    @property
+    def advice(self) -> str:
+        """What would settle the question, where the verdict is undecided; empty elsewhere."""
+        if self.verdict is not Verdict.UNDECIDED or not self.blame:
+            return ""
+        return advise(self.blame[0].reason, refused=not self.tested)
+
     def __str__(self) -> str:
         lines = [f"{self.module}: {self.verdict.replace('_', ' ')}"]
         if self.verdict is Verdict.AFFINE and not self.per_example:
@@ -135,11 +148,24 @@ class Analysis:
         lines += [f"  {text}" for text in (self.proved, self.tested) if text]
         if self.counterexample:
             lines.append(f"  counterexample: {self.counterexample}")
-        lines += [f"  because {blame}" for blame in self.blame]
+        lines += _listed("because", self.blame)
+        if self.advice:
+            lines.append(f"  to settle it: {self.advice}")
         if len(self.runs) > 1:
-            lines += [f"  affine run: {run}" for run in self.runs]
+            lines += _listed("affine run:", self.runs)
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _listed(label: str, items: Sequence[object]) -> list[str]:
+    """A line for each item, equal ones once; the first few of many."""
+    counts = Counter(str(item) for item in items)
+    lines: list[str] = []
+    for text, count in counts.items():
+        first, *code = text.split("\n", 1)
+        lines.append("\n".join([f"  {label} {first}{f' ({count} times)' if count > 1 else ''}", *code]))
+    left = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], f"  {label} … and {left} more"] if left > 0 else lines

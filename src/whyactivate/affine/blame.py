@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.analysis import AffineRun, Blame
+from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Location, Node, Tape, Value
 
 
@@ -25,10 +26,12 @@ def find_runs(tape: Tape) -> tuple[AffineRun, ...]:
     runs: list[AffineRun] = []
     for node in needed:
         if node.reason is not None:
-            modules = _layers_behind(needed, node.values(), node.index)
+            modules = _layers_behind(tape, needed, node.values(), node.index)
             if modules:
-                runs.append(AffineRun(modules, short_name(node.op)))
-    modules = _layers_behind(needed, [value for value in tape.outputs if isinstance(value, Value)], len(tape.nodes))
+                runs.append(AffineRun(modules, _plain_name(node)))
+    modules = _layers_behind(
+        tape, needed, [value for value in tape.outputs if isinstance(value, Value)], len(tape.nodes)
+    )
     return (*runs, AffineRun(modules, "output")) if modules else tuple(runs)
 
 
@@ -38,31 +41,86 @@ def _blame(op: str, location: Location, reason: str) -> Blame:
 
 def _words(tape: Tape, node: Node) -> str:
     needed = tape.needed()
-    before = _layers_behind(needed, node.values(), node.index)
+    name = _plain_name(node)
+    sources = list(dict.fromkeys(_source(tape, needed, value, node.index) for value in node.values()))
+    subject = " and ".join(sources) or "the input"
+    if node.reason and " multiplies " in node.reason:
+        if len(sources) > 1:
+            return f"{subject} are multiplied here ({name}), and both depend on the input"
+        return f"{subject} is multiplied here ({name}) by numbers that depend on the input, too"
+    text = f"{subject} {'go' if len(sources) > 1 else 'goes'} through {name} here"
+    if len(sources) == 1 and "attention" not in name:
+        text += _without(tape, needed, node)
+    if node.reason and not node.reason.endswith("is not an affine operation") and not _is_known(node):
+        text += f" ({node.reason})"
+    return text
+
+
+def _without(tape: Tape, needed: tuple[Node, ...], node: Node) -> str:
+    """Which two layers would be one but for an operation, in words; empty where there are not two."""
+    before = _layers_behind(tape, needed, node.values(), node.index)
     after = next(
         (
-            later.location.module
+            later
             for later in needed[needed.index(node) + 1 :]
             if _has_weights(later) and any(node.root in value.roots for value in later.values())
         ),
         None,
     )
-    source = f"{before[-1]}'s output" if before and before[-1] else "the input" if not before else "a layer's output"
-    text = f"{source} goes through {short_name(node.op)} here"
-    if before and before[-1] and after and after != before[-1]:
-        text += f"; without it, {before[-1]} and {after} are one layer"
-    if node.reason and not node.reason.endswith("is not an affine operation"):
-        text += f" ({node.reason})"
-    return text
+    if not before or not before[-1] or after is None or not after.location.module:
+        return ""
+    name = after.location.module
+    if name != before[-1]:
+        return f"; without it, {before[-1]} and {name} are one layer"
+    again = after.location.call > 0
+    return f"; without it, {name} and the next call of {name} are one layer" if again else ""
 
 
-def _layers_behind(needed: tuple[Node, ...], values: Iterable[Value], before: int) -> tuple[str, ...]:
+def _source(tape: Tape, needed: tuple[Node, ...], value: Value, before: int) -> str:
+    """Where the numbers of an operand come from, in words."""
+    layers = _layers_behind(tape, needed, [value], before)
+    if layers:
+        return f"{layers[-1]}'s output" if layers[-1] else "a layer's output"
+    root = max(value.roots, default=0)
+    made = next((node for node in needed if root and node.root == root), None)
+    return f"{made.location.module or _plain_name(made)}'s output" if made else "the input"
+
+
+def _plain_name(node: Node) -> str:
+    """What users call an operation: `layer_norm` for `native_layer_norm`, `hardtanh (ReLU6)` in a ReLU6."""
+    name = short_name(node.op)
+    if name.startswith("scaled_dot_product"):
+        name = "scaled_dot_product_attention"
+    for extra in ("native_", "mkldnn_", "cudnn_"):
+        name = name.removeprefix(extra)
+    for extra in ("_with_indices", "_kernel", "_for_cpu"):
+        name = name.removesuffix(extra)
+    kind = node.location.kind
+    return f"{name} ({kind})" if kind in _SPELT_OTHERWISE and node.location.module else name
+
+
+_SPELT_OTHERWISE = frozenset(
+    {"ReLU6", "SELU", "CELU", "Softsign", "Tanhshrink", "GLU", "Softmin", "Softmax2d", "LogSigmoid", "RReLU"}
+)
+"""Activations of torch.nn that run as operations of another name."""
+
+
+def _is_known(node: Node) -> bool:
+    """True where the table knows the operation as one that is affine in nothing: then its name says enough."""
+    rule = find_rule(node.op)
+    return rule is not None and rule.form is None and rule.formula is not None
+
+
+def _layers_behind(tape: Tape, needed: tuple[Node, ...], values: Iterable[Value], before: int) -> tuple[str, ...]:
     """Paths of the modules whose weights enter `values` affinely, back to the last operation that is not affine."""
     wanted = {value.storage for value in values}
     found: list[str] = []
     for node in reversed(needed):
         if node.index >= before or not any(out is not None and out.storage in wanted for out in node.outputs):
             continue
+        for output in node.outputs:
+            if output is not None and output.geometry.numel == tape.storages[output.storage].numel:
+                wanted.discard(output.storage)  # what was there before is overwritten
         if node.reason is None:
             wanted.update(value.storage for value in node.values())
             if _has_weights(node) and node.location.module not in found:
