@@ -224,6 +224,7 @@ PRODUCTS: dict[OpOverload, list[Sample]] = {
         s(*torch.linalg.lu_factor(MATRIX), t(2, 3), left=False, adjoint=True),
     ],
     aten.affine_grid_generator.default: [s(t(2, 2, 3), [2, 1, 3, 4], False), s(t(1, 3, 4), [1, 2, 2, 3, 2], True)],
+    aten.addcdiv.default: [s(t(3), t(3), t(3).abs() + 1), s(t(2, 3), t(3), t(2, 1).abs() + 1, value=-2.5)],
     aten.cumsum.default: [s(t(2, 5), 1), s(t(2, 3, 2), -3), s(t(), 0), s(t(40), 0)],
     aten.trace.default: [s(t(3, 4)), s(t(4, 3).t())],
     aten.nan_to_num.default: [s(t(2, 3)), s(t(3), 1.0, 2.0, 3.0)],
@@ -238,3 +239,98 @@ PRODUCTS: dict[OpOverload, list[Sample]] = {
         s(t(1, 3, 1, 2), TO([0, 2]).reshape(1, 1, 2), None, 0, -100),
     ],
 }  # fmt: skip
+
+POSITIVE = t(2, 3).abs() + 0.5
+HEADS = tuple(t(1, 2, 3, 4) for _ in range(3))
+SIZES = ((3, 2, 4), (12, 4), (12, 3), (12,), (12,), (1, 2, 3), (1, 2, 3))
+LSTM = [t(*size, dtype=torch.float32) for size in SIZES]
+_NEAR = TO([-2.5, -1.5, -0.75, -0.5, 0.0, 0.25, 0.5, 1.5, 2.0, 2.5, 7.0]).double()
+CURVES: dict[OpOverload, list[Sample]] = {
+    aten.gt.Scalar: [s(_NEAR, 0.5)], aten.gt.Tensor: [s(t(2, 3), t(3))], aten.ge.Scalar: [s(_NEAR, 0.5)],
+    aten.ge.Tensor: [s(t(2, 3), t(3))], aten.lt.Scalar: [s(_NEAR, 0.5)], aten.lt.Tensor: [s(t(2, 3), t(3))],
+    aten.le.Scalar: [s(_NEAR, 0.5)], aten.le.Tensor: [s(t(2, 3), t(3))], aten.eq.Scalar: [s(_NEAR, 0.5)],
+    aten.eq.Tensor: [s(_NEAR, _NEAR.flip(0))], aten.ne.Scalar: [s(_NEAR, 0.5)],
+    aten.ne.Tensor: [s(_NEAR, _NEAR.flip(0))],
+    aten.logical_not.default: [s(_NEAR)], aten.logical_and.default: [s(_NEAR, _NEAR.flip(0) + 1)],
+    aten.logical_or.default: [s(_NEAR, _NEAR.flip(0) * 0)],
+    aten.sign.default: [s(_NEAR)], aten.sgn.default: [s(_NEAR)], aten.heaviside.default: [s(_NEAR, t(1))],
+    aten.floor.default: [s(_NEAR)], aten.ceil.default: [s(_NEAR)], aten.trunc.default: [s(_NEAR)],
+    aten.frac.default: [s(_NEAR)], aten.round.default: [s(_NEAR)],
+    aten.div.Tensor_mode: [s(_NEAR, TO(0.75), rounding_mode=mode) for mode in ("floor", "trunc", None)],
+    aten.div.Scalar_mode: [s(_NEAR, 0.75, rounding_mode="floor")],
+    aten.floor_divide.default: [s(_NEAR, TO(-0.75))], aten.floor_divide.Scalar: [s(_NEAR, 0.75)],
+    aten.remainder.Tensor: [s(_NEAR, TO(-0.75))], aten.remainder.Scalar: [s(_NEAR, 0.75)],
+    aten.fmod.Tensor: [s(_NEAR, TO(-0.75))], aten.fmod.Scalar: [s(_NEAR, 0.75)],
+    aten.softshrink.default: [s(_NEAR), s(_NEAR, 0.3)], aten.hardshrink.default: [s(_NEAR), s(_NEAR, 0.3)],
+    aten.threshold.default: [s(_NEAR, 0.5, 20.0)],
+    aten.fmax.default: [s(t(5, 3), t(3))], aten.fmin.default: [s(t(5, 3), t(3))],
+    aten.log.default: [s(POSITIVE)], aten.log1p.default: [s(POSITIVE - 0.9)], aten.expm1.default: [s(_NEAR)],
+    aten.log2.default: [s(POSITIVE)], aten.log10.default: [s(POSITIVE)], aten.exp2.default: [s(_NEAR)],
+    aten.sqrt.default: [s(POSITIVE)], aten.rsqrt.default: [s(POSITIVE)], aten.reciprocal.default: [s(POSITIVE)],
+    aten.sin.default: [s(_NEAR)], aten.cos.default: [s(_NEAR)], aten.tan.default: [s(_NEAR)],
+    aten.sinh.default: [s(_NEAR)], aten.cosh.default: [s(_NEAR)], aten.erfc.default: [s(_NEAR)],
+    aten.log_sigmoid_forward.default: [s(_NEAR)], aten.celu.default: [s(_NEAR), s(_NEAR, 0.4)],
+    aten.glu.default: [s(t(2, 6)), s(t(4, 3), 0)], aten.logaddexp.default: [s(t(2, 3), t(3))],
+    aten.hypot.default: [s(t(2, 3), t(3))], aten.pow.Tensor_Tensor: [s(POSITIVE, t(3))],
+    aten.pow.Scalar: [s(2.5, t(2, 3))], aten.xlogy.Tensor: [s(t(2, 3), POSITIVE)],
+    aten.xlogy.Scalar_Self: [s(2.5, POSITIVE)],
+    aten.mse_loss.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(2, 3), 0), s(t(2, 3), t(2, 3), 2)],
+    aten.huber_loss.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(2, 3), 0, 0.5)],
+    aten.smooth_l1_loss.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(2, 3), 0, 0.5), s(t(2, 3), t(2, 3), 2, 0.0)],
+    aten.soft_margin_loss.default: [s(t(3), TO([1.0, -1.0, 1.0])), s(t(3), TO([1.0, -1.0, 1.0]), 0)],
+    aten.binary_cross_entropy_with_logits.default: [
+        s(t(2, 3), POSITIVE / 3), s(t(2, 3), POSITIVE / 3, POSITIVE, t(3).abs(), 2),
+    ],
+    aten.amax.default: [s(t(2, 3, 5), [1]), s(t(2, 3, 5), [0, 2], True), s(t(2, 3))],
+    aten.amin.default: [s(t(2, 3, 5), [1]), s(t(2, 3, 5), [-1, 0], True), s(t(2, 3))],
+    aten.max.default: [s(t(2, 3))], aten.min.default: [s(t(2, 3))],
+    aten.max.dim: [s(t(2, 3, 5), 1), s(t(2, 3), 0, True)], aten.min.dim: [s(t(2, 3, 5), -1), s(t(2, 3), 0, True)],
+    aten.aminmax.default: [s(t(2, 3), dim=1), s(t(2, 3))],
+    aten.sort.default: [s(t(2, 7)), s(t(5, 3), 0, True)],
+    aten.sort.stable: [s(t(2, 7), stable=True), s(t(5, 3), stable=False, dim=0, descending=True)],
+    aten.topk.default: [s(t(2, 7), 3), s(t(5, 3), 2, 0, False)],
+    aten.kthvalue.default: [s(t(2, 7), 3), s(t(5, 3), 2, 0, True)],
+    aten.median.default: [s(t(2, 3)), s(t(5))], aten.median.dim: [s(t(2, 4), 1), s(t(5, 2), 0, True)],
+    aten.nanmedian.default: [s(t(2, 3))], aten.nanmedian.dim: [s(t(2, 4), 1)],
+    aten.cummax.default: [s(t(2, 5), 1), s(t(4, 2), 0)], aten.cummin.default: [s(t(2, 5), 1)],
+    aten.prod.default: [s(t(2, 3))], aten.prod.dim_int: [s(t(2, 3), 1), s(t(4, 3), 0, True)],
+    aten.cumprod.default: [s(t(2, 4), 1), s(t(3, 2), 0)],
+    aten._softmax.default: [s(t(2, 4), 1, False),
+    s(t(3, 2) * 9, 0, False)], aten._safe_softmax.default: [s(t(2, 4), -1)],
+    aten._log_softmax.default: [s(t(2, 4), 1, False), s(t(3, 2) * 9, 0, False)],
+    aten.logsumexp.default: [s(t(2, 4), [1]), s(t(2, 3, 2), [0, 2], True)], aten.logcumsumexp.default: [s(t(2, 4), 1)],
+    aten.linalg_vector_norm.default: [
+        s(t(2, 4)), s(t(2, 4), 1, [1]), s(t(2, 4), float("inf"), [0], True), s(t(2, 4), float("-inf")), s(t(2, 4), 0),
+    ],
+    aten.norm.ScalarOpt_dim: [s(t(2, 4), 2, [1]), s(t(2, 4), None, [0], True), s(t(2, 4), 1, [1])],
+    aten.norm.Scalar: [s(t(2, 4)), s(t(2, 4), 1)],
+    aten._cdist_forward.default: [s(t(3, 4), t(2, 4), 2.0, None), s(t(2, 3, 4), t(2, 5, 4), 1.0, None)],
+    aten.dist.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(3), 1)],
+    aten.var.correction: [s(t(2, 4), [1]), s(t(2, 4), None, correction=0), s(t(2, 4), [0], correction=0, keepdim=True)],
+    aten.std.correction: [s(t(2, 5), [1]), s(t(2, 4), None, correction=0)],
+    aten.var_mean.correction: [s(t(2, 4), [1])], aten.std_mean.correction: [s(t(2, 4), [1], keepdim=True)],
+    aten.max_pool2d_with_indices.default: [
+        s(t(1, 2, 5, 6), [2]), s(t(2, 5, 6), [3, 2], [2, 1], [1, 1]),
+        s(t(1, 1, 6, 6), [2, 2], [2, 2], [1, 0], [2, 1], True),
+    ],
+    aten.max_pool3d_with_indices.default: [s(t(1, 1, 4, 5, 3), [2, 2, 1]),
+    s(t(1, 1, 4, 5, 3), [3], [2], [1], [1], True)],
+    aten.adaptive_max_pool2d.default: [s(t(1, 2, 5, 6), [2, 4])],
+    aten.adaptive_max_pool3d.default: [s(t(1, 2, 4, 5, 3), [2, 3, 2])],
+    aten.native_layer_norm.default: [s(t(2, 3, 4), [4], t(4), t(4), 1e-5), s(t(2, 3, 4), [3, 4], None, None, 1e-3)],
+    aten.native_group_norm.default: [
+        s(t(2, 4, 3), t(4), t(4), 2, 4, 3, 2, 1e-5), s(t(2, 4, 2, 2), None, None, 2, 4, 4, 4, 1e-5),
+    ],
+    aten._fused_rms_norm.default: [s(t(2, 4), [4], t(4), 1e-5), s(t(2, 2, 4), [2, 4], None, None)],
+    aten._scaled_dot_product_flash_attention_for_cpu.default: [
+        s(*HEADS), s(*HEADS, 0.0, True), s(*HEADS, attn_mask=t(3, 3), scale=0.7),
+    ],
+    aten.mkldnn_rnn_layer.default: [
+        s(*LSTM, back, [], 2, 3, 1, True, False, False, False) for back in (False, True)
+    ],
+}  # fmt: skip
+JUMPS = {
+    aten.round.default, aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default, aten.floor_divide.Scalar,
+    aten.remainder.Tensor, aten.remainder.Scalar, aten.fmod.Tensor, aten.fmod.Scalar,
+}  # fmt: skip
+"""Operations that are tried at their jumps, where no enclosure is narrow."""

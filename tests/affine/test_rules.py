@@ -16,11 +16,12 @@ from torch._ops import OpOverload
 import rule_samples
 from rule_samples import Sample, s
 from whyactivate.affine._torch_compat import argument_names, number_operands, short_name
-from whyactivate.affine.replay import Part, Replay
+from whyactivate.affine.replay import ExactConstants, Part, Replay
 from whyactivate.affine.rules import RULES, CannotEvaluate, Label, Rule
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
 from whyactivate.affine.tracker import record
 from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
@@ -205,10 +206,12 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     **rule_samples.SPACE,
     **rule_samples.PLACES,
     **rule_samples.PRODUCTS,
+    **rule_samples.CURVES,
 }  # fmt: skip
 
 AFFINE = [op for op, rule in RULES.items() if rule.form is not None]
-NONLINEAR = [op for op, rule in RULES.items() if rule.form is None and rule.formula is not None]
+CURVES = [op for op in RULES if op in rule_samples.CURVES]
+NONLINEAR = [op for op, rule in RULES.items() if rule.form is None and rule.formula is not None and op not in CURVES]
 VIEWS = [op for op, rule in RULES.items() if rule.is_view]
 CONSTANT = [op for op, rule in RULES.items() if rule.constant_result]
 
@@ -216,7 +219,7 @@ CONSTANT = [op for op, rule in RULES.items() if rule.constant_result]
 def test_every_rule_has_samples_and_every_sample_a_rule() -> None:
     assert {str(op) for op in RULES} == {str(op) for op in SAMPLES}
     assert all(SAMPLES.values())
-    assert set(RULES) == {*AFFINE, *NONLINEAR, *VIEWS, *CONSTANT}
+    assert set(RULES) == {*AFFINE, *NONLINEAR, *CURVES, *VIEWS, *CONSTANT}
 
 
 # -- the operation itself, as a function of some of its operands ------------------------------------------------------
@@ -415,6 +418,52 @@ def test_a_nonlinear_operation_is_not_affine(op: OpOverload) -> None:
     flat = {name: 0.5 * torch.ones_like(v) for name, v in operands.items() if name != "self" and floating(v) and v.ndim}
     at_a, at_b, at_mix = (at(op, operands, {**flat, "self": x}) for x in (a, b, 0.75 * a + 0.25 * b))
     assert not close(at_mix, 0.75 * at_a + 0.25 * at_b, 1)
+
+
+def check_curve(op: OpOverload) -> None:
+    """Exactly where that can be, in balls and in float64 intervals: the formula is the operation, for one operand."""
+    for sample in SAMPLES[op]:
+        operands = sample.operands(op)
+        for name in [name for name in argument_names(op) if floating(operands.get(name))][:3]:
+            memory: list[Tensor] = []
+            tape = program(op, sample, frozenset({name}), memory)
+            assert tape.nodes[0].reason is not None
+            expected = at(op, operands, {})
+            coarse = 2.0**30 if memory[0].dtype is torch.float32 else 1.0
+            exact = [ExactArray.from_tensor(x) for x in memory]
+            kinds: list[Any] = [BallArray, EnclosureArray]
+            if not RULES[op].needs_enclosures(tape.nodes[0].arguments):
+                (found,) = Replay(tape).outputs(exact)
+                assert close(found.to_float64()[0], expected, _size(expected)), (op, sample)
+            for kind in kinds:
+                constants = ExactConstants() if kind is BallArray else ExactConstants().enclosed
+                (ball,) = Replay(tape, constants=constants).outputs([kind.from_exact(x) for x in exact])
+                assert isinstance(ball, kind)
+                assert bool(torch.isfinite(ball.upper()).all()), (op, sample, kind)
+                slack = 2.0**-44 * coarse * _size(expected)
+                assert bool((ball.lower()[0] <= expected + slack).all()), (op, sample, kind)
+                assert bool((ball.upper()[0] >= expected - slack).all()), (op, sample, kind)
+                width = (ball.upper() - ball.lower())[0]
+                if op not in rule_samples.JUMPS:
+                    assert bool((width <= 2.0**-28 * _size(expected)).all()), (op, sample, kind)
+
+
+@pytest.mark.parametrize("op", CURVES, ids=str)
+def test_a_formula_encloses_what_the_operation_gives(op: OpOverload) -> None:
+    check_curve(op)
+
+
+@pytest.mark.parametrize("op", CURVES, ids=str)
+def test_an_operation_without_a_form_is_not_affine(op: OpOverload) -> None:
+    bends = 0
+    for sample in SAMPLES[op]:
+        operands = sample.operands(op)
+        for name in [name for name in argument_names(op) if floating(operands.get(name))][:3]:
+            x = operands[name]
+            for b in (x * 3 + 0.125, x.flip(list(range(x.ndim))) * 2 + 0.25 * x, x.flip(-1) if x.ndim else x):
+                values = [at(op, operands, {name: point}) for point in (x, b, 0.25 * x + 0.75 * b)]
+                bends += not close(values[2], 0.25 * values[0] + 0.75 * values[1], 2.0**20)
+    assert bends
 
 
 @pytest.mark.parametrize("op", [op for op in NONLINEAR if RULES[op].label is Label.SMOOTH], ids=str)
@@ -808,12 +857,12 @@ def test_a_scatter_to_one_place_twice_cannot_be_evaluated() -> None:
         Replay(tape).outputs([ExactArray.from_tensor(x)])
 
 
-@pytest.mark.parametrize("exponent", [0.5, -1.0, 0, 65, 2.5])
-def test_powers_without_an_exact_form_cannot_be_evaluated(exponent: float) -> None:
-    x = torch.tensor([1.0, 2.0])
+@pytest.mark.parametrize("exponent", [0.5, -0.5, -1.0, -3, 0, 65, 2.5, -0.3])
+def test_powers_without_an_exact_form_are_enclosed(exponent: float) -> None:
+    x = torch.tensor([1.5, 2.0], dtype=torch.float64)
     tape = record(Call(lambda x: x**exponent), [x], {})
-    with pytest.raises(CannotEvaluate):
-        Replay(tape).outputs([ExactArray.from_tensor(x)])
+    (output,) = Replay(tape).outputs([ExactArray.from_tensor(x)])
+    assert close(output.to_float64()[0], x**exponent, 1.0)
 
 
 def test_whole_powers_are_exact() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from whyactivate.affine._torch_compat import number_operands, place
-from whyactivate.affine.rules import Label, Rule, find_rule
+from whyactivate.affine.rules import Rule, find_rule
 from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
@@ -114,14 +114,15 @@ class Replay:
         """Carry out `nodes` on `memory`."""
         for node in nodes:
             for output, result in zip(node.outputs, self.evaluate(node, memory), strict=False):
-                if output is not None:
+                if output is not None and result is not None:
                     self.write(output, result, memory)
 
     def _rule(self, node: Node) -> Rule:
         rule = find_rule(node.op)
         if rule is None or rule.formula is None:
             raise CannotEvaluate(f"{node.op} has no formula here")
-        if not all(output is None or is_real(output.geometry.dtype) for output in node.outputs):
+        first = next((output for output in node.outputs if output is not None), None)
+        if first is not None and not (is_real(first.geometry.dtype) or rule.gives_mask):
             raise CannotEvaluate(f"{node.op} gives numbers that are not real ones")
         if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
@@ -137,13 +138,13 @@ class Replay:
             argument = node.arguments.get(name)
             if name in rule.passive and isinstance(argument, (Value, Constant)):
                 operands[name] = self.constants.arithmetic.zeros(1, _shape(argument))
-            elif name in rule.selectors:
+            elif name in rule.selectors and not (name in rule.masks and isinstance(argument, Value)):
                 operands[name] = _tensors(argument)
             else:
                 operand = self._operand(argument, _dtype_of(name, node, rule) if name in numeric else None, memory)
                 operands[name] = self._addend(operand) if name in added else operand
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
-        if rule.label is Label.SMOOTH or (rule.form is None and in_balls):
+        if rule.needs_enclosures(node.arguments) or (rule.form is None and in_balls):
             operands = {name: self._enclosed(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
         return rule.value_at(operands, node.arguments)
 
@@ -222,8 +223,7 @@ def needs_balls(tape: Tape) -> bool:
             continue
         degree = max((degrees.get(value.storage, 1) for value in node.values()), default=1)
         degree *= rule.degree(node.arguments)
-        divides = node.reason is not None and node.op is torch.ops.aten.div.Tensor
-        if divides or rule.label is Label.SMOOTH or degree > _MOST_EXACT_DEGREE:
+        if rule.needs_enclosures(node.arguments) or degree > _MOST_EXACT_DEGREE:
             return True
         for output in node.outputs:
             if output is not None:
@@ -246,6 +246,8 @@ def _dtype_of(name: str, node: Node, rule: Rule) -> torch.dtype | None:
     if output is None:
         return None
     dtype = output.geometry.dtype
+    if not is_real(dtype):  # a comparison takes its numbers in the dtype of what it compares
+        dtype = next((value.geometry.dtype for value in node.values() if is_real(value.geometry.dtype)), torch.float64)
     half = dtype in (torch.float16, torch.bfloat16)
     return torch.float32 if half and name in rule.wide else dtype
 

@@ -172,6 +172,18 @@ class BallArray(PointsArray):
         """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
         return self._apply(lambda x: x.max(arb(0)) + (-abs(x)).exp().log1p())
 
+    def floor(self) -> Self:
+        """The largest whole number not above."""
+        return self._apply(lambda x: x.floor())
+
+    def sin(self) -> Self:
+        """The sine."""
+        return self._apply(lambda x: x.sin())
+
+    def cos(self) -> Self:
+        """The cosine."""
+        return self._apply(lambda x: x.cos())
+
     def maximum(self, other: Self | ExactArray | Scalar) -> Self:
         """The larger of the two, entry by entry; an enclosure also where the order is not decided."""
         return self._binary(other, np.frompyfunc(lambda x, y: x.max(y), 2, 1))

@@ -2,13 +2,17 @@
 
 from whyactivate.affine.rules import (
     arithmetic,
+    attention,
     convolution,
     interpolation,
     linear_algebra,
+    masks,
     movement,
     nonlinear,
     normalisation,
     pooling,
+    recurrence,
+    reductions,
     scatter,
 )
 from whyactivate.affine.rules.rule import CannotEvaluate, Label, Rule, depends
@@ -20,14 +24,18 @@ __all__ = [
     "Label",
     "Rule",
     "arithmetic",
+    "attention",
     "convolution",
     "depends",
     "find_rule",
     "interpolation",
     "linear_algebra",
+    "masks",
     "movement",
     "nonlinear",
     "normalisation",
     "pooling",
+    "recurrence",
+    "reductions",
     "scatter",
 ]

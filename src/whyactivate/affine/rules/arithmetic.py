@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine.rules.places import along_axis
-from whyactivate.affine.rules.rule import CannotEvaluate, Label, is_real, shape_of
+from whyactivate.affine.rules.rule import Label, depends, is_real, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
+
+
+def _divides(name: str) -> Callable[[Mapping[str, Argument]], bool]:
+    return lambda arguments: depends(arguments[name])
 
 
 @affine(aten.add.Tensor, aten.add.Scalar, form="self + other", roundings=2)
@@ -50,9 +54,18 @@ def mul(self: Any, other: Any) -> Any:
     form="self",
     roundings=2,
     wide=frozenset({"other"}),
+    smooth_when=_divides("other"),
 )
 def div(self: Any, other: Any) -> Any:
     return self / other
+
+
+@affine(
+    aten.addcdiv.default, form="self + tensor1", roundings=4, wide=frozenset({"value"}),
+    smooth_when=_divides("tensor2"),
+)  # fmt: skip
+def addcdiv(self: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
+    return self + tensor1 / tensor2 * value
 
 
 @affine(aten.addcmul.default, form="self + tensor1*tensor2", roundings=3, wide=frozenset({"value"}))
@@ -83,14 +96,25 @@ def _exponent(arguments: Mapping[str, Argument]) -> int:
     return int(exponent) if isinstance(exponent, (int, float)) and 1 <= exponent <= _LARGEST_POWER else 1
 
 
-@affine(aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one, always=True, power=_exponent)
+def _is_no_polynomial(arguments: Mapping[str, Argument]) -> bool:
+    exponent: Any = arguments["exponent"]
+    return exponent != int(exponent) or not 0 <= exponent <= _LARGEST_POWER
+
+
+@affine(
+    aten.pow.Tensor_Scalar, form="self", when=_exponent_is_one, always=True, power=_exponent,
+    smooth_when=_is_no_polynomial,
+)  # fmt: skip
 def power(self: Any, exponent: Any) -> Any:
-    if not 1 <= exponent <= _LARGEST_POWER or exponent != int(exponent):
-        raise CannotEvaluate(f"a power of {exponent} has no exact form here")
-    result = self
-    for _ in range(int(exponent) - 1):
-        result = result * self
-    return result
+    whole = int(exponent)
+    if whole == exponent and abs(whole) <= _LARGEST_POWER:
+        result = self * 0 + 1
+        for _ in range(abs(whole)):
+            result = result * self
+        return result if whole >= 0 else 1 / result
+    if exponent in (0.5, -0.5):
+        return self.sqrt() if exponent > 0 else 1 / self.sqrt()
+    return (self.log() * exponent).exp()
 
 
 def _axes(dim: Sequence[int] | None, ndim: int) -> tuple[int, ...]:

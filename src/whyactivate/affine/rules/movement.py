@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whyactivate.affine.rules.masks import select
 from whyactivate.affine.rules.places import chosen, in_one_arithmetic, moved, moved_as_floats, moved_to_several
 from whyactivate.affine.rules.rule import EVERY_OUTPUT, CannotEvaluate, Rule
 from whyactivate.affine.rules.table import add_rule, affine
@@ -82,8 +83,16 @@ def index(self: Any, indices: list[Tensor | None]) -> Any:
     return moved(aten.index.Tensor, self, indices)
 
 
-@affine(aten.where.self, form="self + other", selectors=frozenset({"condition"}), roundings=1)
-def where(condition: Tensor, self: Any, other: Any) -> Any:
+@affine(
+    aten.where.self,
+    form="self + other",
+    selectors=frozenset({"condition"}),
+    masks=frozenset({"condition"}),
+    roundings=1,
+)
+def where(condition: Any, self: Any, other: Any) -> Any:
+    if not isinstance(condition, Tensor):
+        return select(condition, self, other)
     return chosen(lambda at: torch.where(condition, at[0], at[1]), self, other)
 
 
@@ -92,9 +101,12 @@ def where(condition: Tensor, self: Any, other: Any) -> Any:
     aten.masked_fill.Tensor,
     form="self + value",
     selectors=frozenset({"mask"}),
+    masks=frozenset({"mask"}),
     roundings=1,
 )
-def masked_fill(self: Any, mask: Tensor, value: Any) -> Any:
+def masked_fill(self: Any, mask: Any, value: Any) -> Any:
+    if not isinstance(mask, Tensor):
+        return select(mask, value, self)
     return chosen(lambda at: at[0].masked_fill(mask, at[1]), self, value)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from whyactivate.affine.rules.masks import greater, select
 from whyactivate.affine.rules.rule import Label
 from whyactivate.affine.rules.table import nonlinear
 
@@ -57,12 +58,12 @@ def absolute(self: Any) -> Any:
     return abs(self)
 
 
-@nonlinear(aten.maximum.default, label=Label.PIECEWISE)
+@nonlinear(aten.maximum.default, aten.fmax.default, label=Label.PIECEWISE)
 def maximum(self: Any, other: Any) -> Any:
     return self.maximum(other)
 
 
-@nonlinear(aten.minimum.default, label=Label.PIECEWISE)
+@nonlinear(aten.minimum.default, aten.fmin.default, label=Label.PIECEWISE)
 def minimum(self: Any, other: Any) -> Any:
     return self.minimum(other)
 
@@ -75,6 +76,21 @@ def hardswish(self: Any) -> Any:
 @nonlinear(aten.hardsigmoid.default, label=Label.PIECEWISE, kinks=(-3.0, 3.0))
 def hardsigmoid(self: Any) -> Any:
     return (self + 3).maximum(0).minimum(6) / 6
+
+
+@nonlinear(aten.softshrink.default, label=Label.PIECEWISE)
+def softshrink(self: Any, lambd: Any) -> Any:
+    return (self - lambd).maximum(0) + (self + lambd).minimum(0)
+
+
+@nonlinear(aten.hardshrink.default, label=Label.PIECEWISE, kinks=("lambd",))
+def hardshrink(self: Any, lambd: Any) -> Any:
+    return self * (greater(self, lambd) + greater(-lambd, self))
+
+
+@nonlinear(aten.threshold.default, label=Label.PIECEWISE, kinks=("threshold",))
+def threshold(self: Any, threshold: Any, value: Any) -> Any:
+    return select(greater(self, threshold), self, value)
 
 
 # -- smooth: enclosed in balls ----------------------------------------------------------------------------------
@@ -134,3 +150,162 @@ def mish(self: Any) -> Any:
 @nonlinear(aten.square.default, label=Label.RATIONAL, power=2)
 def square(self: Any) -> Any:
     return self * self
+
+
+@nonlinear(aten.log.default, label=Label.SMOOTH)
+def log(self: Any) -> Any:
+    return self.log()
+
+
+@nonlinear(aten.log1p.default, label=Label.SMOOTH)
+def log1p(self: Any) -> Any:
+    return self.log1p()
+
+
+@nonlinear(aten.expm1.default, label=Label.SMOOTH)
+def expm1(self: Any) -> Any:
+    return self.expm1()
+
+
+@nonlinear(aten.log2.default, label=Label.SMOOTH)
+def log2(self: Any) -> Any:
+    return self.log() / _constant(self, 2).log()
+
+
+@nonlinear(aten.log10.default, label=Label.SMOOTH)
+def log10(self: Any) -> Any:
+    return self.log() / _constant(self, 10).log()
+
+
+@nonlinear(aten.exp2.default, label=Label.SMOOTH)
+def exp2(self: Any) -> Any:
+    return (self * _constant(self, 2).log()).exp()
+
+
+@nonlinear(aten.sqrt.default, label=Label.SMOOTH)
+def sqrt(self: Any) -> Any:
+    return self.sqrt()
+
+
+@nonlinear(aten.rsqrt.default, label=Label.SMOOTH)
+def rsqrt(self: Any) -> Any:
+    return 1 / self.sqrt()
+
+
+@nonlinear(aten.reciprocal.default, label=Label.SMOOTH)
+def reciprocal(self: Any) -> Any:
+    return 1 / self
+
+
+@nonlinear(aten.sin.default, label=Label.SMOOTH)
+def sin(self: Any) -> Any:
+    return self.sin()
+
+
+@nonlinear(aten.cos.default, label=Label.SMOOTH)
+def cos(self: Any) -> Any:
+    return self.cos()
+
+
+@nonlinear(aten.tan.default, label=Label.SMOOTH)
+def tan(self: Any) -> Any:
+    return self.sin() / self.cos()
+
+
+@nonlinear(aten.sinh.default, label=Label.SMOOTH)
+def sinh(self: Any) -> Any:
+    return (self.expm1() - (-self).expm1()) / 2
+
+
+@nonlinear(aten.cosh.default, label=Label.SMOOTH)
+def cosh(self: Any) -> Any:
+    return (self.exp() + (-self).exp()) / 2
+
+
+@nonlinear(aten.erfc.default, label=Label.SMOOTH)
+def erfc(self: Any) -> Any:
+    return 1 - self.erf()
+
+
+@nonlinear(aten.log_sigmoid_forward.default, label=Label.SMOOTH)
+def log_sigmoid(self: Any) -> Any:
+    return -(-self).softplus()
+
+
+@nonlinear(aten.celu.default, label=Label.SMOOTH, wide=frozenset({"alpha"}))
+def celu(self: Any, alpha: Any) -> Any:
+    return self.maximum(0) + (self.minimum(0) / alpha).expm1() * alpha
+
+
+@nonlinear(aten.glu.default, label=Label.SMOOTH)
+def glu(self: Any, dim: int) -> Any:
+    rows = self.swap(dim, -1)
+    half = rows.shape[-1] // 2
+    return (rows[..., :half] * rows[..., half:].sigmoid()).swap(dim, -1)
+
+
+@nonlinear(aten.logaddexp.default, label=Label.SMOOTH)
+def logaddexp(self: Any, other: Any) -> Any:
+    return self.maximum(other) + (-abs(self - other)).exp().log1p()
+
+
+@nonlinear(aten.hypot.default, label=Label.SMOOTH)
+def hypot(self: Any, other: Any) -> Any:
+    return (self * self + other * other).sqrt()
+
+
+@nonlinear(aten.pow.Tensor_Tensor, aten.pow.Scalar, label=Label.SMOOTH)
+def power(self: Any, exponent: Any) -> Any:
+    base = self if hasattr(self, "log") else _constant(exponent, self)
+    return (base.log() * exponent).exp()
+
+
+@nonlinear(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, label=Label.SMOOTH)
+def xlogy(self: Any, other: Any) -> Any:
+    return other.log() * self
+
+
+def _constant(like: Any, number: Any) -> Any:
+    """A number in the arithmetic of an array."""
+    return type(like).from_fraction(number)
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+
+def _reduced(losses: Any, reduction: int) -> Any:
+    if reduction == 0:
+        return losses
+    return losses.sum() / losses.size if reduction == 1 else losses.sum()
+
+
+@nonlinear(aten.mse_loss.default, label=Label.RATIONAL, power=2)
+def mse_loss(self: Any, target: Any, reduction: int) -> Any:
+    return _reduced((self - target) * (self - target), reduction)
+
+
+@nonlinear(aten.huber_loss.default, label=Label.PIECEWISE, power=2)
+def huber_loss(self: Any, target: Any, reduction: int, delta: float) -> Any:
+    distance = abs(self - target)
+    near = distance.minimum(delta)
+    return _reduced(near * near / 2 + (distance - near) * delta, reduction)
+
+
+@nonlinear(aten.smooth_l1_loss.default, label=Label.PIECEWISE, power=2)
+def smooth_l1_loss(self: Any, target: Any, reduction: int, beta: float) -> Any:
+    distance = abs(self - target)
+    near = distance.minimum(beta)
+    squared = near * near / (2 * beta) if beta else near
+    return _reduced(squared + (distance - near), reduction)
+
+
+@nonlinear(aten.soft_margin_loss.default, label=Label.SMOOTH)
+def soft_margin_loss(self: Any, target: Any, reduction: int) -> Any:
+    return _reduced((-(self * target)).softplus(), reduction)
+
+
+@nonlinear(aten.binary_cross_entropy_with_logits.default, label=Label.SMOOTH)
+def binary_cross_entropy_with_logits(self: Any, target: Any, weight: Any, pos_weight: Any, reduction: int) -> Any:
+    ones = (-self).softplus() if pos_weight is None else (-self).softplus() * pos_weight
+    losses = ones * target + self.softplus() * (1 - target)
+    return _reduced(losses if weight is None else losses * weight, reduction)

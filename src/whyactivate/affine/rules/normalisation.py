@@ -1,15 +1,17 @@
-"""Batch normalisation with stored statistics: affine in its input, row by row."""
+"""Normalisation: affine in its input where the statistics are stored, row by row; otherwise in nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
+from whyactivate.affine.rules.reductions import moments
 from whyactivate.affine.rules.rule import CannotEvaluate, Label, constant_tensor
-from whyactivate.affine.rules.table import affine
+from whyactivate.affine.rules.table import affine, nonlinear
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
 
@@ -28,16 +30,24 @@ def _uses_stored_statistics(arguments: Mapping[str, Argument]) -> str | None:
     return None
 
 
+def _uses_the_batch(arguments: Mapping[str, Argument]) -> bool:
+    return _uses_stored_statistics(arguments) is not None
+
+
 @affine(
     aten.native_batch_norm.default,
     aten._native_batch_norm_legit_no_training.default,
     form=_FORM,
     label=Label.ALGEBRAIC,
     when=_uses_stored_statistics,
+    always=True,
+    smooth_when=_uses_the_batch,
     roundings=10,  # the coefficient is itself computed in the module's dtype: a sum, a root, a quotient, products
     note=_NOTE,
 )
-def batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: float) -> Any:
+def batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: float, call: Any) -> Any:
+    if _uses_the_batch(call.arguments):
+        return _of_the_batch(input, weight, bias, eps)
     variance = running_var.to_float64()[0].numpy() + eps
     if not (variance > 0).all():
         raise CannotEvaluate("batch normalisation has a stored variance that is not positive")
@@ -48,3 +58,49 @@ def batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_va
     broadcast = (-1, *(1 for _ in input.shape[2:]))
     result = (input - running_mean.reshape(*broadcast)) * scale.reshape(*broadcast)
     return result if bias is None else result + bias.reshape(*broadcast)
+
+
+def _of_the_batch(input: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Each channel, normalised by its own mean and variance over the batch."""
+    rows = input.swap(0, 1)
+    flat = _normalised(rows.reshape(rows.shape[0], -1), eps)
+    return _scaled(flat.reshape(rows.shape).swap(0, 1), weight, bias)
+
+
+def _normalised(rows: Any, eps: float) -> Any:
+    """The vectors along the last axis, with mean 0 and variance 1."""
+    mean, spread = moments(rows)
+    return (rows - mean) / (spread + eps).sqrt()
+
+
+def _scaled(array: Any, weight: Any, bias: Any) -> Any:
+    """Each channel, which the second axis counts, times its weight, plus its bias."""
+    broadcast = (-1, *(1 for _ in array.shape[2:]))
+    if weight is not None:
+        array = array * weight.reshape(*broadcast)
+    return array if bias is None else array + bias.reshape(*broadcast)
+
+
+@nonlinear(aten.native_layer_norm.default, label=Label.SMOOTH)
+def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
+    leading = input.shape[: input.ndim - len(normalized_shape)]
+    result = _normalised(input.reshape(*leading, prod(normalized_shape)), eps).reshape(input.shape)
+    if weight is not None:
+        result = result * weight
+    return result if bias is None else result + bias
+
+
+@nonlinear(aten.native_group_norm.default, label=Label.SMOOTH)
+def group_norm(input: Any, weight: Any, bias: Any, N: int, group: int, eps: float) -> Any:
+    result = _normalised(input.reshape(N, group, input.size // (N * group)), eps).reshape(input.shape)
+    return _scaled(result, weight, bias)
+
+
+@nonlinear(aten._fused_rms_norm.default, label=Label.SMOOTH)
+def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any, eps: float | None, call: Any) -> Any:
+    leading = input.shape[: input.ndim - len(normalized_shape)]
+    rows = input.reshape(*leading, prod(normalized_shape))
+    least = torch.finfo(call.dtype("input")).eps if eps is None else eps
+    root = ((rows * rows).sum(-1, True) / rows.shape[-1] + least).sqrt()
+    result = (rows / root).reshape(input.shape)
+    return result if weight is None else result * weight

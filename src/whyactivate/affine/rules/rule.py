@@ -91,6 +91,9 @@ class Rule:
             and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
         constant_outputs: which results do not depend on the operands of the form, only on the others.
+        masks: selectors that may depend on the input; the formula then gets them as numbers 1 (true) and 0.
+        gives_mask: the result is true or false, held as 1 and 0.
+        smooth_when: for which operands the value is no fraction, although the label does not say so.
     """
 
     op: OpOverload
@@ -112,6 +115,9 @@ class Rule:
     row_product: tuple[str, str, bool] | None = None
     affine_outputs: Container[int] = frozenset({0})
     constant_outputs: frozenset[int] = frozenset()
+    masks: frozenset[str] = frozenset()
+    gives_mask: bool = False
+    smooth_when: Callable[[Mapping[str, Argument]], bool] | None = None
 
     def __post_init__(self) -> None:
         names = set(argument_names(self.op))
@@ -139,6 +145,10 @@ class Rule:
         """The degree of the result as a polynomial, piece by piece, in the operands that depend on the input."""
         factors = [sum(depends(arguments.get(key)) for key in term) for term in self.form or ()]
         return max([1, *factors]) * (self.power if isinstance(self.power, int) else self.power(arguments))
+
+    def needs_enclosures(self, arguments: Mapping[str, Argument]) -> bool:
+        """True where the value, for these operands, is not a fraction."""
+        return self.label is Label.SMOOTH or (self.smooth_when is not None and self.smooth_when(arguments))
 
     def notes(self) -> tuple[str, ...]:
         """What to say where this operation is used."""

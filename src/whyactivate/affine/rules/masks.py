@@ -1,0 +1,179 @@
+"""Comparisons and choices: what is true is held as 1, what is false as 0, what is not known as all between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import torch
+
+from whyactivate.affine.rules.places import in_one_arithmetic
+from whyactivate.affine.rules.rule import Label
+from whyactivate.affine.rules.table import nonlinear
+from whyactivate.arithmetic.exact import ExactArray
+
+aten = torch.ops.aten
+
+
+def select(condition: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the condition is 1, `no` where it is 0, and what encloses both where that is not known."""
+    c, a, b = in_one_arithmetic([condition, yes, no])
+    if isinstance(c, ExactArray):
+        return ExactArray.where(c == 1, a, b)
+    return type(c).where(c == 1, c == 0, a, b)
+
+
+def _mask(a: Any, b: Any, certainly: Callable[[Any, Any], Any], certainly_not: Callable[[Any, Any], Any]) -> Any:
+    """1 where the first holds for certain, 0 where the second does."""
+    x, y = in_one_arithmetic([a, b])
+    one, zero = (type(x).from_fraction(number) for number in (1, 0))
+    if isinstance(x, ExactArray):
+        return ExactArray(certainly(x, y).astype(int).astype(object))
+    return type(x).where(certainly(x, y), certainly_not(x, y), one, zero)
+
+
+def greater(a: Any, b: Any) -> Any:
+    """1 where a > b."""
+    return _mask(a, b, lambda x, y: x > y, lambda x, y: x <= y)
+
+
+def at_least(a: Any, b: Any) -> Any:
+    """1 where a ≥ b."""
+    return _mask(a, b, lambda x, y: x >= y, lambda x, y: x < y)
+
+
+def equal(a: Any, b: Any) -> Any:
+    """1 where a = b."""
+    return _mask(a, b, lambda x, y: x == y, lambda x, y: x != y)
+
+
+def floor(array: Any) -> Any:
+    """The largest whole numbers not above."""
+    if isinstance(array, ExactArray):
+        return ExactArray(array.ints * array.unit.numerator // array.unit.denominator)
+    return array.floor()
+
+
+_KINK: dict[str, Any] = {"label": Label.PIECEWISE, "gives_mask": True, "kinks": ("other",)}
+
+
+@nonlinear(aten.gt.Scalar, aten.gt.Tensor, **_KINK)
+def gt(self: Any, other: Any) -> Any:
+    return greater(self, other)
+
+
+@nonlinear(aten.ge.Scalar, aten.ge.Tensor, **_KINK)
+def ge(self: Any, other: Any) -> Any:
+    return at_least(self, other)
+
+
+@nonlinear(aten.lt.Scalar, aten.lt.Tensor, **_KINK)
+def lt(self: Any, other: Any) -> Any:
+    return greater(other, self)
+
+
+@nonlinear(aten.le.Scalar, aten.le.Tensor, **_KINK)
+def le(self: Any, other: Any) -> Any:
+    return at_least(other, self)
+
+
+@nonlinear(aten.eq.Scalar, aten.eq.Tensor, **_KINK)
+def eq(self: Any, other: Any) -> Any:
+    return equal(self, other)
+
+
+@nonlinear(aten.ne.Scalar, aten.ne.Tensor, **_KINK)
+def ne(self: Any, other: Any) -> Any:
+    return 1 - equal(self, other)
+
+
+def _is_true(array: Any) -> Any:
+    return 1 - equal(array, 0)
+
+
+@nonlinear(aten.logical_not.default, label=Label.PIECEWISE, gives_mask=True)
+def logical_not(self: Any) -> Any:
+    return equal(self, 0)
+
+
+@nonlinear(aten.logical_and.default, label=Label.PIECEWISE, gives_mask=True)
+def logical_and(self: Any, other: Any) -> Any:
+    return _is_true(self) * _is_true(other)
+
+
+@nonlinear(aten.logical_or.default, label=Label.PIECEWISE, gives_mask=True)
+def logical_or(self: Any, other: Any) -> Any:
+    return _is_true(self).maximum(_is_true(other))
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+@nonlinear(aten.sign.default, aten.sgn.default, label=Label.PIECEWISE, kinks=(0.0,))
+def sign(self: Any) -> Any:
+    return greater(self, 0) - greater(0, self)
+
+
+@nonlinear(aten.heaviside.default, label=Label.PIECEWISE, kinks=(0.0,))
+def heaviside(self: Any, values: Any) -> Any:
+    return greater(self, 0) + equal(self, 0) * values
+
+
+@nonlinear(aten.floor.default, label=Label.PIECEWISE)
+def floor_(self: Any) -> Any:
+    return floor(self)
+
+
+@nonlinear(aten.ceil.default, label=Label.PIECEWISE)
+def ceil(self: Any) -> Any:
+    return -floor(-self)
+
+
+@nonlinear(aten.trunc.default, label=Label.PIECEWISE)
+def trunc(self: Any) -> Any:
+    return _towards_zero(self)
+
+
+def _towards_zero(array: Any) -> Any:
+    return floor(array.maximum(0)) - floor((-array).maximum(0))
+
+
+@nonlinear(aten.frac.default, label=Label.PIECEWISE)
+def frac(self: Any) -> Any:
+    return self - _towards_zero(self)
+
+
+@nonlinear(aten.round.default, label=Label.PIECEWISE)
+def round_(self: Any) -> Any:
+    below = floor(self + Fraction(1, 2))
+    is_half = equal(self + Fraction(1, 2), below)
+    is_odd = below - floor(below / 2) * 2
+    return below - is_half * is_odd
+
+
+def _divided(a: Any, b: Any, rounding_mode: str | None) -> Any:
+    quotient = a / b
+    if rounding_mode is None:
+        return quotient
+    return floor(quotient) if rounding_mode == "floor" else _towards_zero(quotient)
+
+
+@nonlinear(aten.div.Tensor_mode, aten.div.Scalar_mode, label=Label.PIECEWISE)
+def div_mode(self: Any, other: Any, rounding_mode: str | None) -> Any:
+    return _divided(self, other, rounding_mode)
+
+
+@nonlinear(aten.floor_divide.default, aten.floor_divide.Scalar, label=Label.PIECEWISE)
+def floor_divide(self: Any, other: Any) -> Any:
+    return _divided(self, other, "floor")
+
+
+@nonlinear(aten.remainder.Tensor, aten.remainder.Scalar, label=Label.PIECEWISE)
+def remainder(self: Any, other: Any) -> Any:
+    return self - _divided(self, other, "floor") * other
+
+
+@nonlinear(aten.fmod.Tensor, aten.fmod.Scalar, label=Label.PIECEWISE)
+def fmod(self: Any, other: Any) -> Any:
+    return self - _divided(self, other, "trunc") * other

@@ -1,0 +1,317 @@
+"""Extremes, orders, products, spreads and softmaxes along axes: affine in nothing, but they can be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from whyactivate.affine.rules.convolution import windows
+from whyactivate.affine.rules.masks import greater
+from whyactivate.affine.rules.pooling import adaptive_windows, per_axis, pooled_size
+from whyactivate.affine.rules.rule import CannotEvaluate, Label
+from whyactivate.affine.rules.table import nonlinear
+
+aten = torch.ops.aten
+
+_MOST_SORTED = 64
+"""How many numbers are sorted at most: every pair is compared."""
+
+
+def axes_of(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """The axes that an operation reduces: all of them where none is named."""
+    if isinstance(dim, int):
+        return (dim % max(ndim, 1),)
+    return tuple(range(ndim)) if not dim else tuple(d % max(ndim, 1) for d in dim)
+
+
+def together(array: Any, dim: int | Sequence[int] | None) -> Any:
+    """The axes to reduce, joined into one, which comes last."""
+    axes = axes_of(dim, array.ndim)
+    if not array.ndim:
+        return array.reshape(1)
+    kept = [axis for axis in range(array.ndim) if axis not in axes]
+    moved = array.transpose(*kept, *axes)
+    return moved.reshape(*(array.shape[axis] for axis in kept), prod(array.shape[axis] for axis in axes))
+
+
+def apart(array: Any, result: Any, dim: int | Sequence[int] | None, keepdim: bool) -> Any:
+    """The result of a reduction, its axes kept where that is wanted."""
+    if not keepdim or not array.ndim:
+        return result
+    axes = axes_of(dim, array.ndim)
+    return result.reshape(*(1 if axis in axes else extent for axis, extent in enumerate(array.shape)))
+
+
+def largest(array: Any) -> Any:
+    """The largest along the last axis."""
+    while (size := array.shape[-1]) > 1:
+        half = size // 2
+        pairs = array[..., :half].maximum(array[..., half : 2 * half])
+        array = type(array).concatenate([pairs, array[..., 2 * half :]], -1) if size % 2 else pairs
+    return array[..., 0]
+
+
+def smallest(array: Any) -> Any:
+    """The smallest along the last axis."""
+    return -largest(-array)
+
+
+def ascending(array: Any) -> list[Any]:
+    """The entries along the last axis, in order: place for place the extremes of neighbours, until all are in order."""
+    size = array.shape[-1]
+    if size > _MOST_SORTED:
+        raise CannotEvaluate(f"{size} numbers are too many to be put in order here")
+    entries = [array[..., place] for place in range(size)]
+    for turn in range(size):
+        for left in range(turn % 2, size - 1, 2):
+            a, b = entries[left], entries[left + 1]
+            entries[left], entries[left + 1] = a.minimum(b), a.maximum(b)
+    return entries
+
+
+def _in_place(self: Any, entries: Sequence[Any], dim: int) -> Any:
+    if not self.ndim:
+        return entries[0]
+    return type(entries[0]).stack(list(entries), dim % self.ndim)
+
+
+_PIECEWISE: dict[str, Any] = {"label": Label.PIECEWISE}
+_SMOOTH: dict[str, Any] = {"label": Label.SMOOTH}
+
+
+@nonlinear(aten.amax.default, aten.max.dim, aten.max.default, **_PIECEWISE)
+def amax(self: Any, call: Any) -> Any:
+    dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
+    return apart(self, largest(together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.amin.default, aten.min.dim, aten.min.default, **_PIECEWISE)
+def amin(self: Any, call: Any) -> Any:
+    dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
+    return apart(self, smallest(together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.aminmax.default, **_PIECEWISE)
+def aminmax(self: Any, dim: int | None, keepdim: bool) -> Any:
+    rows = together(self, dim)
+    return tuple(apart(self, extreme(rows), dim, keepdim) for extreme in (smallest, largest))
+
+
+@nonlinear(aten.sort.default, aten.sort.stable, **_PIECEWISE)
+def sort(self: Any, dim: int, descending: bool) -> Any:
+    entries = ascending(together(self, dim))
+    return _in_place(self, entries[::-1] if descending else entries, dim)
+
+
+@nonlinear(aten.topk.default, **_PIECEWISE)
+def topk(self: Any, k: int, dim: int, largest: bool, sorted: bool) -> Any:
+    if not sorted:
+        raise CannotEvaluate("topk gives its numbers in an order that is not fixed")
+    entries = ascending(together(self, dim))
+    return _in_place(self, (entries[::-1] if largest else entries)[:k], dim)
+
+
+@nonlinear(aten.kthvalue.default, **_PIECEWISE)
+def kthvalue(self: Any, k: int, dim: int, keepdim: bool) -> Any:
+    return apart(self, ascending(together(self, dim))[k - 1], dim, keepdim)
+
+
+@nonlinear(aten.median.default, aten.median.dim, aten.nanmedian.default, aten.nanmedian.dim, **_PIECEWISE)
+def median(self: Any, call: Any) -> Any:
+    dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
+    entries = ascending(together(self, dim))
+    return apart(self, entries[(len(entries) - 1) // 2], dim, keepdim)
+
+
+@nonlinear(aten.cummax.default, **_PIECEWISE)
+def cummax(self: Any, dim: int) -> Any:
+    rows = together(self, dim)
+    return _in_place(self, [largest(rows[..., : end + 1]) for end in range(rows.shape[-1])], dim)
+
+
+@nonlinear(aten.cummin.default, **_PIECEWISE)
+def cummin(self: Any, dim: int) -> Any:
+    rows = together(self, dim)
+    return _in_place(self, [smallest(rows[..., : end + 1]) for end in range(rows.shape[-1])], dim)
+
+
+def _product(rows: Any) -> Any:
+    result = rows[..., 0]
+    for place in range(1, rows.shape[-1]):
+        result = result * rows[..., place]
+    return result
+
+
+def _count(arguments: Any) -> int:
+    shape = arguments["self"].geometry.size if hasattr(arguments["self"], "geometry") else ()
+    dim = arguments.get("dim")
+    return max(1, shape[dim] if isinstance(dim, int) and shape else prod(shape))
+
+
+@nonlinear(aten.prod.default, aten.prod.dim_int, label=Label.RATIONAL, power=_count)
+def product(self: Any, call: Any) -> Any:
+    dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
+    return apart(self, _product(together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.cumprod.default, label=Label.RATIONAL, power=_count)
+def cumprod(self: Any, dim: int) -> Any:
+    rows = together(self, dim)
+    return _in_place(self, [_product(rows[..., : end + 1]) for end in range(rows.shape[-1])], dim)
+
+
+# -- exponentials -----------------------------------------------------------------------------------------------------
+
+
+def softmax_of(rows: Any) -> Any:
+    """The softmax along the last axis."""
+    powers = (rows - largest(rows).reshape(*rows.shape[:-1], 1)).exp()
+    return powers / powers.sum(-1, True)
+
+
+def log_sum_exp(rows: Any) -> Any:
+    """The logarithm of the sum of exponentials along the last axis."""
+    top = largest(rows)
+    return top + (rows - top.reshape(*rows.shape[:-1], 1)).exp().sum(-1).log()
+
+
+def _log_softmax_of(rows: Any) -> Any:
+    return rows - log_sum_exp(rows).reshape(*rows.shape[:-1], 1)
+
+
+def _along(self: Any, dim: int, function: Any) -> Any:
+    return function(self.swap(dim, -1)).swap(dim, -1) if self.ndim else function(self.reshape(1)).reshape()
+
+
+@nonlinear(aten._softmax.default, aten._safe_softmax.default, **_SMOOTH)
+def softmax(self: Any, dim: int) -> Any:
+    return _along(self, dim, softmax_of)
+
+
+@nonlinear(aten._log_softmax.default, **_SMOOTH)
+def log_softmax(self: Any, dim: int) -> Any:
+    return _along(self, dim, _log_softmax_of)
+
+
+@nonlinear(aten.logsumexp.default, **_SMOOTH)
+def logsumexp(self: Any, dim: Sequence[int], keepdim: bool) -> Any:
+    return apart(self, log_sum_exp(together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.logcumsumexp.default, **_SMOOTH)
+def logcumsumexp(self: Any, dim: int) -> Any:
+    rows = together(self, dim)
+    return _in_place(self, [log_sum_exp(rows[..., : end + 1]) for end in range(rows.shape[-1])], dim)
+
+
+# -- norms and spreads ------------------------------------------------------------------------------------------------
+
+
+def norm_of(rows: Any, order: Any) -> Any:
+    """The norm of the vectors along the last axis."""
+    if order in (float("inf"), float("-inf")):
+        return largest(abs(rows)) if order > 0 else smallest(abs(rows))
+    if order == 0:
+        return (greater(rows, 0) + greater(0, rows)).sum(-1)
+    if order == 1:
+        return abs(rows).sum(-1)
+    if order == 2:
+        return (rows * rows).sum(-1).sqrt()
+    raise CannotEvaluate(f"the norm of order {order} has no formula here")
+
+
+@nonlinear(aten.linalg_vector_norm.default, **_SMOOTH)
+def vector_norm(self: Any, dim: Any, keepdim: bool, call: Any) -> Any:
+    return apart(self, norm_of(together(self, dim), call.arguments["ord"]), dim, keepdim)
+
+
+@nonlinear(aten.norm.ScalarOpt_dim, aten.norm.Scalar, **_SMOOTH)
+def norm(self: Any, call: Any) -> Any:
+    dim, keepdim, order = (call.arguments.get(name) for name in ("dim", "keepdim", "p"))
+    return apart(self, norm_of(together(self, dim), 2 if order is None else order), dim, bool(keepdim))
+
+
+@nonlinear(aten._cdist_forward.default, **_SMOOTH)
+def cdist(x1: Any, x2: Any, p: float) -> Any:
+    apart_by = x1.reshape(*x1.shape[:-1], 1, x1.shape[-1]) - x2.reshape(*x2.shape[:-2], 1, *x2.shape[-2:])
+    return norm_of(apart_by, p)
+
+
+@nonlinear(aten.dist.default, **_SMOOTH)
+def dist(self: Any, other: Any, call: Any) -> Any:
+    return norm_of((self - other).flatten(), call.arguments["p"])
+
+
+def moments(rows: Any) -> tuple[Any, Any]:
+    """Mean and mean squared deviation along the last axis, which is kept."""
+    mean = rows.sum(-1, True) / rows.shape[-1]
+    return mean, ((rows - mean) * (rows - mean)).sum(-1, True) / rows.shape[-1]
+
+
+def _variance(self: Any, dim: Any, correction: Any, keepdim: bool) -> tuple[Any, Any]:
+    rows = together(self, dim)
+    count = rows.shape[-1]
+    correction = 1 if correction is None else correction
+    if count - correction <= 0:
+        raise CannotEvaluate("a variance of too few numbers")
+    mean, spread = moments(rows)
+    variance = spread[..., 0] * count / (count - correction)
+    return apart(self, variance, dim, keepdim), apart(self, mean[..., 0], dim, keepdim)
+
+
+@nonlinear(aten.var.correction, label=Label.RATIONAL, power=2)
+def var(self: Any, dim: Any, keepdim: bool, call: Any) -> Any:
+    return _variance(self, dim, call.arguments["correction"], keepdim)[0]
+
+
+@nonlinear(aten.std.correction, **_SMOOTH)
+def std(self: Any, dim: Any, keepdim: bool, call: Any) -> Any:
+    return _variance(self, dim, call.arguments["correction"], keepdim)[0].sqrt()
+
+
+@nonlinear(aten.var_mean.correction, label=Label.RATIONAL, power=2)
+def var_mean(self: Any, dim: Any, keepdim: bool, call: Any) -> Any:
+    return _variance(self, dim, call.arguments["correction"], keepdim)
+
+
+@nonlinear(aten.std_mean.correction, **_SMOOTH)
+def std_mean(self: Any, dim: Any, keepdim: bool, call: Any) -> Any:
+    variance, mean = _variance(self, dim, call.arguments["correction"], keepdim)
+    return variance.sqrt(), mean
+
+
+# -- pooling ----------------------------------------------------------------------------------------------------------
+
+
+@nonlinear(aten.max_pool2d_with_indices.default, aten.max_pool3d_with_indices.default, **_PIECEWISE)
+def max_pool(self: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, call: Any) -> Any:
+    axes = 2 if "2d" in str(call.op) else 3
+    kernel, pad, apart_by = (per_axis(one, axes) for one in (kernel_size, padding, dilation))
+    step = per_axis(stride, axes) if stride else kernel
+    size, leading = self.shape[-axes:], self.shape[:-axes]
+    count = [pooled_size(*one, ceil_mode) for one in zip(size, kernel, step, pad, apart_by, strict=True)]
+    places, _ = windows(size, kernel, stride=step, padding=pad, dilation=apart_by, count=count)
+    some = places.max(axis=0)  # outside, a place is filled by one that the window covers as well
+    return _largest_of(self, leading, np.where(places < 0, some, places), count)
+
+
+def _largest_of(self: Any, leading: Sequence[int], places: Any, count: Sequence[int]) -> Any:
+    rows = self.reshape(*leading, -1)[..., places.T]
+    return largest(rows).reshape(*leading, *count)
+
+
+@nonlinear(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, **_PIECEWISE)
+def adaptive_max_pool(self: Any, output_size: Sequence[int]) -> Any:
+    axes = len(output_size)
+    size, leading = self.shape[-axes:], self.shape[:-axes]
+    result = self
+    for axis, (extent, count) in enumerate(zip(size, output_size, strict=True)):
+        ends = zip(*adaptive_windows(extent, count), strict=True)
+        lines = result.swap(len(leading) + axis, -1)
+        best = [largest(lines[..., int(start) : int(end)]) for start, end in ends]
+        result = type(self).stack(best, -1).swap(len(leading) + axis, -1)
+    return result
