@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import shlex
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +37,27 @@ def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
     drawing = inline_svg(svg_of(figure), name, alt)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>"
     return f'<figure class="figure" tabindex="0" data-search-exclude>{drawing}{caption}</figure>'
+
+
+def run_command(command: str, **files: str) -> str:
+    """The command and what it writes, with its exit code where that is not 0.
+
+    Args:
+        command: as typed after `$`; it starts with `whyactivate`.
+        files: Python modules in the folder in which it runs: name without `.py`, and text.
+    """
+    from typer.testing import CliRunner
+    from whyactivate.cli import app
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, text in files.items():
+            Path(f"{name}.py").write_text(text, encoding="utf-8")
+        result = CliRunner(env={"COLUMNS": "100"}).invoke(app, shlex.split(command)[1:])
+        sys.path[:] = [path for path in sys.path if path != folder]
+        for name in files:
+            sys.modules.pop(name, None)
+    end = f"exit code {result.exit_code}\n" if result.exit_code else ""
+    return f"$ {command}\n{result.output}{end}"
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from whyactivate.floor import Floor, linear_floor
     from whyactivate.folding import Plan, PlannedRun, collapse_runs, plan_runs
+    from whyactivate.inspection import Inspection, inspect_module
     from whyactivate.models import MLP, SimpleModel, parameter_count
     from whyactivate.proof import Proof
     from whyactivate.training import History, TrainConfig, train
@@ -45,7 +46,7 @@ __all__ = [
     # training, and the floor that no affine model passes
     "train", "TrainConfig", "History", "linear_floor", "Floor",
     # is it affine, and which one layer is it?
-    "analyze", "Analysis", "Verdict", "Blame", "AffineRun", "Counterexample",
+    "inspect_module", "Inspection", "analyze", "Analysis", "Verdict", "Blame", "AffineRun", "Counterexample",
     "collapse_linear", "Collapse", "Step",
     # fold every part that is affine
     "plan_runs", "Plan", "PlannedRun", "collapse_runs",
@@ -68,6 +69,7 @@ _NAMES_OF_MODULE = {
     ),
     "floor": ("Floor", "linear_floor"),
     "folding": ("Plan", "PlannedRun", "collapse_runs", "plan_runs"),
+    "inspection": ("Inspection", "inspect_module"),
     "models": ("MLP", "SimpleModel", "parameter_count"),
     "proof": ("Proof",),
     "training": ("History", "TrainConfig", "train"),

@@ -12,7 +12,9 @@ from whyactivate.cli.activations import activations
 from whyactivate.cli.collapse import collapse
 from whyactivate.cli.demo import demo
 from whyactivate.cli.exits import OneLineGroup
+from whyactivate.cli.inspect import inspect
 from whyactivate.cli.train import train
+from whyactivate.cli.verify import verify
 
 app = typer.Typer(
     name="whyactivate",
@@ -20,9 +22,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine; 1 a check did not hold; 2 bad input; 3 undecided; 70 our own fault; 130 interrupted.",
+    epilog="Exit codes: 0 fine; 1 a check did not hold or there is something to fold; 2 bad input; 3 undecided; 70 our own fault; 130 interrupted.",
 )
-for command in (demo, train, collapse, activations):
+for command in (demo, train, inspect, collapse, verify, activations):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""`whyactivate collapse`: the weights of an MLP, multiplied out where that can be proved."""
+"""`whyactivate collapse`: the layers of a saved network, or the affine runs of any module, as one layer each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import typer
 
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, code_of, stop
+from whyactivate.cli.fold import fold
+from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, is_target
 from whyactivate.cli.train import check_writable
-from whyactivate.errors import CannotCollapseError, UnknownNameError
+from whyactivate.errors import CannotCollapseError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from whyactivate.affine.analysis import Analysis
@@ -22,23 +24,36 @@ PROOFS = ("theorem", "symbolic", "exact", "numeric")
 
 
 def collapse(
-    weights: Annotated[Path, typer.Argument(help="A safetensors file, or a PyTorch file of a state dict.")],
+    target: Annotated[
+        str, typer.Argument(help=f"A file of an MLP's weights (safetensors, or a PyTorch state dict); or {TARGET_HELP}")
+    ],
+    shapes: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
     activation: Annotated[
         str | None, typer.Option(help="What stands between the layers, where the file does not say.")
     ] = None,
     prove: Annotated[
         list[str] | None, typer.Option(help=f"Proof to carry out (repeatable): {', '.join(PROOFS)}, all.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the one layer here (safetensors).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the folded weights here (safetensors).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
 ) -> None:
-    """Multiply the layers of a saved network out to one, if it is affine; show why not, if it is not.
+    """Multiply layers out: a saved network to one layer, or each affine run of a module to one that costs less.
 
-    Exit code 1 means that it is not affine or that a proof did not hold, 3 that neither is proved.
+    A file of weights is multiplied out if it is affine, and shown not to be if it is not: exit code 1 means that it
+    is not or that a proof did not hold, 3 that neither is proved. A target package.module:factory is code, and this
+    command runs it.
     """
     kinds = read_kinds(prove or [])
     if out is not None:
         check_writable(out)
+    if is_target(target):
+        if kinds or activation is not None:
+            raise InputError("--prove and --activation are for a file of weights; in Python, collapse_linear proves")
+        fold(target, shapes or [], out, as_json=as_json)
+        return
+    if shapes:
+        raise InputError(f"--input is for a module (package.module:factory or .pt2); {target} is a file of weights")
+    weights = Path(target)
     with progress_bar("loading PyTorch") as progress:
         from whyactivate.collapse import collapse_linear
         from whyactivate.weights import load_weights, save_layer

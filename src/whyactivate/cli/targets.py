@@ -1,0 +1,160 @@
+"""What a command is pointed at: a module that some code makes, or an exported program in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whyactivate.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_CODE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*")
+_SHAPE = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:,\d+)*)(?::(?P<dtype>\w+))?")
+_DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
+
+TARGET_HELP = (
+    "package.module:factory (a class, a function without arguments, or a module; its code is run), "
+    "or a .pt2 file of an exported program."
+)
+INPUT_HELP = (
+    "Shape of one argument of forward, batch dimension first, as in 1,3,224,224; repeat it for several arguments. "
+    "In full: [name=]shape[:dtype], as in mask=1,16:bool."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A module to be looked at.
+
+    Attributes:
+        module: in evaluation mode, unless its own mode was asked for.
+        inputs: what its forward takes, where the target itself knows; None otherwise.
+    """
+
+    module: nn.Module
+    inputs: tuple[Any, ...] | dict[str, Any] | None
+
+
+def is_target(text: str) -> bool:
+    """Whether this names code or an exported program, and not a file of weights."""
+    return text.endswith(".pt2") or (_CODE.fullmatch(text) is not None and not Path(text).exists())
+
+
+def load_target(text: str, *, train: bool = False) -> Target:
+    """The module that `package.module:factory` makes, or that a `.pt2` file holds.
+
+    Args:
+        text: the target. Code that it names is imported and run, from the current folder as well.
+        train: leave the module in the mode in which it comes, instead of `eval()`.
+
+    Raises:
+        InputError: there is no such thing, its code raises, or it does not give an `nn.Module`.
+    """
+    if text.endswith(".pt2"):
+        return _load_exported(Path(text))
+    if _CODE.fullmatch(text) is None:
+        raise InputError(f"{text!r} is not a target: {TARGET_HELP}")
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer
+        module = _make(text)
+    return Target(module if train else module.eval(), None)
+
+
+def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
+    """Example inputs of these shapes: random floating numbers, zeros for integers, True for booleans.
+
+    Raises:
+        InputError: a shape that cannot be read, or named and unnamed ones together.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    found: list[tuple[str | None, Tensor]] = []
+    for text in shapes:
+        match = _SHAPE.fullmatch(text.replace(" ", ""))
+        if match is None:
+            raise InputError(f"--input {text!r} is not a shape; expected something like 1,3,224,224 or ids=1,16:int64")
+        name = match["dtype"] or "float32"
+        if name not in _DTYPES:
+            near = difflib.get_close_matches(name, _DTYPES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"--input {text!r}: unknown dtype {name!r}.{hint} Known: {', '.join(_DTYPES)}.")
+        shape, dtype = tuple(map(int, match["shape"].split(","))), getattr(torch, name)
+        if dtype.is_floating_point:
+            tensor = torch.randn(shape, generator=generator).to(dtype)
+        else:
+            tensor = torch.ones(shape, dtype=dtype) if dtype is torch.bool else torch.zeros(shape, dtype=dtype)
+        found.append((match["name"], tensor))
+    named = [name for name, _ in found if name is not None]
+    if not named:
+        return tuple(tensor for _, tensor in found)
+    if len(named) < len(found) or len(set(named)) < len(named):
+        raise InputError("name each --input once, or none of them")
+    return {name: tensor for name, tensor in found if name is not None}
+
+
+def _make(text: str) -> nn.Module:
+    from torch import nn
+
+    path, _, attributes = text.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (path == error.name or path.startswith(f"{error.name}.")):
+            raise InputError(
+                f"{text}: there is no module {error.name!r} here; run the command in the folder that holds it, "
+                "or install it"
+            ) from error
+        raise InputError(f"{text}: importing {path} needs {error.name!r}, which is not installed") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{text}: importing {path} raised {_words(error)}") from error
+    for name in attributes.split("."):
+        if not hasattr(found, name):
+            near = difflib.get_close_matches(name, dir(found), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"{text}: {path} has no {name!r}{hint}")
+        found = getattr(found, name)
+    if not isinstance(found, nn.Module):
+        if not callable(found):
+            raise InputError(f"{text} is a {type(found).__name__}; an nn.Module, or what makes one, was expected")
+        try:
+            found = found()
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"{text}: calling it without arguments raised {_words(error)}; where it needs arguments, write a "
+                "function without any that makes the module, and name that"
+            ) from error
+    if not isinstance(found, nn.Module):
+        raise InputError(f"{text} gives a {type(found).__name__}; an nn.Module was expected")
+    return found
+
+
+def _load_exported(path: Path) -> Target:
+    import torch
+
+    if not path.is_file():
+        raise InputError(f"{path} is not there; a .pt2 file that torch.export.save wrote was expected")
+    try:
+        program = torch.export.load(path)
+        module = program.module(check_guards=False)
+    except Exception as error:
+        raise InputError(f"{path} is not an exported program that this PyTorch can read: {_words(error)}") from error
+    inputs: tuple[Any, ...] | dict[str, Any] | None = None
+    if program.example_inputs is not None:
+        args, kwargs = program.example_inputs
+        inputs = args or kwargs or None
+    return Target(module, inputs)
+
+
+def _words(error: BaseException) -> str:
+    line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -1,0 +1,90 @@
+"""A module looked at as a whole: how deep it is, what keeps its layers apart, and what folding would save."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from whyactivate.affine import Analysis, analyze
+from whyactivate.affine.depth import Depth, count_depth
+from whyactivate.folding import Plan, plan_runs
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What `inspect_module` found.
+
+    Attributes:
+        analysis: the verdict on the module as a whole, with the blame for each break.
+        depth: as written and effective; the chains of layers that are one.
+        plan: what folding would change and save.
+        complete: False where part of what the module does could not be followed; then the depth and the plan
+            speak only of what was.
+    """
+
+    analysis: Analysis
+    depth: Depth
+    plan: Plan
+    complete: bool
+
+    def __str__(self) -> str:
+        depth, analysis = self.depth, self.analysis
+        verdict = analysis.verdict.replace("_", " ")
+        lines = [f"{analysis.module}: {_layers(depth.written)} deep as written, {depth.effective} in effect"]
+        lines += [f"  one layer: {' · '.join(chain)} (no activation between them)" for chain in depth.chains]
+        lines.append(f"  as a whole: {verdict}{f': {analysis.counterexample}' if analysis.counterexample else ''}")
+        lines += [f"  because {line}" if not i else f"  {line}" for each in analysis.blame
+                  for i, line in enumerate(str(each).splitlines())]  # fmt: skip
+        lines += [f"  note: {note}" for note in analysis.notes]
+        if not self.complete:
+            lines.append("  Part of what it does could not be followed; there may be more than is said here.")
+        lines += str(self.plan).splitlines()
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as JSON-able values."""
+        analysis = self.analysis
+        return {
+            "module": analysis.module,
+            "verdict": str(analysis.verdict),
+            "per_example": analysis.per_example,
+            "complete": self.complete,
+            "depth": {"written": self.depth.written, "effective": self.depth.effective},
+            "one_layer": [list(chain) for chain in self.depth.chains],
+            "blame": [
+                {"op": each.op, "module": each.module, "source": each.source, "line": each.line, "reason": each.reason}
+                for each in analysis.blame
+            ],
+            "counterexample": str(analysis.counterexample) if analysis.counterexample else None,
+            "notes": list(analysis.notes),
+            "plan": self.plan.to_dict(),
+        }
+
+
+def inspect_module(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any]) -> Inspection:
+    """How deep a module is, as written and in effect, what keeps its layers apart, and what folding would save.
+
+    Args:
+        module: any `nn.Module`, in the mode in which it is to be judged.
+        example_input: what its forward takes, batch dimension first.
+
+    Raises:
+        InputError: not a module, an input that cannot be used, or a forward that raises on it.
+    """
+    analysis = analyze(module, example_input)
+    recordings = analysis.recordings
+    assert recordings is not None
+    tapes = recordings.tapes
+    complete = recordings.missing is None and recordings.disagreement is None
+    complete = complete and all(tape.refusal is None and not tape.state for tape in tapes)
+    return Inspection(analysis, count_depth(tapes[0], module), plan_runs(module, example_input), complete)
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer{'s' if count != 1 else ''}"
