@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from whyactivate.proof.certificate import write_certificate
     from whyactivate.proof.exact import Rounding, prove_exact
     from whyactivate.proof.numeric import prove_numeric
     from whyactivate.proof.product import bound_product
@@ -30,9 +31,11 @@ __all__ = [
     "bound_product",
     "RoundedStep",
     "LinearRounding",
+    "write_certificate",
 ]
 
 _NAMES_OF_MODULE = {
+    "certificate": ("write_certificate",),
     "exact": ("Rounding", "prove_exact"),
     "numeric": ("prove_numeric",),
     "product": ("bound_product",),

@@ -1,0 +1,150 @@
+"""Checks a certificate: do these layers, one after another, equal this one layer, for every input?
+
+It needs Python's standard library alone, and nothing of whyactivate, which wrote the file. Copy it anywhere and run
+"python checker.py CERTIFICATE.safetensors". Exit codes: 0 the claim holds, 1 it does not, 2 the file cannot be used.
+
+A certificate is a safetensors file: the length of the header (8 bytes), the header (JSON), then the numbers of
+    step.1.weight (out, in), step.1.bias (out,), step.2.weight, ...   the layers, each v -> weight v + bias, or no bias
+    claim.weight, claim.bias                                          the one layer that is claimed to equal them all
+as floats; or as whole numbers (dtype U8: the last axis holds the bytes of each, lowest first, in two's complement) over
+one divisor, hexadecimal, in the header. Floats are fractions, too: all is done in whole numbers, nothing is rounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import struct
+import sys
+from itertools import chain
+from math import lcm, prod
+from operator import mul
+from typing import Any
+
+FORMAT = "whyactivate-certificate/1"
+CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
+LARGEST_FILE, LARGEST_HEADER = 10**8, 2**20  # bytes
+LARGEST_WORK = 10**9  # some seconds; where multiplying out would take longer, the claim is tested at random
+FLOATS = {"BF16": (2, "f"), "F16": (2, "e"), "F32": (4, "f"), "F64": (8, "d")}  # bytes; BF16 is the upper half of F32
+CERTAIN = "Multiplied out in whole numbers and compared entry by entry: no rounding, no chance."
+AT_RANDOM = """Too large to multiply out in seconds, so tested at a random input modulo a random 128-bit prime, drawn \
+just now. A claim that is wrong anywhere would pass with a probability below 2^-90."""
+
+Rows = list[list[int]]
+Layer = tuple[Rows, int, list[int], int, int]  # (weight, w, bias, b, d): v -> (w * weight v + b * bias) / d
+
+
+def require(condition: object, message: str) -> None:
+    """Refuses the file, for this reason, unless the condition is true."""
+    if not condition:
+        raise ValueError(message)
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What JSON calls an object, with every key once."""
+    require(len(dict(pairs)) == len(pairs), "the header says something twice")
+    return dict(pairs)
+
+
+def read(name: str, dtype: str, shape: list[int], raw: bytes, divisor: str) -> tuple[Rows, int]:
+    """The numbers of a tensor, as rows of whole numbers (a bias is a single row) and their divisor."""
+    require(dtype in ("U8", *FLOATS), f"{name}: no certificate has numbers of dtype {dtype}")
+    *shape, width = shape if dtype == "U8" else [*shape, FLOATS[dtype][0]]  # width: bytes per number
+    require(len(shape) == 1 + name.endswith("weight"), f"{name} has the wrong number of axes")
+    require(prod(shape) * width == len(raw), f"{name}: its shape does not take the {len(raw)} bytes that it has")
+    if dtype == "U8":
+        down = int(divisor[: 2**16], 16)
+        numbers = [int.from_bytes(raw[k : k + width], "little", signed=True) for k in range(0, len(raw), width)]
+    else:
+        raw = raw if dtype != "BF16" else b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
+        ratios = [x.as_integer_ratio() for x in struct.unpack(f"<{prod(shape)}{FLOATS[dtype][1]}", raw)]
+        down = max(below for _, below in ratios)  # all are powers of two: each divides the largest
+        numbers = [above * (down // below) for above, below in ratios]
+    require(down > 0 and bool(divisor) == (dtype == "U8") and len(divisor) < 2**16, f"{name}: no such divisor can be")
+    return [numbers[k : k + shape[-1]] for k in range(0, len(numbers), shape[-1])], down
+
+
+def load(path: str) -> tuple[list[Layer], Layer, str]:
+    """The layers, the claim, and the notes; everything about the file must be as it should be."""
+    require(5e-324 > 0, "floats this small count as zero in this process")
+    with open(path, "rb") as file:
+        data = file.read(LARGEST_FILE + 1)
+    start, end = 8 + int.from_bytes(data[:8], "little"), 0
+    require(len(data) <= LARGEST_FILE, f"the file is larger than {LARGEST_FILE} bytes")
+    require(start <= min(len(data), LARGEST_HEADER), f"a header of {start - 8} bytes: damaged, or no safetensors file")
+    header = json.loads(data[8:start].decode(), object_pairs_hook=no_duplicates)
+    about = header.pop("__metadata__")
+    require((about["format"], about["claim"]) == (FORMAT, CLAIM), f"it is no {FORMAT}, or it claims something else")
+    blank = data[:start].replace(about["sha256"].encode(), b"0" * 64, 1)  # the hash is of the file with zeros there
+    require(hashlib.sha256(blank + data[start:]).hexdigest() == about["sha256"], "changed or damaged: wrong SHA-256")
+    divisors = json.loads(about["divisors"], object_pairs_hook=no_duplicates)
+    tensors: dict[str, tuple[Rows, int]] = {}
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        shape, (first, last) = entry["shape"], entry["data_offsets"]
+        require({type(n) for n in [*shape, first, last]} == {int} and min(shape) > 0, f"{name}: sizes that cannot be")
+        require(first == end <= last, f"{name} does not begin where the tensor before it ends")
+        end, raw, divisor = last, data[start + first : start + last], divisors.pop(name, "")
+        tensors[name] = read(name, entry["dtype"], shape, raw, divisor)
+    layers: list[Layer] = []
+    for name in [*(f"step.{k}" for k in range(1, len(tensors)) if f"step.{k}.weight" in tensors), "claim"]:
+        weight, down = tensors.pop(f"{name}.weight")
+        (bias,), below = tensors.pop(f"{name}.bias", ([[0] * len(weight)], 1))
+        require(len(bias) == len(weight), f"{name}: weight and bias have different widths")
+        layers.append((weight, lcm(down, below) // down, bias, lcm(down, below) // below, lcm(down, below)))
+    require(start + end == len(data) and not tensors and not divisors, "it holds more, or less, than it should")
+    into, out = zip(*((len(weight[0]), len(weight)) for weight, *_ in layers), strict=True)  # the claim comes last
+    require(len(layers) > 1 and (*into[:-1], out[-1]) == (into[-1], *out[:-1]), "the widths of the layers do not meet")
+    return layers[:-1], layers[-1], ascii(about["notes"])
+
+
+def multiply_out(layers: list[Layer]) -> tuple[Rows, list[int], int]:
+    """All layers as one, from the last to the first: weight and bias, both still to be divided by a number."""
+    weight, w, bias, b, divisor = layers[-1]
+    rows, total = [[w * entry for entry in row] for row in weight], [b * entry for entry in bias]
+    for weight, w, bias, b, d in layers[-2::-1]:
+        total = [d * t + b * sum(map(mul, row, bias)) for t, row in zip(total, rows, strict=True)]
+        columns = list(zip(*weight, strict=True))
+        rows, divisor = [[w * sum(map(mul, row, column)) for column in columns] for row in rows], d * divisor
+    return rows, total, divisor
+
+
+def run(layers: list[Layer], x: list[int], prime: int) -> list[int]:
+    """The layers at an input, modulo a prime, where to divide is to multiply by the inverse."""
+    for weight, w, bias, b, d in layers:
+        w, b = (factor * pow(d, -1, prime) % prime for factor in (w, b))
+        x = [(w * sum(map(mul, row, x)) + b * added) % prime for row, added in zip(weight, bias, strict=True)]
+    return x
+
+
+def is_prime(n: int) -> bool:
+    """Miller and Rabin's test of an odd number; a composite one passes with a probability below 2^-128."""
+    halves = [n - 1 >> k for k in range(1, (n - 1 & 1 - n).bit_length())]
+    powers = ([pow(2 + secrets.randbelow(n - 3), half, n) for half in halves] for _ in range(64))
+    return all(n - 1 in each or each[-1] == 1 for each in powers)
+
+
+def check(path: str) -> tuple[int, str]:
+    """The exit code (see above), and why in words: a single line where the file cannot be used."""
+    try:
+        layers, claim, notes = load(path)
+    except Exception as error:  # whatever a hostile file brings about, it is refused
+        return 2, ascii(f"refused: {error if type(error) is ValueError else repr(error)}")[1:-1][:200]
+    every = [*layers, claim]
+    bits = [max(map(abs, chain(*weight, bias))).bit_length() + 2 * d.bit_length() for weight, _, bias, _, d in every]
+    costs = [len(w) * (len(w[0]) + 64) * (8 + n * sum(bits) // 4096) for (w, *_), n in zip(every, bits, strict=True)]
+    if certain := len(claim[0]) * sum(costs) <= LARGEST_WORK:
+        (rows, bias, d), (claimed, added, e) = multiply_out(layers), multiply_out([claim])
+        holds = all(e * m == d * c for m, c in zip(chain(*rows, bias), chain(*claimed, added), strict=True))
+    else:
+        prime = next(filter(is_prime, iter(lambda: secrets.randbits(128) | 2**127 | 1, 0)))
+        point = [secrets.randbelow(prime) for _ in claim[0][0]]
+        holds = run(layers, point, prime) == run([claim], point, prime)
+    verdict = f"{'HOLDS' if holds else 'DOES NOT HOLD'} for the {len(layers)} layers in this file. {CLAIM}"
+    return int(not holds), "\n".join([verdict, CERTAIN if certain else AT_RANDOM, f"Notes, unchecked: {notes}"])
+
+
+if __name__ == "__main__":
+    code, words = check(sys.argv[-1])
+    print(words)
+    sys.exit(code)
