@@ -1,0 +1,60 @@
+"""Linear regions: polygons in a plane slice, or pieces along a segment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whyactivate.plots.style import BLUE, DIVERGING, INK, MUTED, PAPER, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from whyactivate.lessons.regions import Regions
+
+
+def draw_regions(lesson: Regions) -> Figure:
+    """The exact polygons, each in the shade of the network's output at its centre; or the output along a segment."""
+    return _plane(lesson) if lesson.dimensions == 2 else _segment(lesson)
+
+
+def _plane(lesson: Regions) -> Figure:
+    from matplotlib.collections import PolyCollection
+
+    figure = new_figure(5.3)
+    axes = figure.subplots()
+    corners = [[(float(x), float(y)) for x, y in cell.corners] for cell in lesson.cells]
+    heights = [float(cell(*cell.centre)[0]) for cell in lesson.cells]
+    shapes = PolyCollection(corners, array=heights, cmap=DIVERGING, edgecolors=PAPER, linewidths=0.7)
+    if len(set(heights)) == 1:
+        shapes.set_clim(heights[0] - 1, heights[0] + 1)
+    axes.add_collection(shapes)
+    (left, right), (low, high) = lesson.extent
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal")
+    count = len(lesson.regions)
+    axes.set_title(f"{count} linear region{'' if count == 1 else 's'} (at most {lesson.bound} cells)")
+    axes.set_xlabel("first coordinate of the slice")
+    axes.set_ylabel("second coordinate of the slice")
+    bar = figure.colorbar(shapes, ax=axes, shrink=0.85)
+    bar.set_label("output at the region's centre")
+    bar.outline.set_edgecolor(MUTED)
+    return figure
+
+
+def _segment(lesson: Regions) -> Figure:
+    figure = new_figure(3.7)
+    axes = figure.subplots()
+    ends = sorted({corner[0] for cell in lesson.cells for corner in cell.corners})
+    values = {corner[0]: float(cell(*corner)[0]) for cell in lesson.cells for corner in cell.corners}
+    axes.plot([float(t) for t in ends], [values[t] for t in ends], color=BLUE)
+    inner = ends[1:-1]
+    axes.plot(
+        [float(t) for t in inner], [values[t] for t in inner], "o", color=INK, markeredgecolor=PAPER, markersize=5
+    )
+    axes.set_xlim(float(ends[0]), float(ends[-1]))
+    axes.grid(axis="y")
+    axes.set_title(f"{len(lesson.regions)} affine pieces along the segment (at most {lesson.bound})")
+    axes.set_xlabel("position on the segment (a dot: a unit crosses its kink)")
+    axes.set_ylabel("output")
+    return figure
