@@ -59,7 +59,11 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     """
     folding, example = _find(module, example_input, "collapse_runs")
     try:
-        folded = _carried_out(folding, copy.deepcopy(module), None)
+        own = copy.deepcopy(module)
+    except Exception as error:
+        raise InputError(f"{type(module).__name__} cannot be copied, so it cannot be folded: {error}") from error
+    try:
+        folded = _carried_out(folding, own, None)
     except CannotFold as reason:
         raise FoldingError(f"{type(module).__name__} cannot be folded: {reason}") from reason
     if folding.plan.folds:

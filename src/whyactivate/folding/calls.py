@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whyactivate.affine._torch_compat import DispatchMode, storage_key
 from whyactivate.affine.recording import Example
 from whyactivate.affine.tape import Node, Tape, Value
 from whyactivate.affine.tracker import record
-from whyactivate.affine.trees import map_leaves
+from whyactivate.affine.trees import map_leaves, tensors_in
 
 _SIGN = 0.7390851332151607
 _mark = torch.ops.aten.threshold.default
@@ -59,12 +60,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A tape without the marks, the calls in the order in which they began, and the copy that ran."""
+    """A tape without the marks, the calls in the order in which they began, and the copy that ran.
+
+    `readers` gives, for the memory of each parameter and buffer, the modules whose own code reads it.
+    """
 
     module: nn.Module
     tape: Tape
     nodes: tuple[Node, ...]
     calls: tuple[Call, ...]
+    readers: Mapping[int, set[str]]
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,24 @@ class _Reporter:
         return map_leaves(mark, tree)
 
 
+class _Watch(DispatchMode):
+    """Notes in which module's call a parameter or buffer is read, be it for numbers that depend on the input or not."""
+
+    def __init__(self, module: nn.Module, reporter: _Reporter) -> None:
+        super().__init__()
+        self.reporter = reporter
+        self.readers: dict[int, set[str]] = {
+            storage_key(tensor): set() for tensor in [*module.parameters(), *module.buffers()]
+        }
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for tensor in tensors_in([args, kwargs or {}]):
+            key = storage_key(tensor)
+            if key in self.readers and self.reporter.open:
+                self.readers[key].add(self.reporter.open[-1].path)
+        return func(*args, **(kwargs or {}))
+
+
 def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
     """The program for so many rows, with the calls of the module's parts; a copy of the module is run.
 
@@ -117,10 +140,12 @@ def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
             part.register_forward_pre_hook(reporter.before, with_kwargs=True)
             part.register_forward_hook(reporter.after, with_kwargs=True, prepend=True)
     changed = example.with_rows(rows)
-    return _read(marked, record(marked, changed.args, changed.kwargs), reporter.calls)
+    with _Watch(marked, reporter) as watch:
+        tape = record(marked, changed.args, changed.kwargs)
+    return _read(marked, tape, reporter.calls, watch.readers)
 
 
-def _read(module: nn.Module, tape: Tape, calls: list[Call]) -> Recorded:
+def _read(module: nn.Module, tape: Tape, calls: list[Call], readers: Mapping[int, set[str]]) -> Recorded:
     marks: dict[int, tuple[Value, int]] = {}
     nodes: list[Node] = []
     for node in tape.nodes:
@@ -147,4 +172,4 @@ def _read(module: nn.Module, tape: Tape, calls: list[Call]) -> Recorded:
         if 0 < entered < len(places):
             call.first, call.last = min(places), max(places)
             call.nodes = tuple(node.index for node in nodes if call.first < node.index < call.last)
-    return Recorded(module, tape, tuple(nodes), tuple(calls))
+    return Recorded(module, tape, tuple(nodes), tuple(calls), readers)

@@ -175,7 +175,7 @@ class _Search:
             if not any(node.index in planner.layers for node in nodes):
                 continue
             inside = [piece for piece in pieces if piece in folded]
-            reason = self._reason(nodes, pieces, inside, planner)
+            reason = self._reason(nodes, pieces, inside, planner) or self._stopped(key)
             if not inside and len(nodes) < 2 and reason is None:
                 reason = "it is one layer already"
             runs.append(
@@ -230,6 +230,11 @@ class _Search:
         if len([piece for piece in pieces if piece not in inside]) > (0 if inside else 1):
             return "one layer in their place would take more multiply-adds"
         return None
+
+    def _stopped(self, key: Key) -> str | None:
+        """Why the operation that ends a run must stay as it is, where it might have been folded."""
+        readers = self.program.tensors[key].readers
+        return next((self.frozen[node.index] for node in readers if node.index in self.frozen), None)
 
     def _notes(self, inside: list[Piece]) -> tuple[str, ...]:
         """Weights that are computed in the module, and are held fixed in the copy."""

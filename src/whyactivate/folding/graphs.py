@@ -100,6 +100,9 @@ class _Emitter:
             if not node.users and node.op in ("call_function", "call_method", "get_attr"):
                 self.graph.erase_node(node)
         self.graph.lint()
+        for name in self.region.layers:
+            if any(f"{other}.".startswith(f"{name}.") for other in self.region.parameters | self.region.modules):
+                raise CannotPlace(f"{name} is used beside what is folded", self.folded)
         return self.region
 
     # -- what goes in -----------------------------------------------------------------------------------------
@@ -113,12 +116,13 @@ class _Emitter:
         except (TypeError, ValueError) as error:
             raise CannotPlace(f"the signature of {self.call.path or 'the module'} is not known: {error}") from error
         for name, parameter in signature.parameters.items():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and given.get(name):
-                raise CannotPlace(f"{self.call.path or 'the module'} takes any number of arguments")
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                if name in given:
+                    raise CannotPlace(f"{self.call.path or 'the module'} takes {name} by keyword only")
                 continue
-            default: Any = () if parameter.default is parameter.empty else (parameter.default,)
-            node = self.graph.placeholder(name, None, *default)
+            stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+            default: Any = () if stars or parameter.default is parameter.empty else (parameter.default,)
+            node = self.graph.placeholder(stars + name, None, *default)
             if name in given:
                 self._bind_tree(node, given[name], other[name])
 
@@ -348,7 +352,8 @@ class _Emitter:
                 continue
             name = call.path[len(prefix) :]
             layer = isinstance(self.calls.modules[call.path], PRODUCTS)
-            if layer and self.calls.counts[call.path] == 1 and name not in self.region.layers:
+            free = name not in self.region.layers and not self.calls.reads_from_outside(call.path)
+            if layer and free and self.calls.counts[call.path] == 1:
                 return name
         return f"folded_{len(self.region.layers)}"
 

@@ -136,6 +136,8 @@ def shift_after(outer: Map, shift: Shift) -> Shift:
         vector = as_vector(shift, outer.into)
         return Lazy(lambda: _apply_all(outer.factors, vector.value))
     if outer.is_padded:
+        if not as_vector(shift, outer.into).value.any():
+            return None
         raise CannotFold("what is added before the convolution is not added to the zeros that pad its input")
     vector = as_vector(shift, outer.into)
     return Lazy(lambda: _per_group_sum(outer, vector.value))

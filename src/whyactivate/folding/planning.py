@@ -222,7 +222,7 @@ class Planner:
             same = tuple(sorted((term.key, str(term.geometry)) for term in piece.terms))
             if same not in ways or piece.total < ways[same].total:
                 ways[same] = piece
-        return sorted(ways.values(), key=lambda piece: (piece.total, -len(piece.nodes)))
+        return sorted(ways.values(), key=lambda piece: (piece.total, len(piece.nodes)))
 
     def _leaf(self, value: Value) -> Piece:
         term = Term(key_of(value), value.geometry, Scale(1.0))
@@ -252,7 +252,7 @@ class Planner:
                 if not same:
                     raise CannotFold("the numbers are rearranged in between")
                 offset = term.geometry.offset + view.offset - inner.geometry.offset
-                seen = replace(term, geometry=replace(view, offset=offset))
+                seen = replace(term, geometry=replace(view, offset=offset), axis=axis)
             if seen.axis is None:
                 seen = replace(seen, axis=axis)
             if isinstance(operand.map, Kernel) and moved:

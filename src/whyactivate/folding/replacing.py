@@ -18,7 +18,6 @@ from whyactivate.folding.planning import Piece
 from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
 
-
 PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The layers that a folded one may take the place of."""
 
@@ -60,18 +59,16 @@ class Calls:
             call = call.parent
         return call
 
-    def reads_from_outside(self, path: str, nodes: frozenset[int]) -> bool:
-        """True where a parameter or buffer of the module is used by an operation of another module's own code."""
+    def reads_from_outside(self, path: str) -> bool:
+        """True where a parameter or buffer of the module is read by the code of a module that does not own it."""
         part = self.modules[path]
-        kept = {storage_key(tensor) for tensor in [*part.parameters(), *part.buffers()]}
-        for node in self.recorded.nodes:
-            if node.index in nodes or not any(storage_key(c.tensor) in kept for c in node.constants()):
-                continue
-            call = self.innermost.get(node.index)
-            owner = self.modules[call.path] if call else self.recorded.module
-            theirs = {storage_key(t) for t in [*owner.parameters(recurse=False), *owner.buffers(recurse=False)]}
-            if any(storage_key(c.tensor) in kept - theirs for c in node.constants()) or owner is part:
-                return True
+        for tensor in [*part.parameters(), *part.buffers()]:
+            key = storage_key(tensor)
+            for reader in self.recorded.readers[key]:
+                owner = self.modules[reader]
+                own = {storage_key(t) for t in [*owner.parameters(recurse=False), *owner.buffers(recurse=False)]}
+                if reader != path and not reader.startswith(f"{path}.") and key not in own:
+                    return True
         return False
 
 
@@ -156,7 +153,7 @@ def _calls_of(chain: list[Node], piece: Piece, program: Program, calls: Calls) -
             raise CannotPlace(f"{call.path} does not take and give one tensor", indices)
         if key_of(argument) != key or key_of(call.result) != key_of(last):
             raise CannotPlace(f"{call.path} does not pass on what it computes", indices)
-        if calls.reads_from_outside(call.path, indices):
+        if calls.reads_from_outside(call.path):
             raise CannotPlace(f"the weights of {call.path} are used elsewhere, too", indices)
         key = key_of(last)
     return used

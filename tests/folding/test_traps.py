@@ -1,0 +1,301 @@
+"""Where tools fold wrongly: each of these is folded right, or left alone with the reason."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize, weight_norm
+
+from folding.blocks import (
+    ConvBN,
+    RepVGGBlock,
+    Residual,
+    assert_same,
+    becomes,
+    bits,
+    close,
+    folded,
+    layers,
+    reasons,
+    settled,
+)
+from whyactivate import InputError, collapse_runs, plan_runs
+
+
+def rows(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+class Spoken(nn.Module):
+    """A module made of one function and parts."""
+
+    def __init__(self, function, **parts):
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *args):
+        return self.function(self, *args)
+
+
+class TanhLinear(nn.Linear):
+    def forward(self, x):
+        return torch.tanh(super().forward(x))
+
+
+class ReLUNorm(nn.BatchNorm1d):
+    def forward(self, x):
+        return F.relu(super().forward(x))
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x) + 1
+
+
+def test_batch_norm_over_the_tokens_is_not_folded_into_the_linear_before_it():
+    net = settled(nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5)))
+    assert becomes(net, rows(2, 5, 7)) == []
+    assert "axis 1" in reasons(net, rows(2, 5, 7))
+    assert folded(net, rows(2, 5, 7)).state_dict().keys() == net.state_dict().keys()
+
+
+def test_batch_norm_over_the_tokens_is_not_folded_into_the_linear_after_it():
+    net = settled(nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 5)))
+    assert becomes(net, rows(2, 5, 5)) == []
+    folded(net, rows(2, 5, 5))
+
+
+@pytest.mark.parametrize(
+    "register", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"]
+)
+def test_a_module_with_a_hook_is_left_alone(register):
+    net = settled(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3), nn.Linear(3, 3)))
+    getattr(net[1], register)(lambda *args: None)
+    assert becomes(net, rows(2, 4)) == ["Linear(6, 3)"]
+    assert "1 has a hook" in reasons(net, rows(2, 4))
+    copied = folded(net, rows(2, 4))
+    assert type(copied[1]) is nn.BatchNorm1d
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    assert [len(getattr(copied[1], kind)) for kind in hooks] == [len(getattr(net[1], kind)) for kind in hooks]
+
+
+def test_a_hook_that_changes_what_passes_keeps_its_effect():
+    net = settled(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6)))
+    net[0].register_forward_hook(lambda module, args, result: result.tanh())
+    folded(net, rows(2, 4))
+
+
+def test_a_hook_that_remembers_makes_the_module_no_function():
+    net = settled(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 6)))
+    seen = []
+    net[0].register_forward_hook(lambda module, args, result: seen.append(1))
+    assert "changes itself" in reasons(net, rows(2, 4))
+    assert type(folded(net, rows(2, 4))[1]) is nn.Linear
+
+
+def test_nothing_is_folded_across_the_border_of_a_module_with_a_hook():
+    inner = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    net = settled(nn.Sequential(inner, nn.Linear(3, 3)))
+    inner.register_forward_hook(lambda module, args, result: None)
+    assert becomes(net, rows(2, 4)) == ["Linear(4, 3)"]
+    copied = folded(net, rows(2, 4))
+    assert copied[0](rows(2, 4)).shape == (2, 3)
+    assert len(copied[0]._forward_hooks) == 1
+
+
+def test_global_hooks_keep_everything_as_it_is():
+    handle = nn.modules.module.register_module_forward_hook(lambda *args: None)
+    try:
+        plan = plan_runs(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), torch.ones(2, 2))
+    finally:
+        handle.remove()
+    assert not plan.folds
+    assert "global hooks" in str(plan)
+
+
+def test_subclasses_are_taken_by_what_they_do():
+    folded(settled(nn.Sequential(TanhLinear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))), rows(2, 4))
+    folded(settled(nn.Sequential(nn.Linear(4, 6), ReLUNorm(6), nn.Linear(6, 2))), rows(2, 4))
+    net = settled(nn.Sequential(Doubled(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2)))
+    assert becomes(net, rows(2, 4)) == ["Linear(4, 2)"]
+    (layer,) = [part for part in folded(net, rows(2, 4)).modules() if isinstance(part, nn.Linear)]
+    assert type(layer) is nn.Linear
+
+
+def test_a_layer_used_twice_with_batch_norm_on_one_path_changes_on_that_path_only():
+    def forward(m, x):
+        return torch.relu(m.fc(x)) + torch.relu(m.bn(m.fc(x.flip(1))))
+
+    net = settled(Spoken(forward, fc=nn.Linear(4, 4), bn=nn.BatchNorm1d(4)))
+    copied = folded(net, rows(2, 4))
+    assert torch.equal(copied.state_dict()["fc.weight"], net.fc.weight)
+    assert not layers(copied, nn.BatchNorm1d)
+
+
+def test_a_block_called_twice_is_folded_for_each_call_or_left_alone():
+    block = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU())
+    folded(settled(Spoken(lambda m, x: m.block(m.block(x)), block=block)), rows(2, 4))
+
+
+def test_one_module_under_two_names_is_replaced_under_both():
+    fc = nn.Linear(4, 4)
+    net = settled(Spoken(lambda m, x: m.bn(m.b(x)), a=fc, b=fc, bn=nn.BatchNorm1d(4)))
+    copied = folded(net, rows(2, 4))
+    assert copied.a is copied.b
+
+
+def test_tied_weights_are_folded_apart():
+    a, b = nn.Linear(4, 4), nn.Linear(4, 4)
+    b.weight = a.weight
+    net = settled(nn.Sequential(a, nn.BatchNorm1d(4), nn.ReLU(), b))
+    copied = folded(net, rows(2, 4))
+    assert torch.equal(copied[3].weight, net[3].weight)
+    assert isinstance(copied[1], nn.Identity)
+
+
+def test_a_weight_that_forward_reads_elsewhere_stays():
+    def forward(m, x):
+        return F.linear(torch.relu(m.bn(m.fc(x))), m.fc.weight.t())
+
+    net = settled(Spoken(forward, fc=nn.Linear(4, 6), bn=nn.BatchNorm1d(6)))
+    copied = folded(net, rows(2, 4))
+    assert "fc.weight" in copied.state_dict()
+
+
+def test_a_number_that_forward_computes_from_a_weight_is_not_changed():
+    def forward(m, x):
+        return torch.relu(m.bn(m.fc(x))) * m.fc.weight.sum()
+
+    net = settled(Spoken(forward, fc=nn.Linear(4, 6), bn=nn.BatchNorm1d(6)))
+    folded(net, rows(2, 4))
+
+
+def test_a_parametrised_weight_is_held_as_it_is_and_the_plan_says_so():
+    for parametrised in (parametrizations.weight_norm, parametrizations.spectral_norm):
+        net = settled(nn.Sequential(parametrised(nn.Linear(4, 6)), nn.BatchNorm1d(6)))
+        text = str(plan_runs(net, rows(2, 4)))
+        assert "0 is computed from its parameters" in text
+        copied = folded(net, rows(2, 4))
+        assert type(copied[0]) is nn.Linear
+        assert not parametrize.is_parametrized(copied[0])
+        assert parametrize.is_parametrized(net[0])
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_the_old_weight_norm_does_not_let_itself_be_copied_and_the_error_says_so():
+    net = nn.Sequential(weight_norm(nn.Linear(4, 6)), nn.BatchNorm1d(6)).eval()
+    with pytest.raises(InputError, match="cannot be copied"):
+        collapse_runs(net, torch.randn(2, 4))
+    assert not plan_runs(net, torch.randn(2, 4)).folds
+
+
+def test_batch_norm_in_training_mode_is_left_alone():
+    net = settled(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3), nn.Linear(3, 2)))
+    net[1].train()
+    copied = collapse_runs(net, rows(4, 4))
+    assert isinstance(copied[1], nn.BatchNorm1d)
+    close(copied(batch := rows(5, 4)), net(batch))
+
+
+def test_dropout_in_training_mode_leaves_everything_alone():
+    plan = plan_runs(nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 4)), torch.ones(2, 4))
+    assert plan.runs == ()
+    assert "random" in str(plan)
+
+
+def test_numbers_of_two_dtypes_are_not_folded_into_one():
+    def forward(m, x):
+        return m.b(m.a(x).double())
+
+    net = Spoken(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2).double())
+    copied = collapse_runs(net, torch.randn(2, 4))
+    assert copied.state_dict().keys() == net.state_dict().keys()
+    mixed = Spoken(lambda m, x: m.bn(m.c(x)), c=nn.Conv2d(2, 2, 1).bfloat16(), bn=nn.BatchNorm2d(2)).eval()
+    x = torch.randn(2, 2, 3, 3).bfloat16()
+    assert torch.equal(collapse_runs(mixed, x)(x), mixed(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_dtypes_stay(dtype):
+    net = settled(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 4), nn.Linear(4, 4))
+    ).to(dtype)
+    copied = collapse_runs(net, torch.randn(2, 3, 5, 5).to(dtype))
+    assert {tensor.dtype for tensor in copied.parameters()} == {dtype}
+    assert isinstance(copied[1], nn.Identity)
+
+
+def test_a_padded_convolution_keeps_the_batch_norm_before_it_unless_that_adds_nothing():
+    net = settled(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=1)))
+    assert becomes(net, rows(2, 3, 5, 5)) == []
+    assert "zeros that pad" in reasons(net, rows(2, 3, 5, 5))
+    folded(net, rows(2, 3, 5, 5))
+    assert becomes(settled(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3))), rows(2, 3, 5, 5)) == [
+        "Conv2d(3, 4, 3×3)"
+    ]
+
+
+def test_a_batch_norm_without_shift_goes_into_a_padded_convolution():
+    net = settled(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=1)))
+    net[0].running_mean.zero_()
+    net[0].bias.data.zero_()
+    assert becomes(net, rows(2, 3, 5, 5)) == ["Conv2d(3, 4, 3×3, padding 1)"]
+    folded(net, rows(2, 3, 5, 5))
+
+
+def test_weights_that_are_not_finite_stay():
+    net = settled(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))
+    net[0].weight.data[0, 0] = float("inf")
+    assert not plan_runs(net, rows(2, 4)).folds
+
+
+def test_an_input_that_is_overwritten_is_read_before():
+    def forward(m, x):
+        y = m.a(x)
+        h = torch.relu(y)
+        x.mul_(0)
+        return m.bn(y) + h
+
+    folded(settled(Spoken(forward, a=nn.Linear(4, 4), bn=nn.BatchNorm1d(4))), rows(2, 4))
+
+
+def test_a_write_into_the_callers_memory_stays_one():
+    def block(m, x):
+        x += m.bn(m.fc(x))
+        return x
+
+    def forward(m, x):
+        h = torch.relu(x)
+        y = m.block(h)
+        return y + torch.tanh(h)
+
+    inner = Spoken(block, fc=nn.Linear(4, 4), bn=nn.BatchNorm1d(4))
+    folded(settled(Spoken(forward, block=inner)), rows(2, 4))
+
+
+def test_the_copy_can_be_copied_saved_and_trained():
+    net = nn.Sequential(Residual(ConvBN(3, 3, 3, 1, 1)), nn.ReLU(), RepVGGBlock(3, 2), nn.BatchNorm2d(2))
+    copied = folded(settled(net), x := rows(2, 3, 5, 5))
+    file = io.BytesIO()
+    torch.save(copied, file)
+    file.seek(0)
+    for other in (copy.deepcopy(copied), torch.load(file, weights_only=False)):
+        assert torch.equal(other(x), copied(x))
+        other(x).sum().backward()
+        assert all(parameter.grad is not None for parameter in other.parameters())
+        other.load_state_dict(bits(copied))
+
+
+def test_what_cannot_be_used_is_refused():
+    with pytest.raises(InputError, match=r"needs an nn\.Module"):
+        collapse_runs(torch.relu, torch.ones(2, 2))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="lazy"):
+        plan_runs(nn.LazyLinear(2), torch.ones(2, 2))
+    assert_same(nn.Identity(), collapse_runs(nn.Identity(), torch.ones(2, 2)), torch.ones(2, 2))
