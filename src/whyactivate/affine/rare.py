@@ -20,10 +20,14 @@ _STEPS = 8
 _AXES = 24
 """Directions in which slopes are taken for one step towards a kink."""
 _HALF_WIDTHS = (1.0, 2.0**-4, 2.0**-10, 2.0**-20)
-_MOST_PAIRS = 600
 _MOST_VERIFIED = 24
+_VERIFIED_PER_STOP = 4
+_VISIBLE = 2.0**-44
+"""From which gap on, relative to what is added up, more than one pair of a stop is worth a verification."""
 _MOST_WORK = 400_000_000
 """Work, as `count_work` counts it, of all evaluations together: some seconds."""
+_WORK_PER_OPERATION = 50_000
+"""What one operation costs however few numbers it takes, in the same unit."""
 
 Pair = tuple[list[Tensor], list[Tensor]]
 
@@ -37,22 +41,24 @@ def rare_pairs(tape: Tape, constants: ExactConstants, seed: int = 0) -> Iterator
     of which all factors are rarely on, come within reach. The pairs are sorted by the gap that floats show.
     """
     search = _Search(tape, constants, seed)
-    yield from search.sorted_pairs(search.random_pairs())
-    yield from search.sorted_pairs(search.pairs_on_tours())
+    yield from search.sorted_pairs(*search.random_pairs(), _MOST_VERIFIED, 0.0)
+    for a, b in search.pairs_on_tours():
+        yield from search.sorted_pairs(a, b, _VERIFIED_PER_STOP, _VISIBLE)
 
 
 class _Search:
     def __init__(self, tape: Tape, constants: ExactConstants, seed: int) -> None:
         self._switches = Switches(tape, constants)
         self._generator = torch.Generator("cpu").manual_seed(seed)
-        self._work_of_one = max(1, count_work(tape))
+        self._work_of_point = max(1, count_work(tape))
+        self._work_of_call = len(tape.needed()) * _WORK_PER_OPERATION
         self._work_left = _MOST_WORK
         floats = [torch.finfo(given.dtype) for given in tape.given]
         self._largest = min((float(info.max) for info in floats), default=1.0)
 
     def _at(self, points: Tensor) -> tuple[Tensor, Tensor] | None:
         """Outputs and switches; None where there is no work left."""
-        self._work_left -= len(points) * self._work_of_one
+        self._work_left -= len(points) * self._work_of_point + self._work_of_call
         return None if self._work_left < 0 else self._switches.at(points)
 
     def _draw(self, *shape: int) -> Tensor:
@@ -62,6 +68,7 @@ class _Search:
     # -- pairs -----------------------------------------------------------------------------------------------------
 
     def random_pairs(self) -> tuple[Tensor, Tensor]:
+        """Pairs of one sign and of both, of all coordinates and of one, at many scales."""
         size = self._switches.size
         firsts: list[Tensor] = []
         seconds: list[Tensor] = []
@@ -74,88 +81,78 @@ class _Search:
                 seconds += [-a, b, b.abs() / 2, -b.abs() / 2, -one]
         return torch.stack(firsts), torch.stack(seconds)
 
-    def sorted_pairs(self, pairs: tuple[Tensor, Tensor]) -> Iterator[Pair]:
-        """Those with the largest gaps, relative to what is added up; all others left out."""
-        a, b = pairs
-        values = self._at(torch.cat([a, b, (a + b) / 2]))
-        if values is None or not len(a):
+    def sorted_pairs(self, a: Tensor, b: Tensor, most: int, visible: float) -> Iterator[Pair]:
+        """The one with the largest gap, relative to what is added up, and others with a visible one."""
+        values = self._at(torch.cat([a, b, (a + b) / 2])) if len(a) else None
+        if values is None:
             return
         at_a, at_b, middle = values[0].chunk(3)
         gap = (middle - (at_a + at_b) / 2).abs()
         size = at_a.abs() + at_b.abs() + middle.abs()
         relative = (gap / size.clamp_min(1e-300)).nan_to_num(0.0, 0.0, 0.0).amax(dim=1)
-        for place in relative.argsort(descending=True, stable=True)[:_MOST_VERIFIED].tolist():
+        for number, place in enumerate(relative.argsort(descending=True, stable=True)[:most].tolist()):
+            if number and relative[place] < visible:
+                return
             yield self._switches.split(a[place]), self._switches.split(b[place])
 
     # -- tours -----------------------------------------------------------------------------------------------------
 
-    def pairs_on_tours(self) -> tuple[Tensor, Tensor]:
-        """Pairs on both sides of the kinks met on the tours."""
-        empty = self._draw(0, self._switches.size)
-        firsts, seconds = [empty], [empty]
-        for a, b in self._tours():
-            firsts.append(a)
-            seconds.append(b)
-            if sum(map(len, firsts)) > _MOST_PAIRS:
-                break
-        return torch.cat(firsts), torch.cat(seconds)
-
-    def _tours(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def pairs_on_tours(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs on both sides of the kinks met on the tours, stop by stop."""
         size = self._switches.size
         scales = [scale for scale in _SCALES[:8] if scale < self._largest / 2**10] or [1.0]
-        start = torch.cat([self._draw(4, size) * scale for scale in scales])
-        seen = self._at(start)
+        seen = self._at(torch.cat([self._draw(4, size) * scale for scale in scales]))
         if seen is None or not seen[1].shape[1]:
             return
         switches = seen[1]
+        home = switches[0] >= 0
         one_sided = (switches > 0).all(0) | (switches < 0).all(0)
-        rare = one_sided.nonzero().flatten()
-        usual = (~one_sided).nonzero().flatten()
         where = self._draw(_TOURS, size)
         for stop in range(_STOPS):
-            pool = rare if len(rare) and (stop % 4 < 3 or not len(usual)) else usual
-            chosen = torch.randint(len(pool), (_TOURS,), generator=self._generator)
-            found = self._drive(where, pool[chosen])
+            now = self._at(where)
+            if now is None:
+                return
+            wanted = ((now[1] >= 0) == home).double()  # not those that are driven over already
+            if stop % 4 < 3 and bool(one_sided.any()):
+                wanted = wanted * one_sided + 1e-9 * one_sided
+            targets = torch.multinomial(wanted + 1e-12, 1, generator=self._generator)[:, 0]
+            found = self._drive(where, targets)
             if found is None:
                 return
             near, far, crossed = found
             where = far
             if bool(crossed.any()):
-                yield from self._around(near[crossed], far[crossed], pool[chosen][crossed])
+                yield self._around(near[crossed], far[crossed], targets[crossed])
 
     def _drive(self, where: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         """Go from each point until its switch changes sign: the last two points, and whether it did."""
-        near, here = where, where
-        first = self._at(where)
-        if first is None:
+        near = here = where
+        sloped = self._sloped(here, targets, fine=False)
+        if sloped is None:
             return None
-        value = first[1].gather(1, targets[:, None])[:, 0]
+        value, slope = sloped
         side = value >= 0
         crossed = torch.zeros_like(side)
+        limit = self._largest / 16
         for step in range(_STEPS):
-            if bool(crossed.all()):
-                break
-            slope = self._slope(here, targets, value, fine=step % 2 == 1)
-            if slope is None:
-                return None
             squared = (slope * slope).sum(1, keepdim=True)
             ahead = -value[:, None] / squared.clamp_min(1e-300) * (1 + 0.25 * (step % 3))
             astray = self._draw(*here.shape) * value.abs().clamp_min(1.0)[:, None]
             move = torch.where(squared > 0, slope * ahead, astray)
-            there = (here + torch.where(crossed[:, None], 0.0, move)).clamp(-self._largest / 16, self._largest / 16)
-            result = self._at(there.nan_to_num(0.0))
-            if result is None:
+            there = (here + torch.where(crossed[:, None], 0.0, move)).nan_to_num(0.0).clamp(-limit, limit)
+            sloped = self._sloped(there, targets, fine=step % 2 == 0)
+            if sloped is None:
                 return None
-            reached = result[1].gather(1, targets[:, None])[:, 0]
-            new = ~crossed & (((reached >= 0) != side) | (reached == 0))
+            value, slope = sloped
             near = torch.where(crossed[:, None], near, here)
-            here = there.nan_to_num(0.0)
-            value = reached
-            crossed = crossed | new
+            here = there
+            crossed = crossed | ((value >= 0) != side) | (value == 0)
+            if bool(crossed.all()):
+                break
         return near, here, crossed
 
-    def _slope(self, here: Tensor, targets: Tensor, value: Tensor, fine: bool) -> Tensor | None:
-        """The slope of each point's switch, in a random subspace where there are many axes."""
+    def _sloped(self, here: Tensor, targets: Tensor, fine: bool) -> tuple[Tensor, Tensor] | None:
+        """The switch of each point and its slope, in a random subspace where there are many axes."""
         size = self._switches.size
         if size <= _AXES:
             axes = torch.eye(size, dtype=torch.float64, device="cpu")
@@ -163,33 +160,31 @@ class _Search:
             axes = torch.linalg.qr(self._draw(size, _AXES))[0].T
         reach = here.abs().amax(1).clamp_min(1.0) * 2.0 ** (-16 if fine else -8)
         moved = here[:, None] + axes[None] * reach[:, None, None]
-        result = self._at(moved.reshape(-1, size))
+        result = self._at(torch.cat([here[:, None], moved], dim=1).reshape(-1, size))
         if result is None:
             return None
-        ahead = result[1].reshape(len(here), len(axes), -1)
-        ahead = ahead.gather(2, targets[:, None, None].expand(-1, len(axes), 1))[:, :, 0]
-        return (((ahead - value[:, None]) / reach[:, None]) @ axes).nan_to_num(0.0, 0.0, 0.0)
+        switches = result[1].reshape(len(here), len(axes) + 1, -1)
+        switches = switches.gather(2, targets[:, None, None].expand(-1, len(axes) + 1, 1))[:, :, 0]
+        value = switches[:, 0].nan_to_num(0.0)
+        slope = (((switches[:, 1:] - value[:, None]) / reach[:, None]) @ axes).nan_to_num(0.0, 0.0, 0.0)
+        return value, slope
 
-    def _around(self, near: Tensor, far: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _around(self, near: Tensor, far: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Pairs on both sides of the place between two points at which a switch is 0."""
         low, high = near, far
+        part = torch.full((len(near), 1), 0.5, dtype=torch.float64, device="cpu")
         for _ in range(3):
-            result = self._at(torch.cat([low, high]))
+            middle = low + (high - low) * part
+            result = self._at(torch.cat([low, middle, high]))
             if result is None:
-                return
-            below, above = result[1].gather(1, targets.repeat(2)[:, None])[:, 0].chunk(2)
-            part = (below / (below - above)).nan_to_num(0.5, 0.5, 0.5).clamp(2.0**-10, 1 - 2.0**-10)
-            middle = low + (high - low) * part[:, None]
-            result = self._at(middle)
-            if result is None:
-                return
-            at = result[1].gather(1, targets[:, None])[:, 0]
-            same = ((at >= 0) == (below >= 0))[:, None]
+                break
+            below, at, above = result[1].gather(1, targets.repeat(3)[:, None]).chunk(3)
+            same = (at >= 0) == (below >= 0)
             low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-        middle = (low + high) / 2
+            first, last = torch.where(same, at, below), torch.where(same, above, at)
+            part = (first / (first - last)).nan_to_num(0.5, 0.5, 0.5).clamp(2.0**-10, 1 - 2.0**-10)
+        middle = low + (high - low) * part
         along = far - near
-        for half in _HALF_WIDTHS:
-            yield middle - along * half, middle + along * half
-        length = along.norm(dim=1, keepdim=True).clamp_min(1e-300)
-        for half in (1.0, 2.0**-8):
-            yield middle - along / length * half, middle + along / length * half
+        unit = along / along.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        offsets = [along * half for half in _HALF_WIDTHS] + [unit, unit * 2.0**-8]
+        return torch.cat([middle - offset for offset in offsets]), torch.cat([middle + offset for offset in offsets])
