@@ -13,7 +13,8 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from operator import is_
 from typing import Any
 
 import torch
@@ -103,14 +104,22 @@ def keeper_of_attributes(value: Any, path: str) -> Keeper:
 
     def put_back(depends: Depends) -> Iterator[str]:
         now = vars(value)
+        if _untouched(now, before):
+            return
         for name in sorted(before.keys() | now.keys()):
             if not _same(before.get(name, _MISSING), now.get(name, _MISSING), depends):
                 yield f"{path}.{name}".lstrip(".")
-        if [*map(id, now.values())] != [*map(id, before.values())] or now.keys() != before.keys():
-            now.clear()
-            now.update(before)
+        now.clear()
+        now.update(before)
 
     return put_back
+
+
+def _untouched(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> bool:
+    """The same keys and the same objects, in the same order."""
+    if len(now) != len(before):
+        return False
+    return all(map(is_, now.values(), before.values())) and all(map(is_, now.keys(), before.keys()))
 
 
 def slot_names(value: Any) -> list[str]:
@@ -164,8 +173,12 @@ def keeper_of_class(cls: type, path: str) -> Keeper:
 def _keeper_of_container(container: object, path: str) -> Keeper:
     value: Any = container
     held = _held(value)
+    is_dict = type(value) is dict
+    entries: dict[Any, Any] = dict(held) if is_dict else {}
 
     def put_back(depends: Depends) -> Iterator[str]:
+        if is_dict and _untouched(value, entries):
+            return
         now = _held(value)
         if [*map(_identity, now)] == [*map(_identity, held)]:
             return
@@ -244,11 +257,12 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
     if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.layout != torch.strided:
         return None
     alias, needs_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
+    home = compat.place(alias)
     grad = tensor.grad if leaf else None
     attributes = dict(vars(tensor))
 
     def put_back(depends: Depends) -> Iterator[str]:
-        moved = compat.place(tensor) != compat.place(alias)
+        moved = compat.place(tensor) != home
         if moved:
             tensor.data = alias
         if leaf and not tensor.is_leaf:
@@ -260,7 +274,7 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
         if leaf and tensor.grad is not grad:
             tensor.grad = grad
             moved = True
-        if [*map(_identity, vars(tensor).items())] != [*map(_identity, attributes.items())]:
+        if not _untouched(vars(tensor), attributes):
             vars(tensor).clear()
             vars(tensor).update(attributes)
             moved = True
