@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Literal, cast
@@ -101,6 +102,17 @@ class MLP(nn.Module):
         """The affine layers, first to last."""
         return tuple(cast(nn.Linear, getattr(self, f"fc{number}")) for number in range(1, len(self.widths)))
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles in its place, as it reads no properties: the same layers, one by one."""
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, layer in enumerate(self.layers, start=1):
+            parts[f"fc{number}"] = layer
+            parts[f"activation{number}"] = self.activation
+        parts.popitem()  # none after the last layer
+        chain = nn.Sequential(parts)
+        chain.training = self.training
+        return chain
+
     def forward(self, x: Tensor) -> Tensor:
         """(rows, widths[0]) to (rows, widths[-1])."""
         *hidden, last = self.layers
@@ -127,18 +139,23 @@ def _linear(
         layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype))
     except (RuntimeError, MemoryError) as error:
         raise InputError(f"a layer of {wide_in} by {wide_out} weights does not fit into memory: {error}") from error
-    if init == "xavier":
-        nn.init.xavier_uniform_(layer.weight, generator=generator)
-    elif init == "he":
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
-    else:
-        nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-    if bias and init == "default":
-        bound = 1 / math.sqrt(wide_in)
-        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-    elif bias:
-        nn.init.zeros_(layer.bias)
+    draw_layer(layer.weight, layer.bias if bias else None, init, generator)
     return layer
+
+
+def draw_layer(weight: Tensor, bias: Tensor | None, init: Init, generator: torch.Generator) -> None:
+    """Draws the first values of an affine layer in place: weight (outputs, inputs), bias (outputs,)."""
+    if init == "xavier":
+        nn.init.xavier_uniform_(weight, generator=generator)
+    elif init == "he":
+        nn.init.kaiming_uniform_(weight, nonlinearity="relu", generator=generator)
+    else:
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+    if bias is not None and init == "default":
+        bound = 1 / math.sqrt(weight.shape[1])
+        nn.init.uniform_(bias, -bound, bound, generator=generator)
+    elif bias is not None:
+        nn.init.zeros_(bias)
 
 
 def _check_widths(layers: Sequence[int]) -> tuple[int, ...]:

@@ -31,10 +31,9 @@ class Elementwise(nn.Module):
 class FixedPReLU(nn.Module):
     """PReLU whose slope for z ≤ 0 is a constant: it is not trained, and not in the state_dict."""
 
-    slope: Tensor
-
     def __init__(self, slope: float = PRELU_SLOPE) -> None:
         super().__init__()
+        self.slope: Tensor  # declared here: torch.jit.script reads no annotations of the class
         self.register_buffer("slope", torch.tensor([slope]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
