@@ -9,7 +9,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs serve bench build clean
+.PHONY: help demo test lint format formal docs serve bench build clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ /' | awk '{ c=$$1; $$1=""; printf "make %-8s%s\n", c, $$0 }'
@@ -29,6 +29,9 @@ lint: .venv/dev.stamp  ## style, types, and the one-way imports
 format: .venv/dev.stamp  ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+formal:  ## the theorem, checked by Coq, with nothing assumed (needs coqc; Debian's package is coq)
+	sh docs/proofs/check.sh
 
 docs: .venv/dev.stamp  ## the site, in site/; every figure and number on it is computed now
 	NO_MKDOCS_2_WARNING=1 $(ONE_THREAD) $(BIN)/mkdocs build --strict --quiet
