@@ -46,18 +46,21 @@ def run_command(command: str, **files: str) -> str:
         command: as typed after `$`; it starts with `whyactivate`.
         files: Python modules in the folder in which it runs: name without `.py`, and text.
     """
+    import torch
     from typer.testing import CliRunner
+
     from whyactivate.cli import app
 
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, text in files.items():
             Path(f"{name}.py").write_text(text, encoding="utf-8")
+        torch.manual_seed(0)  # the networks of the page get the same weights in each build
         result = CliRunner(env={"COLUMNS": "100"}).invoke(app, shlex.split(command)[1:])
         sys.path[:] = [path for path in sys.path if path != folder]
         for name in files:
             sys.modules.pop(name, None)
     end = f"exit code {result.exit_code}\n" if result.exit_code else ""
-    return f"$ {command}\n{result.output}{end}"
+    return f"$ {command}\n{result.output.replace(f'{folder}/', '')}{end}"
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

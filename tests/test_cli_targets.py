@@ -99,10 +99,8 @@ class TestInspect:
         assert found["one_layer"] == found["not_allowed"] == [["hidden", "head"]]
         assert (found["verdict"], found["complete"]) == ("not_affine", True)
         (blame,) = found["blame"]
-        assert (blame["op"], blame["source"].rpartition(":")[0].endswith("their_nets.py")) == (
-            "aten.relu.default",
-            True,
-        )
+        assert blame["op"] == "aten.relu.default"
+        assert blame["source"].rpartition(":")[0].endswith("their_nets.py")
         assert found["plan"]["before"]["multiply_adds"] > found["plan"]["after"]["multiply_adds"]
 
     def test_an_exported_program_is_inspected(self, code: Path) -> None:
