@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexamp
 from whyactivate.affine.recording import Example, record_all
 from whyactivate.affine.verdict import decide
 from whyactivate.errors import InputError
+
+_HELD_FIXED = "the verdict is about the floating inputs; integer and boolean ones are held fixed, as in the example"
 
 __all__ = ["AffineRun", "Analysis", "Blame", "Counterexample", "Verdict", "analyze"]
 
@@ -37,4 +40,8 @@ def analyze(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[st
             raise InputError(f"{name} has no shape yet (a lazy module); run the module once, then analyse it")
         if tensor.is_meta:
             raise InputError(f"{name} is on the meta device, without numbers; load its weights first")
-    return decide(module, record_all(module, Example.of(example_input)))
+        if type(tensor).__name__ == "FakeTensor":
+            raise InputError(f"{name} is a fake tensor, without numbers; load its weights first")
+    example = Example.of(example_input)
+    analysis = decide(module, record_all(module, example))
+    return replace(analysis, notes=(_HELD_FIXED, *analysis.notes)) if example.holds_integers else analysis

@@ -37,7 +37,7 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("does not run on a batch",), "let forward take any number of rows"),
     (
-        ("not real numbers", "numbers is read as"),
+        ("not real numbers", "not real ones", "numbers is read as", "its size or its type"),
         "analyse the part of the module whose inputs and outputs are floating tensors",
     ),
     (("holds a tensor", "the module returns a"), "wrap the module in one that returns tensors, alone or in a tuple"),

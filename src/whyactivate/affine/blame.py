@@ -51,6 +51,8 @@ def _words(tape: Tape, node: Node) -> str:
     text = f"{subject} {'go' if len(sources) > 1 else 'goes'} through {name} here"
     if len(sources) == 1 and "attention" not in name:
         text += _without(tape, needed, node)
+    if name == "instance_norm":
+        return text  # it divides by statistics of the input in every mode
     if node.reason and not node.reason.endswith("is not an affine operation") and not _is_known(node):
         text += f" ({node.reason})"
     return text
@@ -96,6 +98,8 @@ def _plain_name(node: Node) -> str:
     for extra in ("_with_indices", "_kernel", "_for_cpu"):
         name = name.removesuffix(extra)
     kind = node.location.kind
+    if kind.startswith("InstanceNorm"):
+        return "instance_norm"
     return f"{name} ({kind})" if kind in _SPELT_OTHERWISE and node.location.module else name
 
 

@@ -84,7 +84,8 @@ class Example:
             raise InputError(
                 "example_input must hold at least one floating tensor, batch dimension first: affinity is a "
                 f"question about real inputs. What came: {', '.join(came)}. For integer inputs (an embedding), "
-                "analyse the part of the module that comes after them."
+                "analyse the part of the module that comes after them; for complex ones, wrap the module in one that "
+                "takes real and imaginary parts."
             )
         first = floating[0]
         if first.ndim == 0 or first.shape[0] == 0:
@@ -108,6 +109,11 @@ class Example:
     def rows(self) -> int:
         """The batch size of the example."""
         return next(tensor for tensor in self._tensors() if tensor.is_floating_point()).shape[0]
+
+    @property
+    def holds_integers(self) -> bool:
+        """True where a tensor of it is not floating, and so is held fixed."""
+        return not all(tensor.is_floating_point() for tensor in self._tensors())
 
     def with_rows(self, rows: int, generator: torch.Generator | None = None, scale: float = 1.0) -> Example:
         """The example with another batch size: its own rows repeated, or random ones where a generator is given."""
@@ -217,7 +223,10 @@ def _same(a: Argument, b: Argument) -> bool:
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, float) and isinstance(b, float):
         return a == b or (math.isnan(a) and math.isnan(b))
-    return type(a) is type(b) and a == b
+    try:
+        return a is b or (type(a) is type(b) and bool(a == b))
+    except Exception:  # packed weights of quantised layers, say: what cannot be compared may differ
+        return False
 
 
 def _same_tensor(a: Constant, b: Constant) -> bool:
