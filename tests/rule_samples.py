@@ -125,7 +125,10 @@ PLACES: dict[OpOverload, list[Sample]] = {
         s(t(3, 4), 1, TO([[0, 0], [3, 1]]), t(3, 4)), s(t(3, 4), 0, TO([[2, 0, 1, 0], [2, 2, 1, 0]]), t(2, 4)),
         s(t(3), -1, TO([2, 2, 2]), t(5)), s(t(4, 3).t(), 0, TO([[1, 1], [1, 0]]), t(2, 2)),
     ],
-    aten.scatter_reduce.two: [s(t(3, 4), 1, TO([[0, 0], [3, 1]]), t(3, 4), "sum"), s(t(3), 0, TO([2, 2]), t(2), "sum")],
+    aten.scatter_reduce.two: [
+        s(t(3, 4), 1, TO([[0, 0], [3, 1]]), t(3, 4), how, include_self=own)
+        for how in ("sum", "mean") for own in (True, False)
+    ] + [s(t(3), 0, TO([2, 2]), t(2), "sum")],
     aten.index_add.default: [
         s(t(3, 4), 0, TO([2, 0, 2]), t(3, 4)), s(t(3, 4), -1, TO([1, 1]), t(3, 2), alpha=-2.5), s(t(), 0, TO(0), t()),
     ],
@@ -227,6 +230,7 @@ PRODUCTS: dict[OpOverload, list[Sample]] = {
     aten.addcdiv.default: [s(t(3), t(3), t(3).abs() + 1), s(t(2, 3), t(3), t(2, 1).abs() + 1, value=-2.5)],
     aten.cumsum.default: [s(t(2, 5), 1), s(t(2, 3, 2), -3), s(t(), 0), s(t(40), 0)],
     aten.trace.default: [s(t(3, 4)), s(t(4, 3).t())],
+    aten.nansum.default: [s(t(2, 3, 4), [1]), s(t(2, 3), None)],
     aten.nan_to_num.default: [s(t(2, 3)), s(t(3), 1.0, 2.0, 3.0)],
     aten.deg2rad.default: [s(t(2, 3))],
     aten.rad2deg.default: [s(t(2, 3))],
@@ -253,6 +257,8 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.ne.Tensor: [s(_NEAR, _NEAR.flip(0))],
     aten.logical_not.default: [s(_NEAR)], aten.logical_and.default: [s(_NEAR, _NEAR.flip(0) + 1)],
     aten.logical_or.default: [s(_NEAR, _NEAR.flip(0) * 0)],
+    aten.any.default: [s(t(3) * 0)], aten.any.dim: [s(t(2, 3) * 0, 1), s(_NEAR, 0, True)], aten.all.default: [s(_NEAR)],
+    aten.all.dim: [s(_NEAR, 0)],
     aten.sign.default: [s(_NEAR)], aten.sgn.default: [s(_NEAR)], aten.heaviside.default: [s(_NEAR, t(1))],
     aten.floor.default: [s(_NEAR)], aten.ceil.default: [s(_NEAR)], aten.trunc.default: [s(_NEAR)],
     aten.frac.default: [s(_NEAR)], aten.round.default: [s(_NEAR)],
@@ -261,7 +267,8 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.floor_divide.default: [s(_NEAR, TO(-0.75))], aten.floor_divide.Scalar: [s(_NEAR, 0.75)],
     aten.remainder.Tensor: [s(_NEAR, TO(-0.75))], aten.remainder.Scalar: [s(_NEAR, 0.75)],
     aten.fmod.Tensor: [s(_NEAR, TO(-0.75))], aten.fmod.Scalar: [s(_NEAR, 0.75)],
-    aten.softshrink.default: [s(_NEAR), s(_NEAR, 0.3)], aten.hardshrink.default: [s(_NEAR), s(_NEAR, 0.3)],
+    aten.softshrink.default: [s(_NEAR), s(_NEAR, 0.3)],
+    aten.hardshrink.default: [s(_NEAR), s(_NEAR, 0.3), s(_NEAR, -0.3)],
     aten.threshold.default: [s(_NEAR, 0.5, 20.0)],
     aten.fmax.default: [s(t(5, 3), t(3))], aten.fmin.default: [s(t(5, 3), t(3))],
     aten.log.default: [s(POSITIVE)], aten.log1p.default: [s(POSITIVE - 0.9)], aten.expm1.default: [s(_NEAR)],

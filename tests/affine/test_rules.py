@@ -614,7 +614,6 @@ OBJECTIONS = [
     (aten.index.Tensor, s(t(3), [TO([1])]), {"indices"}, "not affine in its operand 'indices'"),
     (aten.gather.default, s(t(3), 0, TO([1])), {"index"}, "not affine in its operand 'index'"),
     (aten.scatter_reduce.two, s(t(3), 0, TO([1]), t(1), "amax"), {"src"}, "takes the amax of what meets"),
-    (aten.scatter_reduce.two, s(t(3), 0, TO([1]), t(1), "sum", include_self=False), {"src"}, "takes the sum"),
     (aten.scatter_add.default, s(t(3), 0, TO([1]), t(1)), {"index"}, "not affine in its operand 'index'"),
     (aten.convolution.default, rule_samples.CONVOLUTIONS[0], {"input", "weight"}, "multiplies 'input' and 'weight'"),
     (aten._trilinear.default, rule_samples.TRILINEAR, {"i1", "i3"}, "multiplies 'i1' and 'i3'"),

@@ -19,6 +19,7 @@ from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage,
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.modular import ModularArray
 
 Numbers = ExactArray | BallArray | EnclosureArray
 _Held = TypeVar("_Held", ExactArray, EnclosureArray)
@@ -114,7 +115,7 @@ class Replay:
         """Carry out `nodes` on `memory`."""
         for node in nodes:
             for output, result in zip(node.outputs, self.evaluate(node, memory), strict=False):
-                if output is not None and result is not None:
+                if output is not None:
                     self.write(output, result, memory)
 
     def _rule(self, node: Node) -> Rule:
@@ -271,10 +272,14 @@ def _balls(numbers: ExactArray | BallArray) -> BallArray:
     return numbers if isinstance(numbers, BallArray) else BallArray.from_exact(numbers)
 
 
-def _in_one_arithmetic(a: Numbers, b: Numbers) -> tuple[Any, Any]:
-    """Two arrays as they are where they are of one kind, else both as enclosures."""
+def _in_one_arithmetic(a: Any, b: Any) -> tuple[Any, Any]:
+    """Two arrays as they are where they are of one kind, else both as residues or as enclosures."""
     if type(a) is type(b):
         return a, b
+    for one, other in ((a, b), (b, a)):
+        if isinstance(other, ModularArray) and isinstance(one, ExactArray):
+            residues = other.from_exact(one)
+            return (residues, other) if one is a else (other, residues)
     if isinstance(a, EnclosureArray) or isinstance(b, EnclosureArray):
         return EnclosureArray.enclosing(a), EnclosureArray.enclosing(b)
     return _balls(a), _balls(b)

@@ -131,7 +131,7 @@ def _count(arguments: Mapping[str, Argument]) -> int:
     return prod(shape_of(arguments["self"])) + 2
 
 
-@affine(aten.sum.dim_IntList, form="self", when=_target_is_real, roundings=_count)
+@affine(aten.sum.dim_IntList, aten.nansum.default, form="self", when=_target_is_real, roundings=_count)
 def sum_dims(self: Any, dim: Sequence[int] | None, keepdim: bool) -> Any:
     return self.sum(_axes(dim, self.ndim), keepdim)
 

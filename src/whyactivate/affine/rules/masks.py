@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import torch
 
 from whyactivate.affine.rules.places import in_one_arithmetic
-from whyactivate.affine.rules.rule import Label
+from whyactivate.affine.rules.rule import Label, depends
 from whyactivate.affine.rules.table import nonlinear
+from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
@@ -159,21 +160,28 @@ def _divided(a: Any, b: Any, rounding_mode: str | None) -> Any:
     return floor(quotient) if rounding_mode == "floor" else _towards_zero(quotient)
 
 
-@nonlinear(aten.div.Tensor_mode, aten.div.Scalar_mode, label=Label.PIECEWISE)
+def _divides(arguments: Mapping[str, Argument]) -> bool:
+    return depends(arguments["other"])
+
+
+_QUOTIENT: dict[str, Any] = {"label": Label.PIECEWISE, "smooth_when": _divides}
+
+
+@nonlinear(aten.div.Tensor_mode, aten.div.Scalar_mode, **_QUOTIENT)
 def div_mode(self: Any, other: Any, rounding_mode: str | None) -> Any:
     return _divided(self, other, rounding_mode)
 
 
-@nonlinear(aten.floor_divide.default, aten.floor_divide.Scalar, label=Label.PIECEWISE)
+@nonlinear(aten.floor_divide.default, aten.floor_divide.Scalar, **_QUOTIENT)
 def floor_divide(self: Any, other: Any) -> Any:
     return _divided(self, other, "floor")
 
 
-@nonlinear(aten.remainder.Tensor, aten.remainder.Scalar, label=Label.PIECEWISE)
+@nonlinear(aten.remainder.Tensor, aten.remainder.Scalar, **_QUOTIENT)
 def remainder(self: Any, other: Any) -> Any:
     return self - _divided(self, other, "floor") * other
 
 
-@nonlinear(aten.fmod.Tensor, aten.fmod.Scalar, label=Label.PIECEWISE)
+@nonlinear(aten.fmod.Tensor, aten.fmod.Scalar, **_QUOTIENT)
 def fmod(self: Any, other: Any) -> Any:
     return self - _divided(self, other, "trunc") * other

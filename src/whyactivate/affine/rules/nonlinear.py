@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from whyactivate.affine.rules.masks import greater, select
+from whyactivate.affine.rules.masks import at_least, greater, select
 from whyactivate.affine.rules.rule import Label
 from whyactivate.affine.rules.table import nonlinear
 
@@ -85,7 +85,7 @@ def softshrink(self: Any, lambd: Any) -> Any:
 
 @nonlinear(aten.hardshrink.default, label=Label.PIECEWISE, kinks=("lambd",))
 def hardshrink(self: Any, lambd: Any) -> Any:
-    return self * (greater(self, lambd) + greater(-lambd, self))
+    return self * (1 - at_least(self, -lambd) * at_least(lambd, self))
 
 
 @nonlinear(aten.threshold.default, label=Label.PIECEWISE, kinks=("threshold",))

@@ -63,14 +63,15 @@ def batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_va
 def _of_the_batch(input: Any, weight: Any, bias: Any, eps: float) -> Any:
     """Each channel, normalised by its own mean and variance over the batch."""
     rows = input.swap(0, 1)
-    flat = _normalised(rows.reshape(rows.shape[0], -1), eps)
+    flat, _, _ = _normalised(rows.reshape(rows.shape[0], -1), eps)
     return _scaled(flat.reshape(rows.shape).swap(0, 1), weight, bias)
 
 
-def _normalised(rows: Any, eps: float) -> Any:
-    """The vectors along the last axis, with mean 0 and variance 1."""
+def _normalised(rows: Any, eps: float) -> tuple[Any, Any, Any]:
+    """The vectors along the last axis, with mean 0 and variance 1; their means, and what they were multiplied by."""
     mean, spread = moments(rows)
-    return (rows - mean) / (spread + eps).sqrt()
+    scale = 1 / (spread + eps).sqrt()
+    return (rows - mean) * scale, mean, scale
 
 
 def _scaled(array: Any, weight: Any, bias: Any) -> Any:
@@ -84,16 +85,20 @@ def _scaled(array: Any, weight: Any, bias: Any) -> Any:
 @nonlinear(aten.native_layer_norm.default, label=Label.SMOOTH)
 def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
     leading = input.shape[: input.ndim - len(normalized_shape)]
-    result = _normalised(input.reshape(*leading, prod(normalized_shape)), eps).reshape(input.shape)
+    rows, *rest = _normalised(input.reshape(*leading, prod(normalized_shape)), eps)
+    result = rows.reshape(input.shape)
     if weight is not None:
         result = result * weight
-    return result if bias is None else result + bias
+    if bias is not None:
+        result = result + bias
+    ones = [1 for _ in normalized_shape]
+    return result, *(one.reshape(*leading, *ones) for one in rest)
 
 
 @nonlinear(aten.native_group_norm.default, label=Label.SMOOTH)
 def group_norm(input: Any, weight: Any, bias: Any, N: int, group: int, eps: float) -> Any:
-    result = _normalised(input.reshape(N, group, input.size // (N * group)), eps).reshape(input.shape)
-    return _scaled(result, weight, bias)
+    rows, mean, scale = _normalised(input.reshape(N, group, input.size // (N * group)), eps)
+    return _scaled(rows.reshape(input.shape), weight, bias), mean.reshape(N, group), scale.reshape(N, group)
 
 
 @nonlinear(aten._fused_rms_norm.default, label=Label.SMOOTH)

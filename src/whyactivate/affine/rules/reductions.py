@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from whyactivate.affine.rules.convolution import windows
-from whyactivate.affine.rules.masks import greater
+from whyactivate.affine.rules.masks import equal, greater
 from whyactivate.affine.rules.pooling import adaptive_windows, per_axis, pooled_size
 from whyactivate.affine.rules.rule import CannotEvaluate, Label
 from whyactivate.affine.rules.table import nonlinear
@@ -137,6 +137,18 @@ def cummax(self: Any, dim: int) -> Any:
 def cummin(self: Any, dim: int) -> Any:
     rows = together(self, dim)
     return _in_place(self, [smallest(rows[..., : end + 1]) for end in range(rows.shape[-1])], dim)
+
+
+@nonlinear(aten.any.dim, aten.any.default, label=Label.PIECEWISE, gives_mask=True)
+def any_(self: Any, call: Any) -> Any:
+    dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
+    return apart(self, largest(1 - equal(together(self, dim), 0)), dim, keepdim)
+
+
+@nonlinear(aten.all.dim, aten.all.default, label=Label.PIECEWISE, gives_mask=True)
+def all_(self: Any, call: Any) -> Any:
+    dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
+    return apart(self, smallest(1 - equal(together(self, dim), 0)), dim, keepdim)
 
 
 def _product(rows: Any) -> Any:

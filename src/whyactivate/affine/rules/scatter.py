@@ -85,13 +85,19 @@ def scatter_add(self: Any, dim: int, index: Tensor, src: Any) -> Any:
 
 
 def _adds(arguments: Mapping[str, Argument]) -> str | None:
-    plain = arguments["reduce"] == "sum" and arguments["include_self"]
-    return None if plain else f"scatter_reduce takes the {arguments['reduce']} of what meets in one place"
+    if arguments["reduce"] in ("sum", "mean"):
+        return None
+    return f"scatter_reduce takes the {arguments['reduce']} of what meets in one place"
 
 
 @affine(aten.scatter_reduce.two, form="self + src", selectors=INDEX, roundings=_terms, when=_adds)
-def scatter_reduce(self: Any, dim: int, index: Tensor, src: Any) -> Any:
-    return scatter_add(self, dim, index, src)
+def scatter_reduce(self: Any, dim: int, index: Tensor, src: Any, reduce: str, include_self: bool) -> Any:
+    met = torch.zeros(self.shape, dtype=torch.int64, device="cpu").scatter_add(dim, index, torch.ones_like(index))
+    kept = ExactArray.from_tensor((met == 0).long() if not include_self else torch.ones_like(met))
+    summed = scatter_add(self * kept, dim, index, src)
+    if reduce == "sum":
+        return summed
+    return summed / ExactArray.from_tensor((met + include_self).clamp(min=1))
 
 
 @affine(aten.index_add.default, form="self + source", selectors=INDEX, roundings=_terms)
