@@ -14,6 +14,23 @@ from torch import Tensor, nn
 from whyactivate import collapse_runs, plan_runs
 
 
+def rows(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+class Spoken(nn.Module):
+    """A module made of one function and parts."""
+
+    def __init__(self, function, **parts):
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *args):
+        return self.function(self, *args)
+
+
 def settled(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module in float64 and eval mode, with random statistics in every batch normalisation."""
     torch.manual_seed(seed)

@@ -14,6 +14,7 @@ from folding.blocks import (
     RepMixer,
     RepVGGBlock,
     Residual,
+    becomes,
     folded,
     layers,
     settled,

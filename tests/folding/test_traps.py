@@ -8,13 +8,14 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrizations, parametrize, weight_norm
 
 from folding.blocks import (
     ConvBN,
     RepVGGBlock,
     Residual,
+    Spoken,
     assert_same,
     becomes,
     bits,
@@ -22,26 +23,10 @@ from folding.blocks import (
     folded,
     layers,
     reasons,
+    rows,
     settled,
 )
 from whyactivate import InputError, collapse_runs, plan_runs
-
-
-def rows(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-class Spoken(nn.Module):
-    """A module made of one function and parts."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, *args):
-        return self.function(self, *args)
 
 
 class TanhLinear(nn.Linear):

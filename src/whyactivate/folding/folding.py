@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from whyactivate.affine._torch_compat import global_hooks, short_name, storage_key
@@ -56,6 +57,8 @@ def find_folding(module: nn.Module, example: Example) -> Folding:
 
 def _obstacle(recordings: Recordings) -> str | None:
     """Why the recordings do not tell enough."""
+    if any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")):
+        return "autocast is on around it, and would be part of what is folded; fold it outside of autocast"
     if any(global_hooks()):
         return "there are global hooks, which run around every module"
     for tape in recordings.tapes:
@@ -227,7 +230,12 @@ class _Search:
                     return self.frozen[maker.index]
             if node.index in planner.reasons and (apart or home[node.index] not in inside):
                 return planner.reasons[node.index]
-        if len([piece for piece in pieces if piece not in inside]) > (0 if inside else 1):
+        rest = [piece for piece in pieces if piece not in inside]
+        if len(rest) > (0 if inside else 1):
+            if all(
+                len(piece.terms) > 1 for piece in rest if len(piece.nodes) == 1 and not piece.nodes & planner.layers
+            ):
+                return "what is added up comes from different places"
             return "one layer in their place would take more multiply-adds"
         return None
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from whyactivate.affine.recording import Example
 from whyactivate.affine.state import State
 from whyactivate.affine.tracker import run_unwatched
-from whyactivate.affine.trees import leaves_of
+from whyactivate.affine.trees import map_leaves
 from whyactivate.errors import FoldingError
 
 BATCHES = (2, 3, 5)
@@ -24,25 +24,43 @@ _WIDE = 2.0**7
 """How much more room the same comparison has in float64, where a wrong fold would be off by far more."""
 
 
-def verify(original: nn.Module, folded: nn.Module, folded64: nn.Module | None, example: Example) -> None:
+def verify(
+    original: nn.Module, folded: nn.Module, folded64: nn.Module | None, example: Example, *, computed: bool
+) -> None:
     """Compare at several batch sizes, in the module's own dtype and in float64.
+
+    Args:
+        original: what was folded.
+        folded: the copy that is to be returned.
+        folded64: the same in float64, its folded layers not rounded; None where there is no such copy.
+        example: what the modules take.
+        computed: whether weights of folded layers are computed in forward, and so hold the roundings of the original's
+            dtype in the float64 copy, too.
 
     Raises:
         FoldingError: an output differs by more than rounding explains, or the copy does not run.
     """
     generator = torch.Generator("cpu").manual_seed(1)
     original64 = _as(original, torch.float64)
+    states = {id(part): State(part) for part in (original, folded, original64, folded64) if part is not None}
+
+    def run(module: nn.Module, inputs: Example) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return run_unwatched(module, inputs.args, inputs.kwargs, states[id(module)])
+
     for rows in dict.fromkeys((*BATCHES, example.rows)):
         inputs = example.with_rows(rows, generator)
-        expected = _run(original, inputs)
+        expected = run(original, inputs)
         if not expected:
             continue  # the original does not run on so many rows
-        found = _run(folded, inputs)
-        wide = _run(original64, _cast(inputs, torch.float64)) if original64 is not None else ()
+        found = run(folded, inputs)
+        wide = run(original64, _cast(inputs, torch.float64)) if original64 is not None else ()
         exact = wide if _alike(wide, expected) else expected
         _compare(found, expected, exact, rows, "", 1.0)
         if folded64 is not None and exact is wide:
-            _compare(_run(folded64, _cast(inputs, torch.float64)), expected, exact, rows, " in float64", 0.0)
+            found = run(folded64, _cast(inputs, torch.float64))
+            if found:
+                _compare(found, expected, exact, rows, " in float64", 1.0 if computed else 0.0)
 
 
 def _compare(
@@ -89,13 +107,6 @@ def bound(returned: Tensor, exact: Tensor, own: float) -> tuple[float, float]:
     return error, _WIDE * (_OWN_ERROR * error * finer / unit + _UNITS * finer * largest)
 
 
-def _run(module: nn.Module, example: Example) -> tuple[Tensor, ...]:
-    with torch.no_grad():
-        return run_unwatched(
-            module, example.args, example.kwargs, State(module, leaves_of([example.args, dict(example.kwargs)]))
-        )
-
-
 def _alike(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> bool:
     return bool(a) and [t.shape for t in a] == [t.shape for t in b]
 
@@ -108,8 +119,6 @@ def _as(module: nn.Module, dtype: torch.dtype) -> nn.Module | None:
 
 
 def _cast(example: Example, dtype: torch.dtype) -> Example:
-    from whyactivate.affine.trees import map_leaves
-
     def cast(leaf: Any) -> Any:
         return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
