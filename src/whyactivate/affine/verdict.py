@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 
 from whyactivate.affine._torch_compat import storage_key
@@ -19,7 +20,7 @@ from whyactivate.affine.replay import ExactConstants, needs_balls
 from whyactivate.affine.rows import RowCheck, check_rows
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
-from whyactivate.affine.tape import Constant, Tape
+from whyactivate.affine.tape import Constant, Node, Tape
 from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.errors import InputError
 
@@ -153,14 +154,25 @@ def _unused_but_telling(tape: Tape) -> str | None:
     """An operation without influence on the output that may still raise, or keep what it was given, in words."""
     needed = {node.index for node in tape.needed()}
     for node in tape.nodes:
-        rule = find_rule(node.op)
-        if node.index in needed or (rule and not any(depends(node.arguments.get(name)) for name in rule.selectors)):
+        if node.index in needed or _is_silent(node):
             continue
         return (
             f"{node.op} gets numbers that depend on the input; its result is not used, but it may raise or keep them, "
             "and so decide what runs"
         )
     return None
+
+
+def _is_silent(node: Node) -> bool:
+    """True where an operation gives numbers, whatever it is given: it neither raises nor keeps anything.
+
+    Whole numbers may be divided by zero, an index may be out of range, a matrix singular.
+    """
+    rule = find_rule(node.op)
+    if rule is None or any(depends(node.arguments.get(name)) for name in rule.selectors):
+        return False
+    dtypes = [output.geometry.dtype for output in node.outputs if output is not None]
+    return all(is_real(dtype) or dtype == torch.bool for dtype in dtypes)
 
 
 def _names(module: nn.Module) -> dict[int, str]:
