@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import Analysis, Verdict, analyze
+from whyactivate.affine.modular import evaluate_modulo
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
-from whyactivate.affine.replay import ExactConstants, Replay
+from whyactivate.affine.replay import ExactConstants, Part, Replay
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.modular import ModularArray
 from whyactivate.errors import (
     CannotCollapseError,
     CannotProveError,
@@ -100,6 +102,7 @@ class Collapse:
     device: torch.device
     _original: nn.Module = field(repr=False)
     _modes: list[bool] = field(repr=False)
+    _constants: ExactConstants = field(repr=False)
 
     @property
     def parameters_after(self) -> int:
@@ -126,6 +129,10 @@ class Collapse:
     def exact(self) -> ExactAffine:
         """The map without any rounding: integers times a power of two wherever the module only adds and multiplies."""
         return ExactAffine.multiply_out(self.steps)
+
+    def _claim(self, product: ExactAffine) -> ExactAffine:
+        """The exact map as it was read before, or else this product, which then is it."""
+        return self.__dict__.setdefault("exact", product)
 
     @property
     def weight_error(self) -> Tensor:
@@ -191,7 +198,7 @@ class Collapse:
             widths = [self.steps[0].weight.shape[1], *(step.weight.shape[0] for step in self.steps)]
             return prove_symbolic(widths, [step.bias is not None for step in self.steps], **options)
         if kind == "exact":
-            return prove_exact(self.steps, self._evaluate, self.exact, self._roundings(), **options)
+            return prove_exact(self.steps, self._evaluate, self._claim, self._roundings(), **options)
         if kind == "numeric":
             return prove_numeric([step.rounded for step in self.steps], self._run, self.exact, self.layer, **options)
         raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
@@ -210,11 +217,14 @@ class Collapse:
         tape.check_unchanged()
         return write_certificate(path, self.steps, self.exact, self.dtype, self.analysis.notes)
 
-    def _evaluate(self, points: ExactArray) -> ExactArray:
-        """The recorded program at exact points of logical shape `(in,)`, operation by operation."""
+    def _evaluate(self, points: Any) -> Any:
+        """The recorded program at exact or modular points of logical shape `(in,)`, operation by operation."""
         tape = self.analysis.tape
         assert tape is not None
-        outputs = Replay(tape).outputs([points.reshape(1, *self.input_shape)])
+        row = points.reshape(1, *self.input_shape)
+        if isinstance(points, ModularArray):
+            return evaluate_modulo(tape, self._constants, [row])[0].flatten()
+        outputs = Replay(tape, Part.WHOLE, self._constants).outputs([row])
         if not isinstance(outputs[0], ExactArray):  # exponentials that cancel
             raise CannotProveError("the program has no exact values: exponentials or roots are on the way")
         return outputs[0].flatten()
@@ -285,7 +295,8 @@ def collapse_linear(
             analysis,
         )
     try:
-        steps = _with_floats(multiply_steps(tape, ExactConstants()))
+        constants = ExactConstants()
+        steps = _with_floats(multiply_steps(tape, constants))
     except TooLargeError as error:
         raise CannotCollapseError(str(error), analysis) from error
     weights = [step.weight for step in reversed(steps)]
@@ -309,6 +320,7 @@ def collapse_linear(
         device=returned.device,
         _original=module,
         _modes=[part.training for part in module.modules()],
+        _constants=constants,
     )
 
 

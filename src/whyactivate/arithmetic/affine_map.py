@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from whyactivate.arithmetic.chain import multiply_chain
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.modular import ModularArray
 from whyactivate.errors import InputError
+
+P = TypeVar("P", ExactArray, ModularArray)
+"""Points in either arithmetic."""
 
 
 class ExactStep(Protocol):
@@ -101,9 +105,10 @@ class ExactAffine:
         """How many numbers the map gives."""
         return self.weight.shape[0]
 
-    def __call__(self, points: ExactArray) -> ExactArray:
-        """The map at every point; logical shape `(in,)` to `(out,)`, or `(…, in)` to `(…, out)`."""
-        return points @ self.weight.swap(0, 1) + self.bias
+    def __call__(self, points: P) -> P:
+        """The map at every point, exact or modular; logical shape `(in,)` to `(out,)`, or `(…, in)` to `(…, out)`."""
+        values: Any = cast(Any, points) @ self.weight.swap(0, 1)
+        return values + self.bias
 
     @classmethod
     def gather_from_output(cls, steps: Sequence[ExactStep]) -> ExactAffine:

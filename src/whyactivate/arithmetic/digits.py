@@ -48,6 +48,9 @@ class Digits:
     @classmethod
     def from_floats(cls, numbers: NDArray[np.floating[Any]]) -> Self | None:
         """The digits of finite float32 or float64 numbers; None where they span too many binades."""
+        if numbers.ndim > 1 and numbers.strides[-2] < numbers.strides[-1]:
+            digits = cls.from_floats(numbers.swapaxes(-1, -2))
+            return digits and cls(digits.planes.swapaxes(-1, -2), digits.low)
         if not numbers.size or not (largest := max(float(numbers.max()), -float(numbers.min()))):
             return cls(np.zeros((0, *numbers.shape)), 0)
         top = (math.frexp(largest)[1] + DIGIT_BITS) // DIGIT_BITS - 1
@@ -132,16 +135,19 @@ class Digits:
     def matmul(self, other: Self) -> Self:
         """The product of two matrices, shapes `(m, k)` and `(k, n)`.
 
-        Beside the operands it holds at most 8 (d1 + d2 + 3) m n bytes and a copy of the first operand, where d1 and d2
-        are their numbers of digits.
+        Beside the operands it holds at most 8 (2 d1 + 2 d2 + 3) m n bytes and a copy of the smaller operand, where d1
+        and d2 are their numbers of digits.
         """
         (m, k), n = self.shape, other.shape[1]
         if not (self.count and other.count and m and n and k):
             return type(self)(np.zeros((0, m, n)), 0)
         total = np.zeros((self.count + other.count + 1, m, n))
         for start in range(0, k, LONGEST_SUM):
-            left = np.ascontiguousarray(self.planes[:, :, start : start + LONGEST_SUM])
-            _add_products(left, other.planes[:, start : start + LONGEST_SUM], total)
+            left, right = self.planes[:, :, start : start + LONGEST_SUM], other.planes[:, start : start + LONGEST_SUM]
+            if left.size <= right.size:
+                _add_products(left, right, total)
+            else:
+                _add_products(right.swapaxes(1, 2), left.swapaxes(1, 2), total.swapaxes(1, 2))
         return self.from_planes(total, self.low + other.low)
 
     @property
@@ -215,9 +221,9 @@ class Digits:
 
 
 def _add_products(left: Floats, right: Floats, total: Floats) -> None:
-    """Adds planes of `left` times planes of `right` to the digits `total`, which may leave the range of digits."""
+    """Adds planes of `left` times planes of `right` to `total`, whose entries may then be no digits; copies `left`."""
     count, m, k = left.shape
-    rows = _as_tensor(left.reshape(count * m, k))
+    rows = torch.from_numpy(np.array(left, order="C").reshape(count * m, k))
     for j, plane in enumerate(right):
         products = torch.mm(rows, _as_tensor(plane)).numpy().reshape(count, m, -1)
         high = np.rint(products * (1 / BASE))

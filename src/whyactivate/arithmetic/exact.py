@@ -219,6 +219,12 @@ class ExactArray(PointsArray):
         ints = np.add.reduce(self.ints, axis=self._axes(dims), keepdims=keepdim)
         return type(self)(objects(ints), self.unit)._reduced()
 
+    def swap(self, first: int, second: int) -> Self:
+        """Two logical axes exchanged; digits, once known, are not worked out anew."""
+        swapped = self._with_cells(self.held.swapaxes(self._axis(first) + 1, self._axis(second) + 1))
+        swapped._known["swapped"] = self, self._axis(first), self._axis(second)
+        return swapped
+
     # -- comparing --------------------------------------------------------------------------------------------
 
     def sign(self) -> NDArray[np.int8]:
@@ -348,6 +354,10 @@ class ExactArray(PointsArray):
     def _converted_to_digits(self) -> Digits | None:
         if self.has_digits:
             return Digits.from_cells(self.held, _log2(self.scale) // DIGIT_BITS)
+        if self.is_wide and "swapped" in self._known:
+            original, first, second = self._known["swapped"]
+            digits = original.find_digits()
+            return digits and Digits(digits.planes.swapaxes(first + 2, second + 2), digits.low)
         if self.is_wide:
             return None if flushes_subnormals() else Digits.from_floats(self.held)
         if not _is_dyadic(self.scale):

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import random
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from whyactivate.affine.rules.rule import CannotEvaluate
 from whyactivate.arithmetic.affine_map import ExactAffine, ExactStep
+from whyactivate.arithmetic.chain import Cost, estimate_cost
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.errors import InputError
+from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.modular import ROUNDS, Evaluate, ModularCheck, check_modular
 from whyactivate.proof.result import Proof
 
-POINTS_BUDGET = 10**9
-"""Up to how many products of integers the second route evaluates the network at n + 1 points (some seconds)."""
-SPOT_BITS = 64
-"""Entries of the random points that stand beside a route too costly for n + 1 points are drawn from 2^64 integers."""
+POINTS_BUDGET = 10**7
+"""Up to how many products of numbers the second route evaluates the network at n + 1 points."""
+MEMORY_LIMIT = 2**30
+"""Bytes up to which the exact result and what multiplies it out are held; beyond, only the modular check is made."""
+WORK_LIMIT = 2 * 10**11
+"""Up to how many products of digits the exact result is multiplied out (some ten seconds)."""
 
 
 @dataclass(frozen=True)
@@ -40,47 +45,56 @@ class Rounding:
 
 def prove_exact(
     steps: Sequence[ExactStep],
-    evaluate: Callable[[ExactArray], ExactArray],
-    claimed: ExactAffine,
+    evaluate: Evaluate,
+    claimed: ExactAffine | Callable[[ExactAffine], ExactAffine],
     roundings: Sequence[Rounding] = (),
     *,
     points_budget: int = POINTS_BUDGET,
-    seed: int = 0,
+    rounds: int = ROUNDS,
+    seed: str | None = None,
+    work_limit: int = WORK_LIMIT,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Proof:
-    """The claimed map equals the stored layers for every x: integers times one unit, no tolerance, two routes.
+    """The claimed map equals the stored layers for every x: no rounding, no tolerance, two routes.
 
     Route 1 multiplies the steps' exact matrices in the cheapest order, the bias by recursion. Route 2 evaluates the
-    network exactly at 0, e_1, …, e_n: an affine map is determined by its values at those n + 1 points. Where that would
-    cost more than `points_budget` products of integers, route 2 gathers the matrices from the last step to the first
-    instead (another association, another formula for the bias), and the network is evaluated at 0 and at one random
-    integer point as a spot check; `details` says which was done.
+    recorded program, operation by operation: exactly at 0, e_1, …, e_n, for an affine map is determined by its values
+    at those n + 1 points; or, where that would cost more than `points_budget` products, modulo random primes at
+    random points (`check_modular`), which is probabilistic.
+
+    Where multiplying out would exceed a limit, no result is held: the recorded program and the steps, multiplied from
+    the output side, are compared modulo random primes, and the proof says so.
 
     Args:
         steps: the affine steps, the first one acting first.
-        evaluate: the network itself, exact: points of shape `(in,)` to points of shape `(out,)`.
-        claimed: the map to check.
+        evaluate: the network itself: points of shape `(in,)` to points of shape `(out,)`, exact or modular.
+        claimed: the map to check, or what gives it, told the product of the steps: where nobody has claimed anything
+            yet, that product is the claim.
         roundings: rounded copies whose error bounds are checked against the claimed map, entry by entry.
         points_budget: see above.
-        seed: draws the random point of the spot check.
+        rounds: of the modular check; each multiplies its error probability.
+        seed: replays a modular check; None draws from the operating system.
+        work_limit: see `WORK_LIMIT`.
+        memory_limit: see `MEMORY_LIMIT`.
 
     Raises:
         InputError: steps, network and claim whose widths do not meet.
+        CannotProveError: a limit is exceeded, and the program does more than add and multiply.
     """
+    cost = estimate_cost([step.exact_weight for step in steps])
+    if not isinstance(claimed, ExactAffine) and (cost.work > work_limit or cost.memory > memory_limit):
+        return _prove_without_result(steps, evaluate, cost, rounds, seed)
     product = ExactAffine.multiply_out(steps)
+    claimed = claimed if isinstance(claimed, ExactAffine) else claimed(product)
     if (product.outputs, product.inputs) != (claimed.outputs, claimed.inputs):
         raise InputError(
             f"the steps map {product.inputs} to {product.outputs} numbers, "
             f"the claim {claimed.inputs} to {claimed.outputs}"
         )
-    difference = claimed.first_difference(product)
+    difference = None if claimed is product else claimed.first_difference(product)
     problems = [] if difference is None else [f"route 1, claim against product: {difference}"]
-
-    cost = (claimed.inputs + 1) * sum(step.exact_weight.size for step in steps)
-    if cost <= points_budget:
-        route, found = _at_affine_basis(evaluate, claimed)
-    else:
-        route, found = _from_output_with_spot_check(steps, evaluate, claimed, seed)
-    problems += found
+    second = _second_route(steps, evaluate, claimed, points_budget, rounds, seed)
+    problems += second.problems
 
     rounding_words, errors, exceeded = _check_roundings(roundings, claimed)
     problems += exceeded
@@ -96,7 +110,7 @@ def prove_exact(
             f"integers of up to {bits} bits times {'a power of two' if dyadic else 'one fraction'}.",
             "Route 1: the steps' matrices multiplied in the cheapest order, b <- W_k b + b_k for the bias; compared "
             "with the claim entry by entry.",
-            f"Route 2: {route}",
+            f"Route 2: {second.words}",
             *rounding_words,
             verdict,
         ),
@@ -105,14 +119,55 @@ def prove_exact(
             "outputs": claimed.outputs,
             "largest integer (bits)": bits,
             "dyadic": dyadic,
-            "route 2": "n + 1 points" if cost <= points_budget else "from the output side, and a spot check",
+            "route 2": second.name,
+            **second.details,
             **errors,
             "problems": problems,
         },
     )
 
 
-def _at_affine_basis(evaluate: Callable[[ExactArray], ExactArray], claimed: ExactAffine) -> tuple[str, list[str]]:
+@dataclass(frozen=True)
+class _Route:
+    name: str
+    words: str
+    problems: list[str]
+    details: dict[str, object] = field(default_factory=dict[str, object])
+
+
+def _second_route(
+    steps: Sequence[ExactStep],
+    evaluate: Evaluate,
+    claimed: ExactAffine,
+    points_budget: int,
+    rounds: int,
+    seed: str | None,
+) -> _Route:
+    if (claimed.inputs + 1) * sum(step.exact_weight.size for step in steps) > points_budget:
+        try:
+            check = check_modular(evaluate, steps, claimed, rounds=rounds, seed=seed)
+        except CannotEvaluate:
+            return _at_affine_basis(evaluate, claimed)  # it compares numbers; residues cannot
+        words = (
+            f"the recorded program evaluated modulo {rounds} random primes of 62 bits, each at a random point, and "
+            f"compared with the exact result; another affine map would agree with probability at most "
+            f"2^{math.ceil(check.log2_error)}. (Evaluating at {claimed.inputs + 1} points would cost too much.)"
+        )
+        problems = [f"route 2, claim against network: {problem}" for problem in check.problems]
+        return _Route("modulo random primes", words, problems, _details_of(check))
+    return _at_affine_basis(evaluate, claimed)
+
+
+def _details_of(check: ModularCheck) -> dict[str, object]:
+    return {
+        "modular check: compared": f"{check.compared} against the recorded program",
+        "modular check: rounds": len(check.primes),
+        "modular check: error probability at most": f"2^{math.ceil(check.log2_error)}",
+        "modular check: seed, for replay only": check.seed,
+    }
+
+
+def _at_affine_basis(evaluate: Evaluate, claimed: ExactAffine) -> _Route:
     """The network at 0, e_1, …, e_n: its bias, and the columns of its weight."""
     n = claimed.inputs
     basis = ExactArray.concatenate([ExactArray.zeros(1, (1, n)), ExactArray.identity(n)]).axis_to_points()
@@ -121,31 +176,44 @@ def _at_affine_basis(evaluate: Callable[[ExactArray], ExactArray], claimed: Exac
     columns = (values.at(slice(1, None)) - bias).points_to_axis()
     difference = claimed.first_difference(ExactAffine(columns.transpose(), bias))
     words = f"the network evaluated exactly at 0, e_1, …, e_{n}; these {n + 1} values determine an affine map."
-    return words, [] if difference is None else [f"route 2, claim against network: {difference}"]
+    problems = [] if difference is None else [f"route 2, claim against network: {difference}"]
+    return _Route("n + 1 points", words, problems)
 
 
-def _from_output_with_spot_check(
-    steps: Sequence[ExactStep], evaluate: Callable[[ExactArray], ExactArray], claimed: ExactAffine, seed: int
-) -> tuple[str, list[str]]:
-    difference = claimed.first_difference(ExactAffine.gather_from_output(steps))
-    problems = [] if difference is None else [f"route 2, claim against product: {difference}"]
-    drawn = random.Random(seed)
-    entries = [drawn.randrange(-(2 ** (SPOT_BITS - 1)), 2 ** (SPOT_BITS - 1)) for _ in range(claimed.inputs)]
-    points = ExactArray.stack_points([ExactArray.zeros(1, (claimed.inputs,)), ExactArray.from_fractions(entries)])
-    place = _evaluate(evaluate, points, claimed).first_difference(claimed(points))
-    if place is not None:
-        where = "0" if place[0] == 0 else f"a random integer point (seed {seed})"
-        problems.append(f"spot check, claim against network: output {place[1]} differs at {where}")
-    words = (
-        "the steps' matrices gathered from the last to the first, for evaluating at "
-        f"{claimed.inputs + 1} points would cost too much. As a spot check, weaker, the network at 0 and at one "
-        f"random point of {SPOT_BITS}-bit integers, where another affine map would agree with probability at most "
-        f"2^-{SPOT_BITS}."
+def _prove_without_result(
+    steps: Sequence[ExactStep], evaluate: Evaluate, cost: Cost, rounds: int, seed: str | None
+) -> Proof:
+    inputs, outputs = steps[0].exact_weight.shape[1], steps[-1].exact_weight.shape[0]
+    too_much = (
+        f"the exact {outputs}×{inputs} result has integers of about {cost.bits:,} bits; multiplying it out would take "
+        f"{cost.work:.2g} products of digits and {cost.memory / 2**20:,.0f} MiB"
     )
-    return words, problems
+    try:
+        check = check_modular(evaluate, steps, None, rounds=rounds, seed=seed)
+    except CannotEvaluate as error:
+        raise CannotProveError(f"{too_much}, and it cannot be checked modulo a prime: {error}") from error
+    return Proof(
+        kind="exact",
+        statement="For these stored weights and every input x, the network equals its matrices multiplied out: no "
+        "rounding, no tolerance, up to the stated probability.",
+        holds=check.agrees,
+        steps=(
+            f"No exact result is held: {too_much}.",
+            "Instead two evaluations are compared modulo random primes: the recorded program, operation by operation "
+            "from the input, and the steps' matrices, multiplied from the output side.",
+            f"{str(check)[0].upper()}{str(check)[1:]}.",
+        ),
+        details={
+            "inputs": inputs,
+            "outputs": outputs,
+            "largest integer (bits), about": cost.bits,
+            **_details_of(check),
+            "problems": list(check.problems),
+        },
+    )
 
 
-def _evaluate(evaluate: Callable[[ExactArray], ExactArray], points: ExactArray, claimed: ExactAffine) -> ExactArray:
+def _evaluate(evaluate: Evaluate, points: ExactArray, claimed: ExactAffine) -> ExactArray:
     values = evaluate(points)
     if values.shape != (claimed.outputs,):
         raise InputError(f"the network gives shape {values.shape}, the claim ({claimed.outputs},)")

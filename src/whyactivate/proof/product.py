@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from whyactivate.arithmetic.chain import multiply_chain
 from whyactivate.proof.rounding import inflate, matmul_up
 
 _UNIT = 2.0**-53
 _SMALLEST_NORMAL = 2.0**-1022
+
+
+@dataclass(frozen=True)
+class _Above:
+    """An upper bound of a nonnegative matrix."""
+
+    values: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.values.shape
+
+    def __matmul__(self, other: _Above) -> _Above:
+        return _Above(matmul_up(self.values, other.values))
 
 
 def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
@@ -26,10 +42,9 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
         biases: float64, one per weight, or None.
     """
     absolute = [weight.abs() for weight in weights]
-    product, carried = absolute[0], torch.zeros(weights[0].shape[1], dtype=torch.float64)
-    for position, (weight, bias) in enumerate(zip(absolute, biases, strict=True)):
-        if position:
-            product = matmul_up(weight, product)
+    product = multiply_chain([_Above(weight) for weight in reversed(absolute)]).values
+    carried = torch.zeros(weights[0].shape[1], dtype=torch.float64)
+    for weight, bias in zip(absolute, biases, strict=True):
         carried = matmul_up(weight, carried)
         if bias is not None:
             carried = inflate(carried + bias.abs(), 1)
