@@ -26,7 +26,7 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         ("changes itself", "remembers", "outlive the call"),
         "call module.eval() if it keeps statistics; otherwise analyse a part of it that keeps nothing between calls",
     ),
-    (("NaN", "infinity", " is inf", " is nan", "not finite"), "replace the number that is not finite"),
+    (("NaN", "infinity", "s nan", "s inf", "s -inf", "not finite"), "replace the number that is not finite"),
     (
         ("rounding drowns", "another output when its operations"),
         "analyse the module in float64 (module.double()), where little is rounded",
