@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -177,19 +178,9 @@ def argument_names(op: OpOverload) -> tuple[str, ...]:
 
 
 @cache
-def _defaults(op: OpOverload) -> dict[str, Any]:
-    return {argument.name: argument.default_value for argument in op._schema.arguments if argument.has_default_value()}
-
-
-@cache
 def positional_names(op: OpOverload) -> tuple[str, ...]:
     """The operand names of an operation that need not be given by keyword, in order."""
     return tuple(argument.name for argument in op._schema.arguments if not argument.kwarg_only)
-
-
-def bind(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """All operands of a call by name, defaults included."""
-    return {**_defaults(op), **dict(zip(argument_names(op), args, strict=False)), **kwargs}
 
 
 @cache
@@ -209,11 +200,66 @@ def is_made_of_others(op: OpOverload) -> bool:
 
 
 _ABOUT_SHAPES = frozenset({torch.ops.aten.is_same_size.default, torch.ops.aten._has_same_storage_numel.default})
+"""Operations whose result is no tensor and tells about the shapes of the operands only."""
 
 
-def is_about_shapes(op: OpOverload) -> bool:
-    """True where the result is no tensor and tells about the shapes of the operands only."""
-    return op in _ABOUT_SHAPES
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one operation is, looked up once.
+
+    Attributes:
+        op: the operation as it was called.
+        functional: its form that writes into nothing.
+        name: its bare name, as in `short_name`.
+        operands: the operand names, in order.
+        defaults: their defaults.
+        written: the operands that it writes into.
+        is_random: two equal calls may give different results.
+        needs_data: a shape or a Python number is read off the values of an operand.
+        is_about_shapes: the result tells about the shapes of the operands only.
+        gives_unwritten: the result is memory that nobody has written.
+    """
+
+    op: OpOverload
+    functional: OpOverload
+    name: str
+    operands: tuple[str, ...]
+    defaults: dict[str, Any]
+    written: tuple[str, ...]
+    is_random: bool
+    needs_data: bool
+    is_about_shapes: bool
+    gives_unwritten: bool
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """All operands of a call by name, defaults included."""
+        return {**self.defaults, **dict(zip(self.operands, args, strict=False)), **kwargs}
+
+    def hidden_writes(self, operands: dict[str, Any]) -> list[Tensor]:
+        """The tensors that a call writes into although its schema does not say so."""
+        return hidden_writes(self.op, operands) if self.op in _STATISTICS else []
+
+
+@cache
+def facts_of(op: OpOverload) -> Facts:
+    """The facts about an operation."""
+    return Facts(
+        op,
+        functional_form(op),
+        short_name(op),
+        argument_names(op),
+        {argument.name: argument.default_value for argument in op._schema.arguments if argument.has_default_value()},
+        written_names(op),
+        is_random(op),
+        needs_data(op),
+        op in _ABOUT_SHAPES,
+        short_name(op).startswith(("empty", "new_empty")),
+    )
+
+
+def bind(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All operands of a call by name, defaults included."""
+    return facts_of(op).bind(args, kwargs)
 
 
 _STATISTICS = {torch.ops.aten.native_batch_norm.default: ("running_mean", "running_var")}

@@ -187,15 +187,16 @@ class Replay:
             raise CannotEvaluate("a side result of an operation has no formula")
         flat, geometry = memory[output.storage], output.geometry
         if _is_whole(geometry, self.tape.storages[output.storage]):
-            return flat.reshape(geometry.size)
+            return flat if flat.shape == geometry.size else flat.reshape(geometry.size)
         return flat.strided(geometry.offset, geometry.size, geometry.stride)
 
     def write(self, output: Value, result: Numbers, memory: Memory) -> None:
         """Put a result where the node puts it."""
         storage, geometry = self.tape.storages[output.storage], output.geometry
-        result = result.expand(geometry.size)
+        if result.shape != geometry.size:
+            result = result.expand(geometry.size)
         if _is_whole(geometry, storage):
-            memory[output.storage] = result.flatten()
+            memory[output.storage] = result if result.ndim == 1 else result.flatten()
             return
         flat = memory.get(output.storage)
         if flat is None:

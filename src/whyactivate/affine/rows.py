@@ -44,7 +44,7 @@ def check_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0)
     single = recordings.single
     assert single is not None
     generator = np.random.default_rng(seed)
-    exact = True
+    found: list[tuple[Tape, int]] = []
     for tape in (recordings.pairs[0], *recordings.several):
         rows = tape.inputs[0].geometry.size[0]
         if len(tape.outputs) != len(single.outputs):
@@ -53,46 +53,46 @@ def check_rows(recordings: Recordings, constants: ExactConstants, seed: int = 0)
             return RowCheck("the output does not have one entry per row of the batch")
         if any(one.numel() * rows != all_.numel() for one, all_ in zip(single.returned, tape.returned, strict=True)):
             return RowCheck(f"{rows} rows do not give {rows} times the output of one row")
-        small = is_small(tape, balls=False)
-        if not small and rows not in FEW and count_work(tape) > _MOST_WORK:
-            continue
-        exact = exact and small
-        comparison = _Comparison(tape, single, rows, constants, small, generator)
-        if (reason := comparison.difference()) is not None:
-            return RowCheck(reason, small)
-    return RowCheck(None, exact)
+        if rows in FEW or count_work(tape) <= _MOST_WORK:
+            found.append((tape, rows))
+    exact = all(is_small(tape, balls=False) for tape, _ in found)
+    comparison = _Comparison(single, constants, exact, generator)
+    return RowCheck(comparison.difference(found), exact)
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """The program for several rows beside that for one."""
+    """Programs for several rows beside the one for one row."""
 
-    tape: Tape
     single: Tape
-    rows: int
     constants: ExactConstants
     exact: bool
     generator: np.random.Generator
 
-    def difference(self) -> str | None:
-        alone = self._draw()
-        expected, found = self._run(self.single, alone), self._run(self.tape, [_as_batch(points) for points in alone])
-        for row in range(self.rows):
-            pairs = [(b[row].flatten(), a.at(row).flatten()) for a, b in zip(expected, found, strict=True)]
-            if all(_same(b, a) for b, a in pairs):
-                continue
-            others = self._draw()
-            for points, other in zip(alone, others, strict=True):
-                other[row] = points[row]
-            again = self._run(self.tape, [_as_batch(points) for points in others])
-            if all(_same(b[row], c[row]) for b, c in zip(found, again, strict=True)):
-                return f"row {row} of a batch of {self.rows} is treated otherwise than a row alone"
-            return f"other rows of a batch of {self.rows} change the result of row {row}"
+    def difference(self, batches: Sequence[tuple[Tape, int]]) -> str | None:
+        most = max((rows for _, rows in batches), default=1)
+        alone = self._draw(most)
+        expected = self._run(self.single, alone)
+        for tape, rows in batches:
+            found = self._run(tape, [_as_batch(points[:rows]) for points in alone])
+            for row in range(rows):
+                pairs = zip(found, expected, strict=True)
+                if not all(_same(b[row].flatten(), a.at(row).flatten()) for b, a in pairs):
+                    return self._explain(tape, rows, row, alone, found)
         return None
 
-    def _draw(self) -> list[torch.Tensor]:
+    def _explain(self, tape: Tape, rows: int, row: int, alone: Sequence[torch.Tensor], found: Sequence[Numbers]) -> str:
+        others = self._draw(rows)
+        for points, other in zip(alone, others, strict=True):
+            other[row] = points[row]
+        again = self._run(tape, [_as_batch(points) for points in others])
+        if all(_same(b[row], c[row]) for b, c in zip(found, again, strict=True)):
+            return f"row {row} of a batch of {rows} is treated otherwise than a row alone"
+        return f"other rows of a batch of {rows} change the result of row {row}"
+
+    def _draw(self, rows: int) -> list[torch.Tensor]:
         """Random rows, each one point of the program for one row."""
-        shapes = [(self.rows, *value.geometry.size) for value in self.single.inputs]
+        shapes = [(rows, *value.geometry.size) for value in self.single.inputs]
         return [torch.from_numpy(self.generator.integers(1, 1 << 30, size=shape)) for shape in shapes]
 
     def _run(self, tape: Tape, inputs: Sequence[torch.Tensor]) -> list[Numbers]:

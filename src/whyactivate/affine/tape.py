@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -138,7 +139,7 @@ class Storage:
     initial: Constant | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tape:
     """The recorded program, from `inputs` to `outputs`.
 
@@ -161,6 +162,10 @@ class Tape:
 
     def needed(self) -> tuple[Node, ...]:
         """The nodes on which an output may depend, in order."""
+        return self._needed
+
+    @cached_property
+    def _needed(self) -> tuple[Node, ...]:
         live = {value.storage for value in self.outputs if isinstance(value, Value)}
         kept: list[Node] = []
         for node in reversed(self.nodes):

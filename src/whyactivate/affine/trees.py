@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from torch import Tensor
@@ -12,7 +12,20 @@ from torch import Tensor
 
 def tensors_in(tree: Any) -> list[Tensor]:
     """The tensors in a tree of tuples, lists, dicts and dataclasses, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
     return [leaf for leaf in leaves_of(tree) if isinstance(leaf, Tensor)]
+
+
+def tensors_among(operands: Iterable[Any]) -> list[Tensor]:
+    """The tensors among the operands of an operation, which hold them in lists at most."""
+    found: list[Tensor] = []
+    for operand in operands:
+        if isinstance(operand, Tensor):
+            found.append(operand)
+        elif isinstance(operand, (list, tuple)):
+            found += tensors_among(cast("list[Any]", operand))
+    return found
 
 
 def leaves_of(tree: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ class EnclosureArray(PointsArray):
     def __mul__(self, other: Numbers) -> Self:
         if not self._takes(other):
             return NotImplemented
+        if isinstance(other, Real) and other == 1:
+            return type(self)(self.pairs)
         a, b = self._with(other)
         middle, size = a.real * b.real, np.abs(b.real)
         return self._made(middle, np.abs(a.real) * b.imag + a.imag * (size + b.imag) + np.abs(middle) * _ROUNDING)
@@ -420,7 +423,7 @@ class EnclosureArray(PointsArray):
             return cls(numbers.pairs)
         if isinstance(numbers, ExactArray):
             return cls.from_exact(numbers)
-        return cls.from_balls(numbers) if isinstance(numbers, BallArray) else cls.from_fraction(numbers)
+        return cls.from_balls(numbers) if isinstance(numbers, BallArray) else cls(_number(numbers))
 
     def _with(self, other: Numbers) -> list[Pairs]:
         return align(self.pairs, self._coerced(other).pairs)
@@ -460,6 +463,11 @@ class EnclosureArray(PointsArray):
 
 Numbers = EnclosureArray | ExactArray | BallArray | Scalar
 """What an enclosure can be combined with."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _number(value: Scalar) -> Pairs:
+    return EnclosureArray.from_fraction(value).pairs
 
 
 def _paired(middle: Floats, radius: Floats) -> Pairs:
