@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +17,7 @@ from whyactivate.errors import CannotProveError, InputError
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
-LARGEST_FILE, LARGEST_HEADER, LARGEST_DIVISOR = 10**8, 2**20, 2**16
+LARGEST_FILE, LARGEST_HEADER, LARGEST_DIVISOR = 2**26, 2**20, 2**16
 """Bytes, bytes and hexadecimal digits: more the checker does not read."""
 
 _DTYPES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32", torch.float64: "F64"}
@@ -156,6 +155,6 @@ def _hashed(content: bytes) -> bytes:
 
 def _too_large(size: int) -> CannotProveError:
     return CannotProveError(
-        f"the certificate would have {math.ceil(size / 10**6)} MB; the checker reads up to {LARGEST_FILE // 10**6} MB "
+        f"the certificate would have {size} bytes; the checker reads up to {LARGEST_FILE} bytes "
         f"(a header of {LARGEST_HEADER} bytes). Collapse a smaller part of the module."
     )

@@ -24,13 +24,12 @@ from typing import Any
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
-LARGEST_FILE, LARGEST_HEADER = 10**8, 2**20  # bytes
+LARGEST_FILE, LARGEST_HEADER, LARGEST_DIVISOR = 2**26, 2**20, 2**16  # bytes, bytes, hexadecimal digits
 LARGEST_WORK = 10**9  # some seconds; where multiplying out would take longer, the claim is tested at random
 FLOATS = {"BF16": (2, "f"), "F16": (2, "e"), "F32": (4, "f"), "F64": (8, "d")}  # bytes; BF16 is the upper half of F32
 CERTAIN = "Multiplied out in whole numbers and compared entry by entry: no rounding, no chance."
 AT_RANDOM = """Too large to multiply out in seconds, so tested at a random input modulo a random 128-bit prime, drawn \
 just now. A claim that is wrong anywhere would pass with a probability below 2^-90."""
-
 Rows = list[list[int]]
 Layer = tuple[Rows, int, list[int], int, int]  # (weight, w, bias, b, d): v -> (w * weight v + b * bias) / d
 
@@ -54,14 +53,15 @@ def read(name: str, dtype: str, shape: list[int], raw: bytes, divisor: str) -> t
     require(len(shape) == 1 + name.endswith("weight"), f"{name} has the wrong number of axes")
     require(prod(shape) * width == len(raw), f"{name}: its shape does not take the {len(raw)} bytes that it has")
     if dtype == "U8":
-        down = int(divisor[: 2**16], 16)
+        require(len(divisor) < LARGEST_DIVISOR, f"{name}: a divisor of {len(divisor)} digits")
+        down = int(divisor, 16)
         numbers = [int.from_bytes(raw[k : k + width], "little", signed=True) for k in range(0, len(raw), width)]
     else:
         raw = raw if dtype != "BF16" else b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
-        ratios = [x.as_integer_ratio() for x in struct.unpack(f"<{prod(shape)}{FLOATS[dtype][1]}", raw)]
-        down = max(below for _, below in ratios)  # all are powers of two: each divides the largest
-        numbers = [above * (down // below) for above, below in ratios]
-    require(down > 0 and bool(divisor) == (dtype == "U8") and len(divisor) < 2**16, f"{name}: no such divisor can be")
+        floats = struct.unpack(f"<{prod(shape)}{FLOATS[dtype][1]}", raw)
+        down = max(below for _, below in map(float.as_integer_ratio, floats))  # powers of two: each divides the largest
+        numbers = [above * (down // below) for above, below in map(float.as_integer_ratio, floats)]
+    require(down > 0 and (divisor != "") == (dtype == "U8"), f"{name}: only whole numbers have a divisor, above 0")
     return [numbers[k : k + shape[-1]] for k in range(0, len(numbers), shape[-1])], down
 
 
@@ -87,7 +87,7 @@ def load(path: str) -> tuple[list[Layer], Layer, str]:
         end, raw, divisor = last, data[start + first : start + last], divisors.pop(name, "")
         tensors[name] = read(name, entry["dtype"], shape, raw, divisor)
     layers: list[Layer] = []
-    for name in [*(f"step.{k}" for k in range(1, len(tensors)) if f"step.{k}.weight" in tensors), "claim"]:
+    for name in [*(f"step.{k}" for k in range(1, sum(name.endswith("weight") for name in tensors))), "claim"]:
         weight, down = tensors.pop(f"{name}.weight")
         (bias,), below = tensors.pop(f"{name}.bias", ([[0] * len(weight)], 1))
         require(len(bias) == len(weight), f"{name}: weight and bias have different widths")
@@ -120,8 +120,8 @@ def run(layers: list[Layer], x: list[int], prime: int) -> list[int]:
 def is_prime(n: int) -> bool:
     """Miller and Rabin's test of an odd number; a composite one passes with a probability below 2^-128."""
     halves = [n - 1 >> k for k in range(1, (n - 1 & 1 - n).bit_length())]
-    powers = ([pow(2 + secrets.randbelow(n - 3), half, n) for half in halves] for _ in range(64))
-    return all(n - 1 in each or each[-1] == 1 for each in powers)
+    bases = (2 + secrets.randbelow(n - 3) for _ in range(64))
+    return all(pow(a, halves[-1], n) == 1 or n - 1 in (pow(a, half, n) for half in halves) for a in bases)
 
 
 def check(path: str) -> tuple[int, str]:
