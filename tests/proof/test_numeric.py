@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -142,6 +144,37 @@ def test_underflow_is_covered() -> None:
     proof = prove(network, x=tiny, radius=2.0**-40)
     assert proof.holds
     assert proof.details["at x: bound"] >= proof.details["at x: measured"] == 2.0**-50
+
+
+@pytest.mark.parametrize(
+    ("widths", "seed", "ratio"), [(WIDTHS, 0, 100), ((64, 32, 32, 10), 0, 300), ((64,) * 21, 0, 500)], ids=str
+)
+def test_the_bound_is_near_the_worst_error_found(widths: tuple[int, ...], seed: int, ratio: float) -> None:
+    torch.manual_seed(seed)
+    network = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
+    details = prove(network, effort=2).details
+    assert details["in the box: bound"] <= ratio * details["in the box: worst measured"]
+    assert details["in the box, to the layer: bound"] <= ratio * details["in the box, to the layer: worst measured"]
+    assert details["in the box: bound if roundings were random (√n, no proof)"] <= details["in the box: bound"]
+
+
+def test_bfloat16_with_256_terms_has_a_bound() -> None:
+    network = Architecture((256, 256, 3), (True, True), torch.bfloat16, 0).network()
+    details = prove(network).details
+    assert 0 < details["in the box: worst measured"] <= details["in the box: bound"] < math.inf
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_million_inputs_stay_within_the_bound(dtype: torch.dtype) -> None:
+    network = article(dtype).network()
+    generator = torch.Generator().manual_seed(1)
+    for radius in (1.0, 2.0**-130):
+        for batch in range(5):
+            x = torch.rand(100_000, 10, generator=generator) * 2 - 1
+            x = x.sign() if batch == 0 else x * torch.exp2(-30 * torch.rand(x.shape, generator=generator) * (batch % 2))
+            proof = prove(network, x=(x * radius).to(dtype), radius=radius, effort=0)
+            assert proof.holds, proof
 
 
 def test_overflow_is_refused() -> None:

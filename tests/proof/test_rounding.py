@@ -70,8 +70,28 @@ def test_no_order_of_summation_exceeds_the_bound(seed, terms, dtype, fused, flus
     computed = any_order(
         products + (read(bias) if has_bias else []), [True] * terms + [False] * has_bias, fused, dtype, flush, random
     )
-    bound = LinearRounding(weight, bias if has_bias else None)(h.double().abs()).item()
+    step = LinearRounding(weight, bias if has_bias else None)
+    bound = step(h.double().abs()).item()
     assert abs(computed - exact) <= Fraction(bound)
+    sharper = step(h.double().abs(), inflate(torch.tensor([abs(float(exact))], dtype=torch.float64), 1)).item()
+    assert abs(computed - exact) <= Fraction(sharper)
+    assert sharper <= bound
+
+
+def test_terms_that_cancel_halve_the_bound() -> None:
+    weight = torch.ones(1, 64)
+    ones, nothing = torch.ones(64, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    assert LinearRounding(weight)(ones, nothing).item() == pytest.approx(2**-24 * (64 + 63 * 32), rel=1e-4)
+    wide = torch.ones(1, 256, dtype=torch.bfloat16)
+    ones = torch.ones(256, dtype=torch.float64)
+    assert LinearRounding(wide)(ones, nothing).item() == LinearRounding(wide)(ones).item(), "256 u is not small"
+
+
+def test_the_probabilistic_bound_grows_with_the_root_of_the_number_of_terms() -> None:
+    ones = torch.ones(10_000, dtype=torch.float64)
+    step = LinearRounding(torch.ones(1, 10_000))
+    assert step.probable(ones).item() == pytest.approx(8 * 100 * 2**-24 * 10_000, rel=1e-3)
+    assert step.probable(ones).item() < step(ones).item() / 10
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -13,7 +13,7 @@ from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
 from whyactivate.errors import CannotProveError, InputError
-from whyactivate.proof.propagation import Box, Points, Propagation, Region, propagate
+from whyactivate.proof.propagation import Box, Enclosure, Points, Propagation, Region, propagate
 from whyactivate.proof.result import Proof
 from whyactivate.proof.rounding import LinearRounding, RoundedStep, inflate, matmul_up
 from whyactivate.proof.search import search_worst
@@ -32,6 +32,7 @@ def prove_numeric(
     x: Tensor | None = None,
     radius: float = 1.0,
     seed: int = 0,
+    effort: int = 1,
 ) -> Proof:
     """Bounds of |float network(x) - (Wx + b)| and of |float network(x) - layer(x)|, at x and over max|x_i| <= radius.
 
@@ -49,6 +50,7 @@ def prove_numeric(
             Taken in the layer's dtype.
         radius: of the box, the largest coordinate allowed.
         seed: draws the inputs.
+        effort: how long to search for bad inputs; 1 tries some thousand.
 
     Raises:
         InputError: a shape, a dtype or a radius that cannot be used.
@@ -68,7 +70,7 @@ def prove_numeric(
     with torch.no_grad():
         here, there = _Tally(run, layer, claimed, at_x), _Tally(run, layer, claimed, in_box)
         here(given)
-        search = search_worst(there, weight, dtype, radius, seed=seed)
+        search = search_worst(there, weight, dtype, radius, seed=seed, rounds=16 * effort)
     problems = _wrong_claim(network, claimed) + here.excesses() + there.excesses()
     unit = f"2^-{FLOAT_FORMATS[dtype].fraction + 1}"
     return Proof(
@@ -76,8 +78,9 @@ def prove_numeric(
         statement=_statement(dtype, radius, in_box),
         holds=not problems,
         steps=(
-            f"Each step rounds by at most K u (|W||h| + |b|) plus what underflows, with u = {unit} and K the number of "
-            f"terms, in any order of summation, fused or not; {_accumulation(dtype)}.",
+            f"Each step rounds by at most K u S plus what underflows, with u = {unit}, S = |W||h| + |b| and K the number "
+            "of terms, in any order of summation, fused or not; about half of that where the terms must cancel, for no "
+            f"partial sum exceeds (S + |Wh + b|)/2; {_accumulation(dtype)}.",
             "A rounding made in step k reaches the output through W_n … W_(k+1), the collapsed rest of the network; "
             "the bound adds up |W_n … W_(k+1)| times the rounding of step k.",
             f"Run on {len(given)} given and {search.tried:,} random and adversarial inputs (seed {seed}), the errors "
@@ -98,6 +101,7 @@ def prove_numeric(
             "in the box, to the layer: bound": _largest(in_box[1]),
             "in the box, to the layer: worst measured": _largest(there.largest[1]),
             "in the box: bound without the collapse": _largest(network.naive[1]),
+            "in the box: bound if roundings were random (√n, no proof)": _largest(network.probable[1]),
             "problems": problems,
         },
     )
@@ -169,7 +173,10 @@ def _layer_rounding(layer: nn.Linear, claimed: ExactAffine, region: Region) -> T
     size = region.magnitude()
     entries = matmul_up(claimed.weight.error_of(layer.weight), size)
     entries = inflate(entries + claimed.bias.error_of(layer.bias), 1)
-    return inflate(entries + LinearRounding(layer.weight, layer.bias)(size), 1)
+    map_and_bias = torch.cat([claimed.weight.to_float64()[0], claimed.bias.to_float64()[0][:, None]], 1)
+    total = region.reach(Enclosure(map_and_bias, map_and_bias.abs() * 2.0**-52))
+    total = inflate(total + entries, 1)
+    return inflate(entries + LinearRounding(layer.weight, layer.bias)(size, total), 1)
 
 
 def _distance(outputs: Tensor, target: ExactArray | Tensor) -> Tensor:

@@ -101,11 +101,13 @@ class Propagation:
         affine: the real network as an enclosure: its weight and, as the last column, its bias.
         naive: for each region, the same bound with the steps' absolute values multiplied instead of the collapsed
             steps: what the collapse saves.
+        probable: for each region, what the bound is in a model where roundings are random (`LinearRounding.probable`).
     """
 
     errors: tuple[Tensor, ...]
     affine: Enclosure
     naive: tuple[Tensor, ...]
+    probable: tuple[Tensor, ...]
 
 
 def propagate(steps: Sequence[RoundedStep], regions: Sequence[Region]) -> Propagation:
@@ -113,8 +115,9 @@ def propagate(steps: Sequence[RoundedStep], regions: Sequence[Region]) -> Propag
 
     The float network makes an error d_k in step k; at the output it is (W_n … W_(k+1)) d_k, exactly, for the steps are
     affine. So |error| <= sum over k of |W_n … W_(k+1)| |d_k|, where the absolute value is taken of the collapsed
-    product. |d_k| is bounded from the magnitudes that reach step k: of the real network, by its own collapsed map,
-    and of the rounding made before. (The a-priori analysis of Higham 2002, chapter 3, multiplies absolute values.)
+    product: the collapse itself makes the bound sharp. |d_k| is bounded from the magnitudes that reach step k, and
+    leave it: of the real network, by its own collapsed map, and of the rounding made before. (The a-priori analysis of
+    Higham 2002, chapter 3, multiplies absolute values.)
 
     Raises:
         CannotProveError: a step may overflow in a region, or the bound itself does.
@@ -125,10 +128,18 @@ def propagate(steps: Sequence[RoundedStep], regions: Sequence[Region]) -> Propag
     carriers = Enclosure(start, torch.zeros_like(start))
     sizes = [region.magnitude() for region in regions]
     made = [torch.zeros(0, dtype=torch.float64) for _ in regions]
+    modelled = list(made)
     errors = [torch.zeros(inputs, dtype=torch.float64) for _ in regions]
     naive = list(errors)
     for number, step in enumerate(steps, 1):
-        local = [step.local_error(size) for size in sizes]
+        matrix = Enclosure(step.weight, step.weight_error)
+        carriers = _with_own_rounding(matrix @ carriers, step, inputs)
+        reached = [region.reach(carriers.columns(0, inputs + 1)) for region in regions]
+        through = carriers.columns(inputs + 1, None).magnitude
+        before = through[:, : through.shape[1] - step.weight.shape[0]]
+        totals = [inflate(size + matmul_up(before, so_far), 1) for size, so_far in zip(reached, made, strict=True)]
+        local = [step.rounding(size, total) for size, total in zip(sizes, totals, strict=True)]
+        likely = [step.probable_rounding(size) for size in sizes]
         for region, rounding in zip(regions, local, strict=True):
             if not rounding.isfinite().all():
                 raise CannotProveError(
@@ -136,16 +147,17 @@ def propagate(steps: Sequence[RoundedStep], regions: Sequence[Region]) -> Propag
                     "dtype with a larger range."
                 )
         made = [torch.cat([so_far, new]) for so_far, new in zip(made, local, strict=True)]
-        matrix = Enclosure(step.weight, step.weight_error)
-        carriers = _with_own_rounding(matrix @ carriers, step, inputs)
-        through = carriers.columns(inputs + 1, None).magnitude
+        modelled = [
+            torch.cat([so_far, new if guess is None else torch.minimum(new, guess)])
+            for so_far, new, guess in zip(modelled, local, likely, strict=True)
+        ]
         errors = [matmul_up(through, rounding) for rounding in made]
-        reached = [region.reach(carriers.columns(0, inputs + 1)) for region in regions]
         sizes = [inflate(size + error, 1) for size, error in zip(reached, errors, strict=True)]
         naive = [inflate(matmul_up(matrix.magnitude, old) + new, 1) for old, new in zip(naive, local, strict=True)]
     if not all(error.isfinite().all() for error in errors):
         raise CannotProveError("no bound: the steps' products overflow float64, in which the bound is computed")
-    return Propagation(tuple(errors), carriers.columns(0, inputs + 1), tuple(naive))
+    probable = tuple(matmul_up(carriers.columns(inputs + 1, None).magnitude, rounding) for rounding in modelled)
+    return Propagation(tuple(errors), carriers.columns(0, inputs + 1), tuple(naive), probable)
 
 
 def _with_own_rounding(carriers: Enclosure, step: RoundedStep, inputs: int) -> Enclosure:

@@ -11,12 +11,19 @@ itself is a candidate for the result. If (1+u) S2 < u S1, the latter gives d <= 
 with a and b exchanged. If neither sum is that much smaller, the former gives d <= u (n2 S1 + n1 S2). In each case
 the node is off by at most (n1 + n2) u (S1 + S2).
 
+Where it is known that the whole sum is at most Y in size, much less than S, half of this is enough. The exact value of
+a node is a sum over some of the terms, so it lies between the sum of the negative and the sum of the positive terms,
+and is at most M = (S + Y)/2 in size. A tree of K terms has K - 1 nodes; each rounds a number that is at most M plus
+the error so far, and that error is at most K u S: in all, with the products' own roundings,
+u S + (K - 1) u (M + K u S). This is what a bound in any order can gain from knowing that terms cancel.
+
 A fused product is a term b that is no float, but has no error either: if it is the much larger one, the first bound
 of d is at most u S1 + (n1 + 1) u S2, which is enough. A bias is a float without error.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +33,9 @@ from torch import Tensor
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
 from whyactivate.errors import InputError
+
+SURE_ENOUGH = 8.0
+"""The λ of the probabilistic bound: one sum exceeds it with probability at most 2K exp(-λ²/2), 3e-14 K."""
 
 LocalError = Callable[[Tensor], Tensor]
 """Magnitudes |h| of a step's input, float64 `(in,)`, to an entrywise bound of the step's own rounding, `(out,)`."""
@@ -45,17 +55,24 @@ def matmul_up(left: Tensor, right: Tensor) -> Tensor:
     return inflate(left @ right, left.shape[-1])
 
 
-def linear_rounding(absolute: Tensor, underflow: Tensor, terms: int, dtype: torch.dtype) -> Tensor:
-    """A bound of the rounding of a sum of products: K u `absolute`, and what underflow can do.
+def linear_rounding(
+    absolute: Tensor, underflow: Tensor, terms: int, dtype: torch.dtype, total: Tensor | None = None
+) -> Tensor:
+    """A bound of the rounding of a sum of products: K u `absolute`, or less, and what underflow can do.
 
-    `absolute` is the sum of the terms' absolute values; K is the number of terms, a bias included (see the top of this
-    file). In half precisions one more covers the conversion of a sum accumulated in float32; sums that round to the
-    half precision after every operation are covered as well. inf where a partial sum may overflow.
+    `absolute` is the sum of the terms' absolute values, `total` (where it is known) a bound of the size of their sum;
+    K is the number of terms, a bias included (see the top of this file). In half precisions one more covers the
+    conversion of a sum accumulated in float32; sums that round to the half precision after every operation are covered
+    as well. inf where a partial sum may overflow.
     """
     layout = FLOAT_FORMATS[dtype]
+    unit = layout.unit_roundoff
     count = terms + 1 if dtype.itemsize == 2 else terms
-    growth = count * layout.unit_roundoff
+    growth = count * unit
     bound = inflate(growth * absolute + (1 + growth) * underflow, 4)
+    if total is not None:
+        largest_sum = inflate((absolute + torch.minimum(total, absolute)) / 2 + bound, 2)
+        bound = torch.minimum(bound, inflate(unit * absolute + (count - 1) * unit * largest_sum + underflow, 4))
     largest = inflate(absolute + bound + underflow, 4)
     return torch.where(largest <= torch.finfo(dtype).max, bound, torch.inf)
 
@@ -81,8 +98,28 @@ class LinearRounding:
             raise InputError(f"expected a weight in one of {[str(d) for d in FLOAT_FORMATS]}, got {self.weight.dtype}")
         object.__setattr__(self, "_absolute", self.weight.detach().cpu().double().abs())
 
-    def __call__(self, magnitude: Tensor) -> Tensor:
-        """An entrywise bound, float64 `(out,)`, for every input that is entrywise at most `magnitude` in size."""
+    def __call__(self, magnitude: Tensor, total: Tensor | None = None) -> Tensor:
+        """An entrywise bound, float64 `(out,)`, for every input that is entrywise at most `magnitude` in size.
+
+        It is smaller where Wh + b is known to be at most `total` in size, entrywise, for those inputs.
+        """
+        terms, absolute, underflow = self._sums(magnitude)
+        return linear_rounding(absolute, underflow, terms, self.weight.dtype, total)
+
+    def probable(self, magnitude: Tensor) -> Tensor:
+        """A bound that holds with probability 1 - 2K exp(-λ²/2) per entry if roundings are independent, of mean zero.
+
+        The K u of the certain bound becomes exp(λ √K u + K u²) - 1 (Higham & Mary, "A new approach to probabilistic
+        rounding error analysis", SIAM J. Sci. Comput. 2019). Roundings are neither: this is a model, not a proof.
+        """
+        terms, absolute, underflow = self._sums(magnitude)
+        unit = FLOAT_FORMATS[self.weight.dtype].unit_roundoff
+        count = terms + 1 if self.weight.dtype.itemsize == 2 else terms
+        growth = math.expm1(min(SURE_ENOUGH * math.sqrt(count) * unit + count * unit**2, 700.0))
+        return inflate(growth * absolute + underflow, 2)
+
+    def _sums(self, magnitude: Tensor) -> tuple[int, Tensor, Tensor]:
+        """The number of terms, their sizes added up, and what underflow can do."""
         terms = self.weight.shape[1] + (self.bias is not None)
         absolute = matmul_up(self._absolute, magnitude)
         if self.bias is not None:
@@ -94,7 +131,7 @@ class LinearRounding:
             # A subnormal operand taken for zero costs its partner times the smallest normal number.
             partners = inflate(self._absolute.sum(1) + magnitude.sum(), terms)
             underflow = inflate((partners + 2 * terms + 2) * layout.smallest_normal, 2)
-        return linear_rounding(absolute, underflow, terms, self.weight.dtype)
+        return terms, absolute, underflow
 
 
 @dataclass(frozen=True)
@@ -114,6 +151,16 @@ class RoundedStep:
     bias: Tensor
     bias_error: Tensor
     local_error: LocalError
+
+    def rounding(self, magnitude: Tensor, total: Tensor) -> Tensor:
+        """`local_error`, sharper where it can use that the step's exact result is at most `total` in size."""
+        if isinstance(self.local_error, LinearRounding):
+            return self.local_error(magnitude, total)
+        return self.local_error(magnitude)
+
+    def probable_rounding(self, magnitude: Tensor) -> Tensor | None:
+        """`LinearRounding.probable`; None for a step of another kind."""
+        return self.local_error.probable(magnitude) if isinstance(self.local_error, LinearRounding) else None
 
     @classmethod
     def from_exact(cls, weight: ExactArray, bias: ExactArray | None, local_error: LocalError) -> RoundedStep:
