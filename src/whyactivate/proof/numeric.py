@@ -78,8 +78,8 @@ def prove_numeric(
         statement=_statement(dtype, radius, in_box),
         holds=not problems,
         steps=(
-            f"Each step rounds by at most K u S plus what underflows, with u = {unit}, S = |W||h| + |b| and K the number "
-            "of terms, in any order of summation, fused or not; about half of that where the terms must cancel, for no "
+            f"Each step rounds by at most K u S plus what underflows, with u = {unit}, S = |W||h| + |b| and K the "
+            "number of terms, in any order of summation, fused or not; about half of that where the terms must cancel, for no "
             f"partial sum exceeds (S + |Wh + b|)/2; {_accumulation(dtype)}.",
             "A rounding made in step k reaches the output through W_n … W_(k+1), the collapsed rest of the network; "
             "the bound adds up |W_n … W_(k+1)| times the rounding of step k.",
