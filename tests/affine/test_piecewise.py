@@ -303,3 +303,9 @@ def test_an_affine_program_has_its_own_map_as_form() -> None:
     assert recordings.single is not None
     form = find_affine_form(recordings.single, ExactConstants())
     assert form.equals(ExactAffine.multiply_out(wa.collapse_linear(module).steps))
+
+
+def test_a_batch_too_large_for_a_canonical_form_is_not_taken_on_trust() -> None:
+    analysis = wa.analyze(Parts(AFFINE["relu(fc) - relu(-fc)"]), rows(300))
+    assert analysis.verdict == "undecided"
+    assert analysis.advice == "give an example of fewer rows"

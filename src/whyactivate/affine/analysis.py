@@ -18,6 +18,8 @@ from whyactivate.affine.tape import Tape
 _MOST_LINES = 12
 """How many blames, and how many runs, are printed."""
 
+_FEWER_ROWS = "give an example of fewer rows"
+
 
 class Verdict(StrEnum):
     """Whether a module is an affine map of its input, as a function of real numbers."""
@@ -139,6 +141,8 @@ class Analysis:
         """What would settle the question, where the verdict is undecided; empty elsewhere."""
         if self.verdict is not Verdict.UNDECIDED or not self.blame:
             return ""
+        if any(_FEWER_ROWS in note for note in self.notes):
+            return _FEWER_ROWS
         return advise(self.blame[0].reason, refused=not self.tested)
 
     def __str__(self) -> str:

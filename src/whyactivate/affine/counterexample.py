@@ -11,7 +11,6 @@ from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
 from whyactivate.affine.effort import count_tries, is_small
-from whyactivate.affine.kinks import pairs_around_kinks
 from whyactivate.affine.rare import rare_pairs
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.tape import Tape
@@ -27,16 +26,14 @@ _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) -> Counterexample | None:
     """Two inputs a, b and weights λ + μ = 1 with f(λa + μb) ≠ λf(a) + μf(b), verified; None where none was found.
 
-    Tried are opposite and independent pairs of random inputs, from small to large, and pairs around the kinks
-    that the program has. The three values are computed without rounding, or enclosed in intervals where
-    exponentials are on the way.
+    Tried are opposite and independent pairs of random inputs, from small to large. The three values are computed
+    without rounding, or enclosed in intervals where exponentials are on the way or the program is large.
 
     Raises:
         CannotEvaluate: an operation on the way has no formula.
     """
     generator = torch.Generator().manual_seed(seed)
-    balls = needs_balls(tape)
-    return _first(tape, constants, _pairs(tape, constants, generator, balls), _MIXES, balls)
+    return _first(tape, constants, _pairs(tape, generator), _MIXES, needs_balls(tape))
 
 
 def find_rare_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) -> Counterexample | None:
@@ -66,9 +63,7 @@ def _first(
     return None
 
 
-def _pairs(
-    tape: Tape, constants: ExactConstants, generator: torch.Generator, balls: bool
-) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def _pairs(tape: Tape, generator: torch.Generator) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     def draw(scale: float) -> list[Tensor]:
         return [_draw(tensor, scale, generator) for tensor in tape.given]
 
@@ -76,8 +71,6 @@ def _pairs(
         a = draw(scale)
         yield a, [-tensor for tensor in a]
         yield a, draw(scale)
-    if not balls:
-        yield from pairs_around_kinks(tape, constants, draw(1.0), draw(1.0))
 
 
 def _draw(like: Tensor, scale: float, generator: torch.Generator) -> Tensor:
