@@ -12,6 +12,9 @@ from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Tape, Value
 
+_COPIES = {torch.ops.aten.copy.default: "src", torch.ops.aten.clone.default: "self"}
+"""Operations that hand on what a cell holds, even where nobody has written it yet, as circular padding does."""
+
 
 def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Constant]) -> str | None:
     """Where NaN, infinity or unwritten memory enters the program, in words; None where nowhere.
@@ -73,14 +76,18 @@ def _unwritten(tape: Tape) -> str | None:
 
     for node in tape.needed():
         rule = find_rule(node.op)
-        passive = rule.passive if rule else frozenset[str]()
+        copied = _COPIES.get(node.op)
+        source = node.arguments.get(copied) if copied else None
+        ignored = rule.passive | {copied} if rule else {copied}
         for name, argument in node.arguments.items():
             for item in argument if isinstance(argument, list) else [argument]:
-                if isinstance(item, Value) and item.storage in bad and name not in passive and bool(cells(item).any()):
+                if isinstance(item, Value) and item.storage in bad and name not in ignored and bool(cells(item).any()):
                     return f"{node.op} reads memory that holds NaN, infinity or nothing yet"
+        lost = cells(source).clone() if isinstance(source, Value) and source.storage in bad else torch.tensor(False)
         for output in node.outputs:
-            if output is not None and output.storage in bad:
-                cells(output).fill_(False)
+            if output is not None and (output.storage in bad or bool(lost.any())):
+                bad.setdefault(output.storage, torch.zeros(tape.storages[output.storage].numel, dtype=torch.bool))
+                cells(output).copy_(lost)
     for output in tape.outputs:
         if isinstance(output, Value) and output.storage in bad and bool(cells(output).any()):
             return "the output shows memory that holds NaN, infinity or nothing yet"
