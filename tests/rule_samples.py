@@ -333,7 +333,7 @@ CURVES: dict[OpOverload, list[Sample]] = {
         s(*HEADS), s(*HEADS, 0.0, True), s(*HEADS, attn_mask=t(3, 3), scale=0.7),
     ],
     aten.mkldnn_rnn_layer.default: [
-        s(*LSTM, back, [], 2, 3, 1, True, False, False, False) for back in (False, True)
+        s(*LSTM, back, [], 2, 3, 1, True, False, first, False) for back in (False, True) for first in (False, True)
     ],
 }  # fmt: skip
 JUMPS = {

@@ -13,15 +13,15 @@ from whyactivate.affine.rules.table import nonlinear
 aten = torch.ops.aten
 
 _LSTM = 2
-"""oneDNN's name for the kind of layer."""
+"""ATen's number for this kind of layer; its input has the steps first, whatever `batch_first` says."""
 
 
 @nonlinear(aten.mkldnn_rnn_layer.default, label=Label.SMOOTH)
 def recurrent_layer(
     input: Any, weight0: Any, weight1: Any, weight2: Any, weight3: Any, hx_: Any, cx_: Any, reverse: bool,
-    batch_sizes: Any, mode: int, has_biases: bool, batch_first: bool,
+    batch_sizes: Any, mode: int, has_biases: bool,
 ) -> Any:  # fmt: skip
-    if mode != _LSTM or batch_first or batch_sizes:
+    if mode != _LSTM or batch_sizes:
         raise CannotEvaluate("this kind of recurrent layer has no formula here")
     steps = range(input.shape[0])
     hidden, cell = hx_.reshape(hx_.shape[-2:]), cx_.reshape(cx_.shape[-2:])
