@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from whyactivate._checks import check_number, check_whole
 from whyactivate.errors import InputError
 from whyactivate.lessons.lesson import Lesson, digits
+from whyactivate.training.surroundings import single_thread
 
 Function = Callable[[Tensor], Tensor]
 _PER_PIECE = 65
@@ -178,6 +179,7 @@ def _one_hidden(weight: Tensor, bias: Tensor, activation: nn.Module, out: Tensor
     return nn.Sequential(first, activation, last)
 
 
+@single_thread()
 def approximation(
     function: Function = torch.sin,
     low: float = -math.pi,

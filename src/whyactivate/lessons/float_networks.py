@@ -12,6 +12,7 @@ from whyactivate._checks import check_seed, check_whole
 from whyactivate.collapse import collapse_linear
 from whyactivate.lessons.lesson import Lesson, digits
 from whyactivate.models import MLP
+from whyactivate.training.surroundings import single_thread
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class FloatNetworks(Lesson):
         )
 
 
+@single_thread()
 def float_networks(pairs: int = 1000, tiny: float = 1e-44, seed: int = 0) -> FloatNetworks:
     """How far float32 evaluation bends an activation-free network, at ordinary and at tiny scales.
 

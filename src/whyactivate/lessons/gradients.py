@@ -17,6 +17,7 @@ from whyactivate.lessons.batched import Stack
 from whyactivate.lessons.lesson import Lesson, digits, title_of
 from whyactivate.lessons.observe import slope, watch
 from whyactivate.models import INITS, Init
+from whyactivate.training.surroundings import single_thread
 
 _NAMES = {"default": "PyTorch's default", "xavier": "Xavier", "he": "He"}
 
@@ -119,6 +120,7 @@ class Gradients(Lesson):
         return " ".join(parts)
 
 
+@single_thread()
 def gradients(
     activations: Sequence[str] = ("identity", "relu", "leaky_relu", "tanh", "sigmoid"),
     inits: Sequence[Init] = INITS,
@@ -158,8 +160,8 @@ def gradients(
 
 
 def _run(stack: Stack, name: str, init: Init, x: Tensor, y: Tensor) -> GradientRun:
-    result, _, before = stack.forward(x)
-    slopes, deltas = stack.backward(x, 2 * (result - y) / result[0].numel())
+    result, inputs, before = stack.forward(x)
+    slopes, deltas = stack.backward(inputs, before, 2 * (result - y) / result[0].numel())
     norms = torch.stack([part.flatten(1).norm(dim=1) for part in slopes])
     ratios = norms[0] / norms[-1]
     steep = torch.stack([slope(stack.activation, z).square().mean() for z in before[:-1]]).mean().sqrt()
@@ -182,8 +184,8 @@ def _disagreement(stack: Stack, x: Tensor, y: Tensor) -> float:
         loss = (one.predict(x) - y).square().mean()
         expected = torch.autograd.grad(loss, one.weights)
     with torch.no_grad():
-        result = one.predict(x)
-        found, _ = one.backward(x, 2 * (result - y) / result.numel())
+        result, inputs, before = one.forward(x)
+        found, _ = one.backward(inputs, before, 2 * (result - y) / result.numel())
     gaps = [float((a - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True) if float(b.norm())]
     return max(gaps, default=0.0)
 

@@ -15,6 +15,7 @@ from whyactivate.collapse import collapse_linear
 from whyactivate.errors import InputError
 from whyactivate.lessons.lesson import Lesson, digits
 from whyactivate.models import MLP
+from whyactivate.training.surroundings import single_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class TrainingPath(Lesson):
         return " ".join(parts)
 
 
+@single_thread()
 def training_path(
     depths: Sequence[int] = (1, 2, 3),
     strengths: Sequence[float] = (4.0, 2.0, 1.0),

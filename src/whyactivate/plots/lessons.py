@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from whyactivate import __version__
@@ -14,6 +15,7 @@ from whyactivate.lessons import (
     FloatNetworks,
     Gradients,
     Lesson,
+    Memorisation,
     ModuleGradients,
     ModuleSaturation,
     ModuleUnits,
@@ -224,6 +226,43 @@ def _centring(lesson: Centring) -> Figure:
     return figure
 
 
+def _memorisation(lesson: Memorisation) -> Figure:
+    figure = new_figure(6.2)
+    for axes, trial, title in zip(
+        figure.subplots(2, 1),
+        (lesson.noise, lesson.pattern),
+        ("The article's noise", "A pattern: two waves of a sine"),
+        strict=True,
+    ):
+        floor = fmean(trial.floor)
+        ends: list[tuple[str, float, float, str]] = []
+        for position, run in enumerate(trial.runs):
+            stroke = stroke_of(run.activation, position)
+            axes.plot(
+                range(len(run.curve)),
+                run.curve,
+                color=stroke.colour,
+                linestyle=stroke.dashes,
+                marker=stroke.marker,
+                markevery=(position * len(run.curve) // 40, max(1, len(run.curve) // 6)),
+                markeredgecolor=PAPER,
+                markeredgewidth=0.6,
+            )
+            name = f"{title_of(run.activation)} {run.mean:.2f}, test {run.test_mean:.2f}"
+            ends.append((name, len(run.curve) - 1, run.curve[-1], stroke.colour))
+        right = len(trial.runs[0].curve) - 1
+        axes.axhline(floor, color=MUTED, linewidth=5, alpha=0.35, zorder=1)
+        ends.append((f"linear floor {floor:.2f}, test {fmean(trial.floor_test):.2f}", right, floor, MUTED))
+        axes.set_xlim(0, right)
+        axes.set_ylim(0, max(trial.zero_train) * 1.15)
+        axes.grid(axis="y")
+        axes.set_title(f"{title}: predicting 0 gives {fmean(trial.zero_test):.2f} on fresh data")
+        axes.set_ylabel("training error (MSE)")
+        axes.set_xlabel("epochs of training")
+        name_ends(axes, ends, room=11)
+    return figure
+
+
 def _approximation(lesson: Approximation) -> Figure:
     figure = new_figure(6.4)
     above, below = figure.subplots(2, 1)
@@ -356,6 +395,7 @@ _FIGURES: dict[type[Lesson], Callable[[Any], Figure]] = {
     DeadUnits: draw_dead_units,
     ModuleUnits: draw_module_units,
     Centring: _centring,
+    Memorisation: _memorisation,
     Regions: draw_regions,
     Approximation: _approximation,
     Xor: _xor,

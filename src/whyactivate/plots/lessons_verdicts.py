@@ -9,6 +9,7 @@ from whyactivate.lessons.lesson import listing
 from whyactivate.plots.style import BLUE, INK, ORANGE, RULE, VERMILION, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from whyactivate.lessons import WhereNonlinearity
@@ -25,17 +26,25 @@ def draw_where(lesson: WhereNonlinearity) -> Figure:
     axes.set_axis_off()
     place = 0.0
     for network in networks:
-        axes.text(0, place, network[0].upper() + network[1:], fontweight="bold", va="center")
+        _write(axes, 0, place, network[0].upper() + network[1:], weight="bold")
         place += 1
         for variant in lesson.of(network):
             colour, marker = _LOOKS[variant.verdict]
-            axes.plot([0.035], [place], marker, color=colour, markersize=8)
-            axes.text(0.07, place, f"without {', '.join(variant.without)}" if variant.without else "whole", va="center")
-            left = listing([name.replace("_with_indices", "") for name in variant.breakers]) if variant.breakers else ""
+            axes.plot([0.025], [place], marker, color=colour, markersize=7)
+            _write(axes, 0.05, place, f"without {', '.join(variant.without)}" if variant.without else "whole")
+            left = listing([_plain(name) for name in variant.breakers]) if variant.breakers else ""
             degree = f" (a polynomial of degree {variant.degree})" if (variant.degree or 0) > 1 else ""
-            axes.text(0.68, place, variant.says + (f": {left}{degree}" if left else ""), va="center", color=INK)
-            axes.plot((0, 1.5), (place + 0.5, place + 0.5), color=RULE, linewidth=0.6)
+            _write(axes, 0.53, place, variant.says + (f": {left}{degree}" if left else ""))
+            axes.plot((0, 1), (place + 0.5, place + 0.5), color=RULE, linewidth=0.6)
             place += 1
-    axes.set_xlim(0, 1.5)
+    axes.set_xlim(0, 1)
     axes.set_ylim(place - 0.3, -0.6)
     return figure
+
+
+def _plain(operation: str) -> str:
+    return operation.removeprefix("native_").removesuffix("_with_indices").replace("_", " ")
+
+
+def _write(axes: Axes, x: float, y: float, text: str, weight: str = "normal") -> None:
+    axes.text(x, y, text, va="center", fontsize=8.5, fontweight=weight, color=INK).set_in_layout(False)
