@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -497,7 +498,7 @@ class ExactArray(PointsArray):
         return isinstance(value, (ExactArray, Real))
 
     def _coerced(self, other: Self | Scalar) -> Self:
-        return other if isinstance(other, ExactArray) else self.from_fraction(other)
+        return other if isinstance(other, ExactArray) else type(self)(*_number(other))
 
     def _ints_in(self, unit: Fraction) -> Cells:
         """The entries counted in a unit that divides this one."""
@@ -541,6 +542,12 @@ class ExactArray(PointsArray):
         if divisor & (divisor - 1) == 0:
             return type(self)(self.held >> (divisor.bit_length() - 1), self.scale * divisor)
         return type(self)(self.held // divisor, self.scale * divisor)
+
+
+@functools.lru_cache(maxsize=1024)
+def _number(value: Scalar) -> tuple[Cells, Fraction]:
+    number = ExactArray.from_fraction(value)
+    return number.ints, number.unit
 
 
 def _fraction(value: Scalar) -> Fraction:
