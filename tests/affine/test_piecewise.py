@@ -97,6 +97,12 @@ AFFINE: dict[str, Forward] = {
     "tanh is odd": lambda m, x: torch.tanh(m.mix(x)) + torch.tanh(-m.mix(x)) + x,
     "sigmoid(x) + sigmoid(-x)": lambda m, x: torch.sigmoid(m.fc(x)) + torch.sigmoid(-m.fc(x)),
     "silu(x) - silu(-x)": lambda m, x: F.silu(x) - F.silu(-x),
+    "exp(x)·exp(-x)": lambda m, x: torch.exp(x) * torch.exp(-x) + x,
+    "exp(f)·exp(2x)·exp(-f - 2x)": lambda m, x: (
+        torch.exp(m.mix(x)) * torch.exp(2 * x) * torch.exp(-2 * x - m.mix(x)) + x
+    ),
+    "relu of an exponential": lambda m, x: F.relu(torch.exp(x)) - torch.exp(x) + x,
+    "log(exp(x))": lambda m, x: torch.log(torch.exp(m.mix(x))),
     "one relu, used and taken back": lambda m, x: (lambda r: m.mix(x) + r - r)(F.relu(x)),
     "relus in memory that is not used": in_place,
     "a trap for floats: + 1e15 - 1e15": lambda m, x: ((x + 1e15) - 1e15) + F.relu(x) * 0,
@@ -207,6 +213,8 @@ NOT_AFFINE: dict[str, Forward] = {
     "tanh(x) - tanh(-x)": lambda m, x: torch.tanh(x) - torch.tanh(-x),
     "silu(x) + silu(-x)": lambda m, x: F.silu(x) + F.silu(-x),
     "softplus(x) - softplus(-x), linear beyond 20": lambda m, x: F.softplus(x) - F.softplus(-x),
+    "exp(x)·exp(x)": lambda m, x: torch.exp(x) * torch.exp(x) + x,
+    "log(2 exp(x) + 1)": lambda m, x: torch.log(2 * torch.exp(x) + 1),
     "relu6 of one side": lambda m, x: F.relu6(x + 3) - F.relu6(3 - x),
     "two relus of other directions": lambda m, x: F.relu(x[:, :1]) - F.relu(x[:, :1] + x[:, 1:2]),
 }

@@ -47,7 +47,6 @@ _FUNCTIONS: dict[OpOverload, Function] = {
     aten.sigmoid.default: Function(Symmetry.COMPLEMENT, 0, 1),
     aten.silu.default: Function(Symmetry.SHIFT),
     aten.gelu.default: Function(Symmetry.SHIFT),
-    aten.exp.default: Function(low=0),
     aten.softplus.default: Function(low=0),
     aten.elu.default: Function(),
     aten.mish.default: Function(),
@@ -61,11 +60,20 @@ _FUNCTIONS: dict[OpOverload, Function] = {
 
 def apply_function(op: OpOverload, others: Hashable, operand: PolynomialArray) -> PolynomialArray | None:
     """F(p) for every polynomial of an array; None where nothing is known of the operation."""
-    known = _FUNCTIONS.get(op)
-    if known is None:
+    forms = operand.forms
+    if op is aten.exp.default:
+        results = [forms.exponential(p) for p in operand.flat_list()]
+    elif op is aten.log.default:
+        logarithms = [forms.logarithm(p) for p in operand.flat_list()]
+        results = [p for p in logarithms if p is not None]
+        if len(results) < len(logarithms):
+            return None
+    elif op in _FUNCTIONS:
+        results = [_apply((op, others), _FUNCTIONS[op], p) for p in operand.flat_list()]
+    else:
         return None
     cells = np.empty(operand.size, dtype=object)
-    cells[:] = [_apply((op, others), known, p) for p in operand.flat_list()]
+    cells[:] = results
     return PolynomialArray(cells.reshape(operand.polynomials.shape), operand.forms)
 
 

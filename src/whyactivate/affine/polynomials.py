@@ -36,6 +36,13 @@ class Unknown:
     high: fmpq | None
 
 
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """The variable exp(p) for the polynomial p."""
+
+    exponent: Polynomial
+
+
 @dataclass(eq=False)
 class Forms:
     """Makes polynomials, and rewrites them by identities that hold for all real numbers.
@@ -51,7 +58,7 @@ class Forms:
 
     inputs: int
     budget: int
-    _variables: dict[int, Kink | Unknown] = field(default_factory=dict[int, Kink | Unknown])
+    _variables: dict[int, Kink | Unknown | Exponential] = field(default_factory=dict[int, Kink | Unknown | Exponential])
     _numbers: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
     _directions: list[Polynomial] = field(default_factory=list["Polynomial"])
     _direction_numbers: dict[frozenset[tuple[Monomial, fmpq]], int] = field(
@@ -137,7 +144,7 @@ class Forms:
             result = result + self.variable(variable) * change
         return result
 
-    def _number(self, key: Hashable, variable: Kink | Unknown) -> int:
+    def _number(self, key: Hashable, variable: Kink | Unknown | Exponential) -> int:
         if key not in self._numbers:
             self._numbers[key] = self.inputs + len(self._numbers)
             self._variables[self._numbers[key]] = variable
@@ -146,6 +153,18 @@ class Forms:
     def unknown(self, function: Hashable, p: Polynomial, low: fmpq | None, high: fmpq | None) -> Polynomial:
         """The variable f(p), the same whenever function and polynomial are."""
         return self.variable(self._number((function, frozenset(p.terms.items())), Unknown(low, high)))
+
+    def exponential(self, p: Polynomial) -> Polynomial:
+        """The variable exp(p); 1 where p is 0."""
+        if not p.terms:
+            return self.constant(fmpq(1))
+        return self.variable(self._number(("exp", frozenset(p.terms.items())), Exponential(p)))
+
+    def logarithm(self, p: Polynomial) -> Polynomial | None:
+        """The q with p = exp(q); None where p is not seen to be an exponential."""
+        (monomial, c), *more = p.terms.items() or [((), _ZERO)]
+        variable = self._variables.get(monomial[0]) if len(monomial) == 1 else None
+        return variable.exponent if isinstance(variable, Exponential) and c == 1 and not more else None
 
     # -- bounds ----------------------------------------------------------------------------------------------------
 
@@ -171,6 +190,8 @@ class Forms:
     def _range(self, monomial: Monomial) -> tuple[fmpq | None, fmpq | None]:
         variable = self._variables.get(monomial[0])
         if len(monomial) == 1:
+            if isinstance(variable, Exponential):
+                return _ZERO, None
             return (variable.low, variable.high) if isinstance(variable, Unknown) else (None, None)
         odd = [number for number in set(monomial) if monomial.count(number) % 2]
         return (_ZERO if all(self._is_nonnegative(number) for number in odd) else None), None
@@ -179,14 +200,15 @@ class Forms:
         variable = self._variables.get(number)
         if isinstance(variable, Unknown):
             return variable.low is not None and variable.low >= 0
-        return isinstance(variable, Kink)
+        return isinstance(variable, (Kink, Exponential))
 
     # -- products --------------------------------------------------------------------------------------------------
 
     def reduced(self, monomial: Monomial) -> Terms | None:
-        """The monomial rewritten so that no two kinks of one direction meet in it; None where none do.
+        """The monomial rewritten so that neither two kinks of one direction nor two exponentials meet in it.
 
-        For σ ≤ τ, max(t - σ, 0)·max(t - τ, 0) = (t - σ)·max(t - τ, 0): where the second is not 0, t exceeds both.
+        None where none do. For σ ≤ τ, max(t - σ, 0)·max(t - τ, 0) = (t - σ)·max(t - τ, 0): where the second is not 0,
+        t exceeds both.
         """
         if monomial not in self._reduced:
             self._reduced[monomial] = self._reduce(monomial)
@@ -194,6 +216,10 @@ class Forms:
 
     def _reduce(self, monomial: Monomial) -> Terms | None:
         first: dict[int, tuple[int, Kink]] = {}
+        powers = [place for place, number in enumerate(monomial) if number in self._variables]
+        powers = [place for place in powers if isinstance(self._variables[monomial[place]], Exponential)]
+        if len(powers) > 1:
+            return self._with_one_exponential(monomial, powers).terms
         for place, number in enumerate(monomial):
             kink = self._variables.get(number)
             if not isinstance(kink, Kink):
@@ -207,6 +233,15 @@ class Forms:
             factor = self._directions[lower.direction] - self.constant(lower.threshold)
             return (factor * rest).terms
         return None
+
+    def _with_one_exponential(self, monomial: Monomial, powers: list[int]) -> Polynomial:
+        exponent = self.constant(_ZERO)
+        for place in powers:
+            variable = self._variables[monomial[place]]
+            assert isinstance(variable, Exponential)
+            exponent = exponent + variable.exponent
+        rest = tuple(number for place, number in enumerate(monomial) if place not in powers)
+        return self.exponential(exponent) * Polynomial(self, {rest: fmpq(1)})
 
 
 class Polynomial:
