@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -13,6 +14,7 @@ from whyactivate.arithmetic.affine_map import ExactAffine, ExactStep
 from whyactivate.arithmetic.chain import Cost, estimate_cost
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.latex import for_exact
 from whyactivate.proof.modular import ROUNDS, Evaluate, ModularCheck, check_modular
 from whyactivate.proof.result import Proof
 
@@ -124,6 +126,7 @@ def prove_exact(
             **errors,
             "problems": problems,
         },
+        formulas=partial(for_exact, steps, claimed),
     )
 
 
@@ -210,6 +213,7 @@ def _prove_without_result(
             **_details_of(check),
             "problems": list(check.problems),
         },
+        formulas=partial(for_exact, steps, None),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
 from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.latex import for_numbers
 from whyactivate.proof.propagation import Box, Enclosure, Points, Propagation, Region, propagate
 from whyactivate.proof.result import Proof
 from whyactivate.proof.rounding import LinearRounding, RoundedStep, inflate, matmul_up
@@ -72,15 +74,16 @@ def prove_numeric(
         here(given)
         search = search_worst(there, weight, dtype, radius, seed=seed, rounds=16 * effort)
     problems = _wrong_claim(network, claimed) + here.excesses() + there.excesses()
-    unit = f"2^-{FLOAT_FORMATS[dtype].fraction + 1}"
+    exponent = -1 - FLOAT_FORMATS[dtype].fraction
+    u = f"2^{exponent}"
     return Proof(
         kind="numeric",
         statement=_statement(dtype, radius, in_box),
         holds=not problems,
         steps=(
-            f"Each step rounds by at most K u S plus what underflows, with u = {unit}, S = |W||h| + |b| and K the "
-            "number of terms, in any order of summation, fused or not; about half of that where the terms must cancel, for no "
-            f"partial sum exceeds (S + |Wh + b|)/2; {_accumulation(dtype)}.",
+            f"Each step rounds by at most K u S plus what underflows, with u = {u}, S = |W||h| + |b| and K the "
+            "number of terms, in any order of summation, fused or not; about half of that where the terms must cancel, "
+            f"for no partial sum exceeds (S + |Wh + b|)/2; {_accumulation(dtype)}.",
             "A rounding made in step k reaches the output through W_n … W_(k+1), the collapsed rest of the network; "
             "the bound adds up |W_n … W_(k+1)| times the rounding of step k.",
             f"Run on {len(given)} given and {search.tried:,} random and adversarial inputs (seed {seed}), the errors "
@@ -104,6 +107,9 @@ def prove_numeric(
             "in the box: bound if roundings were random (√n, no proof)": _largest(network.probable[1]),
             "problems": problems,
         },
+        formulas=partial(
+            for_numbers, len(steps), f"2^{{{exponent}}}", in_box[0].max().item(), in_box[1].max().item(), radius
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
@@ -21,6 +21,7 @@ class Proof:
         holds: whether every check behind the sentence succeeded.
         steps: what was done, in words and in order.
         details: numbers and names behind it; everything in it can be written as JSON.
+        formulas: gives the derivation as LaTeX formulas, for display, without delimiters.
     """
 
     kind: ProofKind
@@ -28,6 +29,7 @@ class Proof:
     holds: bool
     steps: tuple[str, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict[str, object])
+    formulas: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False, compare=False)
 
     @property
     def verdict(self) -> str:
@@ -43,6 +45,15 @@ class Proof:
             "steps": list(self.steps),
             "details": dict(self.details),
         }
+
+    def latex(self) -> str:
+        r"""The derivation in LaTeX: small cases written out entry by entry, large ones in matrix form.
+
+        Each formula stands in `\[ … \]`; nothing beyond amsmath and amssymb is needed, and MathJax shows it too.
+        A proof that does not hold derives nothing, and says so.
+        """
+        formulas = self.formulas() if self.holds else (r"\text{This proof does not hold.}",)
+        return "\n".join(f"\\[\n{formula}\n\\]" for formula in formulas) + "\n"
 
     def __str__(self) -> str:
         lines = [f"{self.kind} proof: {self.verdict}", f"  {self.statement}"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any, Literal
 
 from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.latex import SMALL_TERMS, for_symbols, polynomial, variable
 from whyactivate.proof.result import Proof
 
 Vector = list[Any]
@@ -110,6 +112,7 @@ def prove_symbolic(
         hidden = _affine(layer_weight, hidden, layer_bias)
 
     wrong: list[int] = []
+    written: list[tuple[str, str]] = []
     terms = 0
     for output in range(widths[-1]):
         through_layers = _dot(weights[-1][output], hidden, bias_vectors[-1][output])
@@ -117,6 +120,9 @@ def prove_symbolic(
         terms += len(through_layers)
         if through_layers - collapsed != 0:
             wrong.append(output)
+        if size.terms * size.outputs <= SMALL_TERMS:
+            entries = [f"\\left({_written(entry)}\\right) x_{{{j}}}" for j, entry in enumerate(weight[output], 1)]
+            written.append((_written(through_layers), " + ".join([*entries, _written(bias[output])])))
 
     names = {"sympy": "SymPy's polynomial ring", "flint": "FLINT's fmpz_mpoly"}
     difference = "the zero polynomial" if not wrong else f"not the zero polynomial at outputs {wrong}"
@@ -140,6 +146,7 @@ def prove_symbolic(
             "engine": chosen,
             "wrong outputs": wrong,
         },
+        formulas=partial(for_symbols, widths, flags, written),
     )
 
 
@@ -172,6 +179,23 @@ def _generators(names: list[str], engine: Engine) -> Sequence[Any]:
     from sympy.polys.rings import ring
 
     return ring(names, ZZ)[1:]
+
+
+def _written(poly: Any) -> str:
+    """A small polynomial of either engine in LaTeX."""
+    names = [str(name) for name in (poly.ring.symbols if hasattr(poly, "ring") else poly.context().names())]
+    terms = poly.items() if hasattr(poly, "ring") else poly.to_dict().items()
+    monomials = [
+        ([name for name, power in zip(names, powers, strict=True) for _ in range(power)], int(factor))
+        for powers, factor in terms
+    ]
+    from_the_output = [(sorted(variables, key=_layer, reverse=True), factor) for variables, factor in monomials]
+    return polynomial(from_the_output, variable)
+
+
+def _layer(name: str) -> int:
+    """The layer of a weight or bias; below all of them for an input."""
+    return 0 if name.startswith("x") else int(name[1:].split("_")[0])
 
 
 def _dot(row: Vector, column: Vector, start: Any = 0) -> Any:

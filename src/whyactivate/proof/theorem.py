@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from whyactivate.proof.latex import for_theorem
 from whyactivate.proof.result import Proof
 
 Compose = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
@@ -66,6 +68,9 @@ def prove_theorem(rule: Compose = compose) -> Proof:
             "widths": "symbols, any positive integers",
             "checked by SymPy": "base case and induction step; the induction itself is stated",
         },
+        formulas=partial(
+            for_theorem, first_weight * x + first_bias, network, rule(next_weight, next_bias, weight, bias)
+        ),
     )
 
 

@@ -44,14 +44,14 @@ def underflow_staircase(stairs: int = 4, count: int = 401) -> Staircase:
     """The network whose outputs go up from 0 to 1 in `stairs` steps.
 
     Args:
-        stairs: a power of two from 2 to 64.
+        stairs: a power of two from 4 to 64.
         count: how many inputs.
 
     Raises:
         InputError: another number of stairs.
     """
-    if stairs not in (2, 4, 8, 16, 32, 64):
-        raise InputError(f"expected a power of two from 2 to 64, got {stairs}")
+    if stairs not in (4, 8, 16, 32, 64):
+        raise InputError(f"expected a power of two from 4 to 64, got {stairs}")
     down = stairs.bit_length() - 1 + _SMALLEST
     factors = (2.0**down, 2.0 ** (-down - 12), 2.0**12)
     network = nn.Sequential(*(nn.Linear(1, 1, bias=False, dtype=torch.float16, device="meta") for _ in factors))
