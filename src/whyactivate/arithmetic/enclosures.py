@@ -42,7 +42,8 @@ class EnclosureArray(PointsArray):
     sums in any order, and generously: γₙ doubled, and an absolute term for underflow, which also covers processors
     that flush subnormal numbers to zero. Functions (exp, tanh, erf, …) are taken to be right to a relative error of
     2^-40 as NumPy and PyTorch compute them; their documented errors are a few units in the last place of float64.
-    Where a number overflows, or a function is left at its domain, the interval is the whole line and decides nothing.
+    Where a number overflows, or an interval reaches beyond a function's domain, the interval is the whole line and
+    decides nothing; the midpoint is still what float64 computes.
 
     A comparison tells whether it *certainly* holds, as for a `BallArray`.
     Source: Rump, "Fast and parallel interval arithmetic" (BIT 39, 1999); Higham (2002), section 3.1.
@@ -379,8 +380,8 @@ class EnclosureArray(PointsArray):
     def _made(cls, middle: Floats, radius: Floats) -> Self:
         """Around a computed midpoint and radius: a little wider, and the whole line where one of them is not finite."""
         wide = radius * _GENEROUS + _TINY
-        known = np.isfinite(middle) & np.isfinite(wide)
-        return cls(_paired(np.where(known, middle, 0.0), np.where(known, wide, math.inf)))
+        sound = np.isfinite(middle)
+        return cls(_paired(np.where(sound, middle, 0.0), np.where(sound & np.isfinite(wide), wide, math.inf)))
 
     @classmethod
     def _of_floats(cls, middle: Floats) -> Self:
