@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from whyactivate.affine.analysis import Analysis
+    from whyactivate.comparison import ComparisonResult
     from whyactivate.training import History
 
 
@@ -42,6 +43,14 @@ class DivergedError(WhyActivateError):
     def __init__(self, message: str, history: History) -> None:
         super().__init__(message)
         self.history = history
+
+
+class WorkerError(WhyActivateError):
+    """An executor failed in the middle of a comparison; `.result` holds every network that had ended by then."""
+
+    def __init__(self, message: str, result: ComparisonResult) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class CannotProveError(WhyActivateError):

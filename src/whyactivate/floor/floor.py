@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import html
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -104,7 +105,13 @@ def linear_floor(data: Dataset) -> Floor:
 
 def _few_threads(size: int) -> contextlib.AbstractContextManager[object]:
     """One thread for NumPy's products where they are so small that a second one only gets in the way."""
-    return threadpool_limits(1, user_api="blas") if size < _SMALL else contextlib.nullcontext()
+    return _thread_control().limit(limits=1, user_api="blas") if size < _SMALL else contextlib.nullcontext()
+
+
+@functools.cache
+def _thread_control() -> ThreadpoolController:
+    """Found once: it takes longer to look for NumPy's library than to find a floor."""
+    return ThreadpoolController()
 
 
 def _find_floor(data: Dataset) -> Floor:

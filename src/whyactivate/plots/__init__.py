@@ -6,6 +6,7 @@ and its current figure stay what they were.
 
 from __future__ import annotations
 
+from whyactivate.plots.comparison import describe_comparison, plot_comparison
 from whyactivate.plots.curves import plot_line, plot_losses
 from whyactivate.plots.demo_figures import Drawing, draw_part, figure_name
 from whyactivate.plots.maps import plot_boundaries, plot_weight_images
@@ -14,9 +15,11 @@ from whyactivate.plots.style import COLOUR_ROLES, save_figure, svg_of
 __all__ = [
     "COLOUR_ROLES",
     "Drawing",
+    "describe_comparison",
     "draw_part",
     "figure_name",
     "plot_boundaries",
+    "plot_comparison",
     "plot_line",
     "plot_losses",
     "plot_weight_images",

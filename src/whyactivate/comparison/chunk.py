@@ -1,0 +1,153 @@
+"""`Chunk`: a part of the grid that is trained in one go, here or in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from whyactivate.activations import get_activation
+from whyactivate.comparison.activate import Array
+from whyactivate.comparison.block import Block, Ending, Recipe
+from whyactivate.comparison.grid import Choice
+from whyactivate.comparison.member import Member, Place
+from whyactivate.comparison.stack import parameter_count
+from whyactivate.comparison.weights import draw_row
+from whyactivate.datasets import Dataset
+from whyactivate.training import TrainConfig
+
+Key = tuple[Place, int]
+
+_CACHE = 1_200_000
+"""Bytes of weights, slopes and means that one chunk may have: about what a core's own cache holds."""
+
+_MOST_ROWS = 100_000_000
+"""Bytes of data that one chunk may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set with its linear floor."""
+
+    data: Dataset
+    floor: float
+    floor_test: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Members of one shape, with all that is needed to train them.
+
+    Attributes:
+        keys: place and seed of each member.
+        choices: the activations by name.
+        sources: the data of each seed; one for all under -1.
+        config: what all members have in common.
+        double: float64 instead of float32.
+        keep_weights: send the final weights back.
+    """
+
+    keys: tuple[Key, ...]
+    choices: dict[str, Choice]
+    sources: dict[int, Source]
+    config: TrainConfig
+    double: bool
+    keep_weights: bool
+
+    @property
+    def work(self) -> float:
+        """Roughly the multiplications that it takes."""
+        place, seed = self.keys[0]
+        data = self.source(seed).data
+        weights = parameter_count((data.features, *place.hidden, data.outputs))
+        return float(len(self.keys)) * weights * len(data.train_x) * self.config.epochs
+
+    def source(self, seed: int) -> Source:
+        """The data for a seed."""
+        return self.sources[seed if seed in self.sources else -1]
+
+    def train(self, done: Callable[[Member], object], tick: Callable[[float], object] | None = None) -> None:
+        """Trains the members.
+
+        Args:
+            done: called with each member as soon as it is trained.
+            tick: called after each epoch with the share of epochs that lie behind.
+        """
+        kinds = {name: get_activation(choice) for name, choice in self.choices.items()}
+        names = list(self.choices)
+        ordered = sorted(self.keys, key=lambda key: names.index(key[0].activation))
+        seeds = sorted({seed if seed in self.sources else -1 for _, seed in ordered})
+        recipes = [
+            Recipe(
+                kinds[place.activation], seed, place.learning_rate,
+                seeds.index(seed if seed in self.sources else -1), self.source(seed).floor,
+            )
+            for place, seed in ordered
+        ]  # fmt: skip
+        first = self.source(ordered[0][1]).data
+        widths = (first.features, *ordered[0][0].hidden, first.outputs)
+        block = Block(
+            widths, self.config, recipes, self.first_weights(widths, ordered), [self.sources[s].data for s in seeds]
+        )
+
+        def pass_on(place: int, ending: Ending) -> None:
+            done(self.member(ordered[place], ending))
+
+        def count(epoch: int) -> None:
+            if tick is not None:
+                tick(epoch / self.config.epochs)
+
+        block.train(pass_on, count)
+
+    def first_weights(self, widths: Sequence[int], keys: Sequence[Key]) -> Array:
+        """(members, parameters): what `MLP` draws; the activation has no say in it."""
+        dtype = torch.float64 if self.double else torch.float32
+        drawn: dict[tuple[str, int], Array] = {}
+        for place, seed in keys:
+            if (place.init, seed) not in drawn:
+                drawn[place.init, seed] = draw_row(widths, place.init, seed, dtype)
+        return np.stack([drawn[place.init, seed] for place, seed in keys])
+
+    def member(self, key: Key, ending: Ending) -> Member:
+        """The member of that key with what training gave."""
+        place, seed = key
+        source = self.source(seed)
+        return Member(
+            place, seed, ending.stopped, ending.epochs, ending.train_loss, ending.test_loss, ending.train_accuracy,
+            ending.test_accuracy, ending.epochs_to_floor, source.floor, source.floor_test,
+            ending.weights if self.keep_weights else None,
+        )  # fmt: skip
+
+    def split(self, most: int | None) -> Iterator[Chunk]:
+        """Chunks of one shape each, equally large, of at most so many members (None: what a cache holds)."""
+        ordered = sorted(self.keys, key=lambda key: (key[0].hidden, key[1]))
+        for hidden, group in groupby(ordered, key=lambda key: key[0].hidden):
+            keys = list(group)
+            size = self.best_size(hidden, keys[0][1]) if most is None else most
+            count = -(-len(keys) // size)
+            for number in range(count):
+                part = keys[number * len(keys) // count : (number + 1) * len(keys) // count]
+                seeds = {seed if seed in self.sources else -1 for _, seed in part}
+                names = {place.activation for place, _ in part}
+                yield Chunk(
+                    tuple(part), {n: c for n, c in self.choices.items() if n in names},
+                    {s: self.sources[s] for s in seeds}, self.config, self.double, self.keep_weights,
+                )  # fmt: skip
+
+    def best_size(self, hidden: Sequence[int], seed: int) -> int:
+        """How many members of this shape are trained fastest together."""
+        data = self.source(seed).data
+        number = 8 if self.double else 4
+        weights = parameter_count((data.features, *hidden, data.outputs))
+        rows = (len(data.train_x) * (data.features + 1) + len(data.test_x)) * number
+        return max(1, min(_CACHE // (5 * number * weights), _MOST_ROWS // rows))
+
+
+def train_chunk(chunk: Chunk) -> list[Member]:
+    """What an executor runs: all members of a chunk."""
+    members: list[Member] = []
+    chunk.train(members.append)
+    return members

@@ -1,0 +1,47 @@
+"""The row of numbers that stands for a perceptron in a stack: drawn, or taken from and given to an `MLP`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from whyactivate.comparison.activate import Array
+from whyactivate.comparison.stack import parameter_count
+from whyactivate.models import MLP, Init, draw_layer
+
+
+def draw_row(widths: Sequence[int], init: Init, seed: int, dtype: torch.dtype) -> Array:
+    """The first weights and biases that `MLP(widths, init=init, seed=seed)` draws, as one row."""
+    generator = torch.Generator().manual_seed(seed)
+    row = torch.empty(parameter_count(widths), dtype=dtype)
+    start = 0
+    for inputs, units in pairwise(widths):
+        weight, bias = torch.empty(units, inputs, dtype=dtype), torch.empty(units, dtype=dtype)
+        draw_layer(weight, bias, init, generator)
+        stop = start + units * (inputs + 1)
+        torch.cat([weight, bias[:, None]], dim=1, out=row[start:stop].view(units, inputs + 1))
+        start = stop
+    return row.numpy()
+
+
+def row_of(model: MLP) -> Array:
+    """The weights and biases as one row: layer by layer the rows of [W | b]."""
+    with torch.no_grad():
+        parts = [torch.cat([layer.weight, layer.bias[:, None]], dim=1).ravel() for layer in model.layers]
+        return torch.cat(parts).numpy()
+
+
+def put_row(model: MLP, row: Array) -> MLP:
+    """Gives the model the weights and biases of the row, and the model back."""
+    values, start = torch.from_numpy(np.array(row)), 0
+    with torch.no_grad():
+        for layer in model.layers:
+            units, inputs = layer.weight.shape
+            part = values[start : start + units * (inputs + 1)].view(units, inputs + 1)
+            layer.weight.copy_(part[:, :-1])
+            layer.bias.copy_(part[:, -1])
+            start += part.numel()
+    return model

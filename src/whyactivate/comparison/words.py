@@ -1,0 +1,174 @@
+"""A comparison in words: its title, its table, and sentences that claim no more than the intervals allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from whyactivate.activations import ACTIVATIONS
+from whyactivate.comparison.member import Place
+from whyactivate.comparison.statistics import FEWEST, Estimate
+from whyactivate.comparison.summary import Summary
+from whyactivate.datasets import Task
+
+if TYPE_CHECKING:
+    from whyactivate.comparison.result import ComparisonResult
+
+
+def title(result: ComparisonResult) -> str:
+    """What was compared, in a line."""
+    done, planned = len(result.members), len(result.places) * len(result.seeds)
+    names = len({place.activation for place in result.places})
+    count = f"{done} networks" if done == planned else f"{done} of {planned} networks (stopped before the rest)"
+    what = f"{names} activation{'' if names == 1 else 's'}, {len(result.seeds)} seed"
+    return f"{result.data}: {count}, {what}{'' if len(result.seeds) == 1 else 's'}"
+
+
+def name_of(activation: str) -> str:
+    """The activation as people write it."""
+    if activation == "identity":
+        return "no activation"
+    return ACTIVATIONS[activation].title if activation in ACTIVATIONS else activation
+
+
+def name_widths(hidden: tuple[int, ...]) -> str:
+    """18-18-4; "none" for a single affine layer."""
+    return "-".join(map(str, hidden)) or "none"
+
+
+def name_place(place: Place, places: Sequence[Place]) -> str:
+    """The activation and whatever else is not the same in all places."""
+    extra = [
+        text
+        for differs, text in (
+            (len({p.hidden for p in places}) > 1, f"hidden {name_widths(place.hidden)}"),
+            (len({p.init for p in places}) > 1, f"init {place.init}"),
+            (len({p.learning_rate for p in places}) > 1, f"rate {place.learning_rate:g}"),
+        )
+        if differs
+    ]
+    return ", ".join([name_of(place.activation), *extra])
+
+
+def number(value: float) -> str:
+    """Four significant digits at most."""
+    if math.isinf(value):
+        return "never" if value > 0 else "−∞"
+    return f"{value:.4g}".replace("-", "−")
+
+
+def interval(estimate: Estimate | None, *, signed: bool = False) -> str:
+    """The value and its interval, as in 0.31 [0.29, 0.34]."""
+    if estimate is None or math.isnan(estimate.value):
+        return ""
+    text = "diverged" if math.isinf(estimate.value) else f"{estimate.value:{'+' if signed else ''}.3g}"
+    if estimate.low is None or estimate.high is None:
+        return text.replace("-", "−")
+    ends = ", ".join("∞" if math.isinf(end) else f"{end:.3g}" for end in (estimate.low, estimate.high))
+    return f"{text} [{ends}]".replace("-", "−")
+
+
+def _percent(estimate: Estimate | None) -> str:
+    return "" if estimate is None else f"{100 * estimate.value:.1f} %"
+
+
+def _epochs(summary: Summary) -> str:
+    if not summary.at_floor:
+        return "never"
+    value = summary.epochs_to_floor.value
+    return f"{value:.0f}" if math.isfinite(value) else f"{summary.at_floor} of {summary.count} seeds"
+
+
+def table(result: ComparisonResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Column names and one row per place, then one for the linear floor."""
+    classes = result.task is Task.CLASSIFICATION
+    pairs = any(summary.test_difference is not None for summary in result.summaries)
+    columns = ["", "train loss", "test loss", *(["test right"] if classes else []), "at the floor after", "below it"]
+    columns += ["test loss − none", "lower"] if pairs else []
+    rows: list[tuple[str, ...]] = []
+    for summary in result.summaries:
+        row = [name_place(summary.place, result.places), interval(summary.train_loss), interval(summary.test_loss)]
+        row += [_percent(summary.test_accuracy)] if classes else []
+        row += [_epochs(summary), f"{summary.below_floor} of {summary.count}"]
+        if pairs:
+            difference = summary.test_difference
+            row.append(interval(difference, signed=True))
+            row.append("" if difference is None else f"{summary.test_better} of {difference.count}")
+        rows.append(tuple(row))
+    if result.summaries:
+        first = result.summaries[0]
+        floor = ["linear floor", number(first.floor), number(first.floor_test)]
+        rows.append((*floor, *[""] * (len(columns) - len(floor))))
+    return tuple(columns), rows
+
+
+def align(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table as lines of text."""
+    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (columns, *rows)
+    ]
+
+
+def leaders(summaries: Sequence[Summary], quantity: str) -> list[Summary]:
+    """The summary with the lowest median, then all whose intervals overlap with its."""
+    if not summaries:
+        return []
+    ordered = sorted(summaries, key=lambda summary: getattr(summary, quantity).value)
+    best: Estimate = getattr(ordered[0], quantity)
+    return [ordered[0], *(s for s in ordered[1:] if best.overlaps(getattr(s, quantity)))]
+
+
+def sentences(result: ComparisonResult) -> list[str]:
+    """What the numbers say, and what they do not."""
+    if not result.summaries:
+        return ["No network was trained to its end."]
+    said = [_say_intervals(result)]
+    groups: dict[tuple[object, ...], list[Summary]] = {}
+    for summary in result.summaries:
+        groups.setdefault(summary.place.rest, []).append(summary)
+    if len(groups) == 1:
+        (summaries,) = groups.values()
+        if len(summaries) > 1:
+            said += [_say_lowest(summaries, "train_loss", "training"), _say_lowest(summaries, "test_loss", "test")]
+    said += _say_none(result.summaries)
+    diverged = sum(summary.diverged for summary in result.summaries)
+    if diverged:
+        said.append(f"{diverged} diverged: they count as infinite losses, and are left out of the differences.")
+    if result.missing:
+        said.append(f"{result.missing} networks are still to be trained: pass this result as resume=.")
+    return said
+
+
+def _say_intervals(result: ComparisonResult) -> str:
+    if max(summary.count for summary in result.summaries) < FEWEST:
+        return f"Medians; with fewer than {FEWEST} seeds there are no intervals, and nothing can be told apart."
+    text = "Medians with 95 % bootstrap intervals, each by itself"
+    if any(summary.test_difference is not None for summary in result.summaries):
+        text += "; differences to no activation are means over the same seeds and data, with 95 % t intervals"
+    return text + "."
+
+
+def _say_lowest(summaries: Sequence[Summary], quantity: str, part: str) -> str:
+    first, *others = leaders(summaries, quantity)
+    lowest = f"Lowest median {part} loss: {name_of(first.place.activation)}"
+    if not others:
+        return f"{lowest}; its interval overlaps with no other."
+    names = [name_of(summary.place.activation) for summary in others]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{lowest}, which cannot be told apart from {listed}: their intervals overlap."
+
+
+def _say_none(summaries: Sequence[Summary]) -> list[str]:
+    none = [summary for summary in summaries if summary.place.activation == "identity"]
+    if not none:
+        return []
+    below, count = sum(s.below_floor for s in none), sum(s.count for s in none)
+    if not below:
+        return [f"Without activations, none of {count} networks went below the linear floor: none can."]
+    return [f"Without activations {below} of {count} networks ended below the linear floor, by more than rounding."]

@@ -1,0 +1,86 @@
+"""A comparison as a figure: every network a dot, medians with intervals, and the linear floor."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from whyactivate.plots.style import INK, MUTED, PAPER, finish, new_figure, stroke_of, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from whyactivate.comparison import ComparisonResult
+
+_WIDE_RANGE = 30
+
+
+def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
+    """Training loss (above) and test loss (below), one line of dots for each place of the grid.
+
+    A dot is a network, the diamond is the median of its line, the bar the 95 % interval of that median. The grey rule
+    is the linear floor; where every seed has its own data, the rule is the median of the floors, and the grey ground
+    reaches from the lowest to the highest. Networks that diverged are left out, and counted in the name of their line.
+
+    Args:
+        result: at least one network must be trained.
+        footnote: small print, such as the version.
+    """
+    lines = len(result.summaries)
+    with style():
+        figure = new_figure(1.9 + 2 * 0.27 * max(lines, 2))
+        above, below = figure.subplots(2, 1)
+        loss = "mean squared error" if result.task == "regression" else "cross-entropy"
+        _draw(above, result, "train_loss")
+        above.set_title(f"Training loss, {len(result.seeds)} seeds on {result.data}")
+        _draw(below, result, "test_loss")
+        below.set_title("Test loss")
+        below.set_xlabel(loss)
+        return finish(figure, footnote, passes=2)
+
+
+def describe_comparison(result: ComparisonResult) -> str:
+    """What the figure shows, in words, for who cannot see it."""
+    columns, rows = result.table()
+    lines = [f"{row[0]}: training {row[1]}, test {row[2]}" for row in rows]
+    return (
+        f"Dots for {len(result.members)} networks on {result.data}. {columns[1]} and {columns[2]}: {'; '.join(lines)}."
+    )
+
+
+def _draw(axes: Axes, result: ComparisonResult, quantity: str) -> None:
+    floors = [member.floor if quantity == "train_loss" else member.floor_test for member in result.members]
+    values = [getattr(m, quantity) for m in result.members if m.stopped != "diverged"]
+    shown = [value for value in (*values, *floors) if value > 0]
+    if shown and max(shown) > _WIDE_RANGE * min(shown):
+        axes.set_xscale("log")
+    names: list[str] = []
+    for position, (summary, (name, *_)) in enumerate(zip(result.summaries, result.table()[1], strict=False)):
+        names.append(f"{name} ({summary.diverged} diverged)" if summary.diverged else name)
+        colour = stroke_of(summary.place.activation, position).colour
+        mine = [m for m in result.members if m.place == summary.place and m.stopped != "diverged"]
+        heights = [position - 0.28 + 0.5 * (k % 5) / 4 for k in range(len(mine))]
+        axes.plot([getattr(m, quantity) for m in mine], heights, ".", color=colour, alpha=0.4, markersize=4, zorder=2)
+        estimate = summary.train_loss if quantity == "train_loss" else summary.test_loss
+        if estimate.low is not None and estimate.high is not None and math.isfinite(estimate.high):
+            axes.plot((estimate.low, estimate.high), (position, position), color=INK, linewidth=2.2, zorder=3)
+        if math.isfinite(estimate.value):
+            axes.plot(
+                estimate.value, position, "D", color=colour, markersize=6, markeredgecolor=PAPER, zorder=4
+            )  # fmt: skip
+    if floors:
+        ordered = sorted(floors)
+        middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+        if ordered[0] < ordered[-1]:
+            axes.axvspan(ordered[0], ordered[-1], color=MUTED, alpha=0.12, linewidth=0, zorder=0)
+        axes.axvline(middle, color=MUTED, linewidth=2.2, alpha=0.8, zorder=1)
+        what = "linear floor" if quantity == "train_loss" else "affine model at the floor"
+        axes.annotate(
+            f"{what} {middle:.3g}", (middle, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
+            textcoords="offset points", color=MUTED, fontsize=8, ha="left", va="bottom",
+        )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
