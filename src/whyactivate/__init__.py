@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from whyactivate.affine import analyze
     from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
     from whyactivate.collapse import Collapse, Step, collapse_linear
+    from whyactivate.comparison import ComparisonResult, compare
     from whyactivate.datasets import DATASETS, Dataset, Task, load_dataset
     from whyactivate.errors import (
         CannotCollapseError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         UndecidedError,
         UnknownNameError,
         WhyActivateError,
+        WorkerError,
     )
     from whyactivate.floor import Floor, linear_floor
     from whyactivate.folding import Plan, PlannedRun, collapse_runs, plan_runs
@@ -45,6 +47,8 @@ __all__ = [
     "SimpleModel", "MLP", "parameter_count", "get_activation", "Activation", "ACTIVATIONS",
     # training, and the floor that no affine model passes
     "train", "TrainConfig", "History", "linear_floor", "Floor",
+    # many seeds at once
+    "compare", "ComparisonResult",
     # is it affine, and which one layer is it?
     "inspect_module", "Inspection", "analyze", "Analysis", "Verdict", "Blame", "AffineRun", "Counterexample",
     "collapse_linear", "Collapse", "Step",
@@ -53,7 +57,7 @@ __all__ = [
     # why should I believe it?
     "Proof",
     # what can go wrong
-    "WhyActivateError", "InputError", "UnknownNameError", "DivergedError", "CannotProveError",
+    "WhyActivateError", "InputError", "UnknownNameError", "DivergedError", "CannotProveError", "WorkerError",
     "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError", "FoldingError",
 ]  # fmt: skip
 
@@ -62,10 +66,11 @@ _NAMES_OF_MODULE = {
     "affine": ("analyze",),
     "affine.analysis": ("AffineRun", "Analysis", "Blame", "Counterexample", "Verdict"),
     "collapse": ("Collapse", "Step", "collapse_linear"),
+    "comparison": ("ComparisonResult", "compare"),
     "datasets": ("DATASETS", "Dataset", "Task", "load_dataset"),
     "errors": (
         "CannotCollapseError", "CannotProveError", "DivergedError", "FoldingError", "InputError", "NotAffineError",
-        "RowsMixError", "UndecidedError", "UnknownNameError", "WhyActivateError",
+        "RowsMixError", "UndecidedError", "UnknownNameError", "WhyActivateError", "WorkerError",
     ),
     "floor": ("Floor", "linear_floor"),
     "folding": ("Plan", "PlannedRun", "collapse_runs", "plan_runs"),
