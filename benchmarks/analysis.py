@@ -1,0 +1,178 @@
+"""What does an analysis cost, beside the plain forward of the module?
+
+Chains of a hundred small operations show the cost per operation; whole networks show what happens at size. Each
+ratio compares medians, or a single run for large networks, within one process; the first call is timed in a process
+of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+import whyactivate as wa
+from whyactivate.affine.tracker import record
+
+FIRST_CALL = """
+import time, torch, whyactivate as wa
+from torch import nn
+module, x = nn.Sequential(*(nn.Linear(16, 16) for _ in range(100))), torch.randn(2, 16)
+start = time.perf_counter(); wa.analyze(module, x); first = time.perf_counter() - start
+start = time.perf_counter(); wa.analyze(module, x); print(first, time.perf_counter() - start)
+"""
+
+
+class Elementwise(nn.Module):
+    """A hundred products and sums."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(50):
+            x = x * 1.5
+            x = x + 1.0
+        return x
+
+
+class Residual(nn.Module):
+    """The basic block of ResNet-18."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        same = stride == 1 and channels == out
+        self.skip = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))) + self.skip(x))
+
+
+class Recurrent(nn.Module):
+    """The last output of an LSTM, read by a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(16, 32, batch_first=True)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+def resnet(widths: tuple[int, ...], blocks: int) -> nn.Module:
+    """A ResNet with as many stages as widths; (64, 128, 256, 512) and 2 blocks give ResNet-18."""
+    layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+    layers.append(nn.MaxPool2d(3, 2, 1))
+    channels = widths[0]
+    for stage, out in enumerate(widths):
+        for block in range(blocks):
+            layers.append(Residual(channels, out, 2 if block == 0 and stage else 1))
+            channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+def cnn(size: int) -> nn.Module:
+    """Two convolutions and a linear layer on images of this size."""
+    left = (size - 4) // 2
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(64 * left**2, 10)
+    )
+
+
+def linear_cnn() -> nn.Module:
+    """Eight convolutions with batch normalisation, and no activation."""
+    parts = [(nn.Conv2d(16 if i else 3, 16, 3, padding=1), nn.BatchNorm2d(16)) for i in range(8)]
+    return nn.Sequential(*(layer for part in parts for layer in part), nn.AvgPool2d(4))
+
+
+def encoder(width: int, layers: int) -> nn.Module:
+    """A transformer encoder."""
+    layer = nn.TransformerEncoderLayer(width, 4, 4 * width, batch_first=True)
+    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+
+CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "100 elementwise": (Elementwise, (2, 16)),
+    "100 Linear(16, 16)": (lambda: nn.Sequential(*(nn.Linear(16, 16) for _ in range(100))), (2, 16)),
+    "33 × Linear·BN·ReLU": (
+        lambda: nn.Sequential(
+            *(layer for _ in range(33) for layer in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()))
+        ),
+        (2, 32),
+    ),
+}
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "784-512-512-10, ReLU": (lambda: wa.MLP([784, 512, 512, 10], activation="relu"), (1, 784)),
+    "CNN, 3×32×32": (lambda: cnn(32), (1, 3, 32, 32)),
+    "linear CNN, 3×64×64": (linear_cnn, (1, 3, 64, 64)),
+    "LSTM, 20 steps": (Recurrent, (1, 20, 16)),
+    "encoder, 6 layers of 64": (lambda: encoder(64, 6), (1, 16, 64)),
+    "ResNet-18, 3×64×64": (lambda: resnet((64, 128, 256, 512), 2), (1, 3, 64, 64)),
+}
+
+
+def seconds(call: Callable[[], object], rounds: int) -> float:
+    """The median seconds of a call, after one that is not counted."""
+    times: list[float] = []
+    for turn in range(rounds + 1):
+        start = time.perf_counter()
+        call()
+        if turn:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="timed analyses per chain")
+    parser.add_argument("--small", action="store_true", help="leave the large networks out")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+    print(f"{'chain':26}{'forward':>12}{'one tape':>12}{'ratio':>8}{'analysis':>12}{'ratio':>8}")
+    for name, (make, shape) in CHAINS.items():
+        module, x = make().eval(), torch.randn(shape)
+        with torch.inference_mode():
+            forward = seconds(lambda m=module, x=x: m(x), 50)
+        tape = seconds(lambda m=module, x=x: record(m, (x,), {}), options.rounds)
+        analysis = seconds(lambda m=module, x=x: wa.analyze(m, x), options.rounds)
+        print(
+            f"{name:26}{forward * 1e3:9.2f} ms{tape * 1e3:9.1f} ms{tape / forward:7.0f}×"
+            f"{analysis * 1e3:9.0f} ms{analysis / forward:7.0f}×"
+        )
+    ran = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True)
+    first, later = map(float, ran.stdout.split())
+    print(f"the first analysis in a process: {first * 1e3:.0f} ms, the second {later * 1e3:.0f} ms")
+    if options.small:
+        return
+
+    print(f"\n{'network':26}{'forward':>12}{'analysis':>12}{'ratio':>8}  verdict")
+    for name, (make, shape) in NETWORKS.items():
+        module, x = make().eval(), torch.randn(shape)
+        with torch.inference_mode():
+            forward = seconds(lambda m=module, x=x: m(x), 3)
+        start = time.perf_counter()
+        found = wa.analyze(module, x)
+        analysis = time.perf_counter() - start
+        how = f" ({found.counterexample.arithmetic})" if found.counterexample else ""
+        print(
+            f"{name:26}{forward * 1e3:9.2f} ms{analysis:10.2f} s{analysis / forward:7.0f}×  "
+            f"{found.verdict.replace('_', ' ')}{how}"
+        )
+
+
+if __name__ == "__main__":
+    main()
