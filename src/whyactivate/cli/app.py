@@ -13,6 +13,7 @@ from whyactivate.cli.collapse import collapse
 from whyactivate.cli.demo import demo
 from whyactivate.cli.exits import OneLineGroup
 from whyactivate.cli.inspect import inspect
+from whyactivate.cli.prove import prove
 from whyactivate.cli.train import train
 from whyactivate.cli.verify import verify
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine; 1 a check did not hold or there is something to fold; 2 bad input; 3 undecided; 70 our own fault; 130 interrupted.",
 )
-for command in (demo, train, inspect, collapse, verify, activations):
+for command in (demo, train, inspect, collapse, prove, verify, activations):
     app.command()(command)
 
 

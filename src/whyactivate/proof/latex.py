@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from whyactivate.arithmetic.affine_map import ExactAffine, ExactStep
-from whyactivate.arithmetic.exact import ExactArray
+if TYPE_CHECKING:
+    from whyactivate.arithmetic.affine_map import ExactAffine, ExactStep
+    from whyactivate.arithmetic.exact import ExactArray
 
 SMALL_ENTRIES = 16
 """Matrices with more entries are not written out."""
