@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whyactivate.activations import ACTIVATIONS, Activation, get_activation
     from whyactivate.affine import analyze
     from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
+    from whyactivate.affine.rules.own import register_rule, unregister_rule
     from whyactivate.collapse import Collapse, Step, collapse_linear
     from whyactivate.comparison import ComparisonResult, compare
     from whyactivate.datasets import DATASETS, Dataset, Task, load_dataset
@@ -51,6 +52,7 @@ __all__ = [
     "compare", "ComparisonResult",
     # is it affine, and which one layer is it?
     "inspect_module", "Inspection", "analyze", "Analysis", "Verdict", "Blame", "AffineRun", "Counterexample",
+    "register_rule", "unregister_rule",
     "collapse_linear", "Collapse", "Step",
     # fold every part that is affine
     "plan_runs", "Plan", "PlannedRun", "collapse_runs",
@@ -65,6 +67,7 @@ _NAMES_OF_MODULE = {
     "activations": ("ACTIVATIONS", "Activation", "get_activation"),
     "affine": ("analyze",),
     "affine.analysis": ("AffineRun", "Analysis", "Blame", "Counterexample", "Verdict"),
+    "affine.rules.own": ("register_rule", "unregister_rule"),
     "collapse": ("Collapse", "Step", "collapse_linear"),
     "comparison": ("ComparisonResult", "compare"),
     "datasets": ("DATASETS", "Dataset", "Task", "load_dataset"),

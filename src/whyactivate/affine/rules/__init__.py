@@ -15,6 +15,7 @@ from whyactivate.affine.rules import (
     reductions,
     scatter,
 )
+from whyactivate.affine.rules.own import register_rule, unregister_rule
 from whyactivate.affine.rules.rule import CannotEvaluate, Label, Rule, depends
 from whyactivate.affine.rules.table import RULES, find_rule
 
@@ -37,5 +38,7 @@ __all__ = [
     "pooling",
     "recurrence",
     "reductions",
+    "register_rule",
     "scatter",
+    "unregister_rule",
 ]

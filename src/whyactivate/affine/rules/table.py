@@ -29,7 +29,7 @@ def affine(*ops: OpOverload, form: str, label: Label = Label.RATIONAL, **more: A
 
     def enter(formula: _Formula) -> _Formula:
         for op in ops:
-            add_rule(Rule(op, _parse(form), formula, label, **more))
+            add_rule(Rule(op, parse_form(form), formula, label, **more))
         return formula
 
     return enter
@@ -46,5 +46,6 @@ def nonlinear(*ops: OpOverload, label: Label, **more: Any) -> Callable[[_Formula
     return enter
 
 
-def _parse(form: str) -> Form:
+def parse_form(form: str) -> Form:
+    """The sum of products that a form like "self + mat1*mat2" stands for."""
     return tuple(tuple(name.strip() for name in term.split("*")) for term in form.split("+"))
