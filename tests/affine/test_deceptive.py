@@ -23,7 +23,7 @@ from torch.utils import _python_dispatch
 import whyactivate as wa
 from whyactivate.errors import CannotCollapseError, InputError, RowsMixError, WhyActivateError
 
-MOST_UNDECIDED = 18
+MOST_UNDECIDED = 15
 """How many of the affine modules may be undecided; this number only ever goes down."""
 
 

@@ -103,6 +103,12 @@ AFFINE: dict[str, Forward] = {
     ),
     "relu of an exponential": lambda m, x: F.relu(torch.exp(x)) - torch.exp(x) + x,
     "log(exp(x))": lambda m, x: torch.log(torch.exp(m.mix(x))),
+    "where of equal pieces": lambda m, x: torch.where(x > 0, m.mix(x), m.mix(x)),
+    "relu by where": lambda m, x: torch.where(x > 0, x, torch.zeros_like(x)) - F.relu(x) + x,
+    "|x| by where": lambda m, x: torch.where(x < 0, -x, x) - x.abs() + x,
+    "relu by masked_fill": lambda m, x: x.masked_fill(x <= 0, 0.0) - x.clamp(min=0) + x,
+    "relu by a mask as factor": lambda m, x: x * (x > 0) - F.relu(x) + m.mix(x) * (m.mix(x) >= 0).float() * 0 + x,
+    "leaky relu by a mask": lambda m, x: m.fc(x) * (m.fc(x) > 0).float() - F.relu(m.fc(x)) + m.fc(x),
     "one relu, used and taken back": lambda m, x: (lambda r: m.mix(x) + r - r)(F.relu(x)),
     "relus in memory that is not used": in_place,
     "a trap for floats: + 1e15 - 1e15": lambda m, x: ((x + 1e15) - 1e15) + F.relu(x) * 0,
@@ -199,7 +205,28 @@ def test_a_kink_for_larger_batches_alone_is_not_overlooked() -> None:
     assert "4" in cancellation.obstacle
 
 
+def overwritten_mask(m: Parts, x: Tensor) -> Tensor:
+    mask = (x > 0).float()
+    mask.copy_(x)
+    return x * mask - F.relu(x) + x
+
+
+def mask_overwritten_in_part(m: Parts, x: Tensor) -> Tensor:
+    mask = (x > 0).float()
+    mask[:, 0] = x[:, 1]
+    return x * mask - F.relu(x) + x
+
+
+def number_overwritten_by_a_mask(m: Parts, x: Tensor) -> Tensor:
+    number = x.clone()
+    number.copy_(x > 0)
+    return number - x
+
+
 NOT_AFFINE: dict[str, Forward] = {
+    "a mask, overwritten": overwritten_mask,
+    "a mask, overwritten in part": mask_overwritten_in_part,
+    "a number, overwritten by a mask": number_overwritten_by_a_mask,
     "relu": lambda m, x: F.relu(x),
     "|x|": lambda m, x: x.abs(),
     "relu(x) + relu(-x)": lambda m, x: F.relu(x) + F.relu(-x),
@@ -215,6 +242,10 @@ NOT_AFFINE: dict[str, Forward] = {
     "softplus(x) - softplus(-x), linear beyond 20": lambda m, x: F.softplus(x) - F.softplus(-x),
     "exp(x)·exp(x)": lambda m, x: torch.exp(x) * torch.exp(x) + x,
     "log(2 exp(x) + 1)": lambda m, x: torch.log(2 * torch.exp(x) + 1),
+    "x where x > 1": lambda m, x: torch.where(x > 1, x, torch.zeros_like(x)) - F.relu(x) + x,
+    "x times a mask of 2x - 1": lambda m, x: x * (2 * x > 1) - F.relu(x) + x,
+    "a mask alone": lambda m, x: (x > 0).float() + x,
+    "a mask of another entry": lambda m, x: x * (x.flip(1) > 0) - F.relu(x) + x,
     "relu6 of one side": lambda m, x: F.relu6(x + 3) - F.relu6(3 - x),
     "two relus of other directions": lambda m, x: F.relu(x[:, :1]) - F.relu(x[:, :1] + x[:, 1:2]),
 }

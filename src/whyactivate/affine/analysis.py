@@ -155,7 +155,7 @@ class Analysis:
         lines += _listed("because", self.blame)
         if self.advice:
             lines.append(f"  to settle it: {self.advice}")
-        if len(self.runs) > 1:
+        if len(self.runs) > 1 and self.verdict is not Verdict.AFFINE:
             lines += _listed("affine run:", self.runs)
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)

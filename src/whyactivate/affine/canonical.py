@@ -110,6 +110,8 @@ class CanonicalProgram:
     # -- one operation ---------------------------------------------------------------------------------------------
 
     def _step(self, node: Node) -> None:
+        if node.op is aten._to_copy.default and self._copy_mask(node):
+            return
         for value in (*node.values(), *(output for output in node.outputs if output is not None)):
             self._pad(value.storage)
         if node.reason is None:
@@ -129,6 +131,10 @@ class CanonicalProgram:
                     self._write(output, *self._split(result.expand(output.geometry.size)))
 
     def _results(self, node: Node) -> Sequence[PolynomialArray]:
+        if node.op is aten.mul.Tensor:
+            for mask, factor in (("self", "other"), ("other", "self")):
+                if self._is_mask(node.arguments[mask]):
+                    return (self._choose(node, mask, factor, None),)
         choice = _CHOICES.get(node.op)
         if choice is not None and isinstance(node.arguments[choice[0]], Value):
             return (self._choose(node, *choice),)
@@ -157,23 +163,44 @@ class CanonicalProgram:
         left = self._operand(node.arguments["self"], None)
         difference = left - self._operand(node.arguments["other"], node)
         signed = difference * _COMPARISONS[node.op]
+        self._write_mask(output, signed.expand(output.geometry.size).polynomials.ravel())
+
+    def _is_mask(self, argument: Argument) -> bool:
+        return isinstance(argument, Value) and argument.storage in self._conditions
+
+    def _write_mask(self, output: Value, conditions: Cells) -> None:
         if not output.geometry.is_contiguous or output.geometry.numel != self._tape.storages[output.storage].numel:
             raise CannotEvaluate("a mask is written in parts")
-        self._conditions[output.storage] = signed.expand(output.geometry.size).polynomials.ravel()
+        self._coefficients.pop(output.storage, None)
+        self._added.pop(output.storage, None)
+        self._conditions[output.storage] = conditions
 
-    def _choose(self, node: Node, mask: str, yes: str, no: str) -> PolynomialArray:
+    def _copy_mask(self, node: Node) -> bool:
+        """Follow a mask into numbers 0 and 1 of another type; False where no mask is copied."""
+        operand: Any = node.arguments["self"]
+        (output,) = node.outputs
+        if output is None or not self._is_mask(operand):
+            return False
+        self._write_mask(output, self._read_mask(operand).ravel())
+        return True
+
+    def _read_mask(self, value: Value) -> Cells:
+        flat, geometry = self._conditions[value.storage], value.geometry
+        return flat[strided_index(geometry.offset, geometry.size, geometry.stride, len(flat))]
+
+    def _choose(self, node: Node, mask: str, yes: str, no: str | None) -> PolynomialArray:
         """The choice between a and b by p > 0 is b + max(kp, 0) where a - b = kp with k ≥ 0, and so on."""
         (output,) = node.outputs
         condition: Any = node.arguments[mask]
         assert output is not None
-        if condition.storage not in self._conditions:
+        if not self._is_mask(condition):
             raise CannotEvaluate("a mask has no canonical form")
-        flat, geometry = self._conditions[condition.storage], condition.geometry
-        at = strided_index(geometry.offset, geometry.size, geometry.stride, len(flat))
         size = output.geometry.size
-        conditions = np.broadcast_to(flat[at], size).ravel().tolist()
+        conditions = np.broadcast_to(self._read_mask(condition), size).ravel().tolist()
         first = self._operand(node.arguments[yes], node).expand(size).flat_list()
-        second = self._operand(node.arguments[no], node).expand(size).flat_list()
+        zeros = ExactArray.zeros(1, size)
+        otherwise = self._operand(node.arguments[no], node) if no else PolynomialArray.from_exact(zeros, self._forms)
+        second = otherwise.expand(size).flat_list()
         cells = np.empty(len(first), dtype=object)
         cells[:] = [_chosen(p, a, b) for p, a, b in zip(conditions, first, second, strict=True)]
         return PolynomialArray(cells.reshape(1, *size), self._forms)
@@ -243,6 +270,9 @@ class CanonicalProgram:
         assert isinstance(coefficients, ExactArray)
         assert isinstance(added, ExactArray)
         points = len(self._monomials)
+        overwritten = self._conditions.pop(output.storage, None)
+        if overwritten is not None and output.geometry.numel != len(overwritten):
+            raise CannotEvaluate("a mask is overwritten in parts")
         if coefficients.points != points and coefficients.ints.any():
             raise CannotEvaluate("an operation does not keep the terms apart")
         self._pad(output.storage)
