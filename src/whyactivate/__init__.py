@@ -84,9 +84,14 @@ _NAMES_OF_MODULE = {
 }  # fmt: skip
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 
+_CHAPTERS = ("lessons", "claims")
+"""Submodules that are there without being imported."""
+
 
 def __getattr__(name: str) -> object:
     """The public name, imported from its module on first use (PEP 562)."""
+    if name in _CHAPTERS:
+        return import_module(f"{__name__}.{name}")
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{_MODULE_OF_NAME[name]}"), name)
@@ -96,4 +101,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """The public names, whether loaded or not."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_CHAPTERS})

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from whyactivate import __version__
+from whyactivate.claims import Sketch
 from whyactivate.errors import InputError
 from whyactivate.lessons import (
     Approximation,
@@ -27,6 +28,7 @@ from whyactivate.lessons import (
 )
 from whyactivate.lessons.lesson import digits, title_of
 from whyactivate.plots.lessons_regions import draw_regions
+from whyactivate.plots.lessons_sketch import draw_sketch
 from whyactivate.plots.lessons_units import draw_dead_units, draw_module_units
 from whyactivate.plots.lessons_verdicts import draw_where
 from whyactivate.plots.style import BLUE, GREEN, INK, MUTED, PAPER, VERMILION, finish, new_figure, stroke_of, style
@@ -402,4 +404,5 @@ _FIGURES: dict[type[Lesson], Callable[[Any], Figure]] = {
     TrainingPath: _training_path,
     FloatNetworks: _float_networks,
     WhereNonlinearity: draw_where,
+    Sketch: draw_sketch,
 }
