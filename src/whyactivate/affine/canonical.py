@@ -13,6 +13,7 @@ import torch
 from flint import fmpq
 
 from whyactivate.affine._torch_compat import OpOverload, short_name
+from whyactivate.affine.conditions import Conditions, choose
 from whyactivate.affine.functions import apply_function
 from whyactivate.affine.polynomial_array import PolynomialArray, to_fmpq
 from whyactivate.affine.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
@@ -21,7 +22,7 @@ from whyactivate.affine.rules import CannotEvaluate, Label, find_rule
 from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.arithmetic.points import Cells, strided_index
+from whyactivate.arithmetic.points import Cells
 
 aten = torch.ops.aten
 
@@ -61,7 +62,7 @@ class CanonicalProgram:
         self._polynomials = _OnPolynomials(tape, Part.WHOLE, _PolynomialConstants(constants, self._forms), self)
         self._coefficients: Memory = {}
         self._added: Memory = {}
-        self._conditions: dict[int, Cells] = {}
+        self._conditions = Conditions()
 
     def affine_map(self) -> ExactAffine:
         """The program as one affine map.
@@ -133,7 +134,7 @@ class CanonicalProgram:
     def _results(self, node: Node) -> Sequence[PolynomialArray]:
         if node.op is aten.mul.Tensor:
             for mask, factor in (("self", "other"), ("other", "self")):
-                if self._is_mask(node.arguments[mask]):
+                if self._conditions.hold(node.arguments[mask]):
                     return (self._choose(node, mask, factor, None),)
         choice = _CHOICES.get(node.op)
         if choice is not None and isinstance(node.arguments[choice[0]], Value):
@@ -163,46 +164,37 @@ class CanonicalProgram:
         left = self._operand(node.arguments["self"], None)
         difference = left - self._operand(node.arguments["other"], node)
         signed = difference * _COMPARISONS[node.op]
-        self._write_mask(output, signed.expand(output.geometry.size).polynomials.ravel())
+        self._write_mask(output, signed.expand(output.geometry.size).polynomials)
 
-    def _is_mask(self, argument: Argument) -> bool:
-        return isinstance(argument, Value) and argument.storage in self._conditions
-
-    def _write_mask(self, output: Value, conditions: Cells) -> None:
-        if not output.geometry.is_contiguous or output.geometry.numel != self._tape.storages[output.storage].numel:
-            raise CannotEvaluate("a mask is written in parts")
+    def _write_mask(self, output: Value, polynomials: Cells) -> None:
+        self._conditions.write(output, self._tape.storages[output.storage], polynomials.ravel())
         self._coefficients.pop(output.storage, None)
         self._added.pop(output.storage, None)
-        self._conditions[output.storage] = conditions
 
     def _copy_mask(self, node: Node) -> bool:
         """Follow a mask into numbers 0 and 1 of another type; False where no mask is copied."""
         operand: Any = node.arguments["self"]
         (output,) = node.outputs
-        if output is None or not self._is_mask(operand):
+        if output is None or not self._conditions.hold(operand):
             return False
-        self._write_mask(output, self._read_mask(operand).ravel())
+        self._write_mask(output, self._conditions.read(operand))
         return True
-
-    def _read_mask(self, value: Value) -> Cells:
-        flat, geometry = self._conditions[value.storage], value.geometry
-        return flat[strided_index(geometry.offset, geometry.size, geometry.stride, len(flat))]
 
     def _choose(self, node: Node, mask: str, yes: str, no: str | None) -> PolynomialArray:
         """The choice between a and b by p > 0 is b + max(kp, 0) where a - b = kp with k ≥ 0, and so on."""
         (output,) = node.outputs
         condition: Any = node.arguments[mask]
         assert output is not None
-        if not self._is_mask(condition):
+        if not self._conditions.hold(condition):
             raise CannotEvaluate("a mask has no canonical form")
         size = output.geometry.size
-        conditions = np.broadcast_to(self._read_mask(condition), size).ravel().tolist()
+        conditions = np.broadcast_to(self._conditions.read(condition), size).ravel().tolist()
         first = self._operand(node.arguments[yes], node).expand(size).flat_list()
         zeros = ExactArray.zeros(1, size)
         otherwise = self._operand(node.arguments[no], node) if no else PolynomialArray.from_exact(zeros, self._forms)
         second = otherwise.expand(size).flat_list()
         cells = np.empty(len(first), dtype=object)
-        cells[:] = [_chosen(p, a, b) for p, a, b in zip(conditions, first, second, strict=True)]
+        cells[:] = [choose(p, a, b) for p, a, b in zip(conditions, first, second, strict=True)]
         return PolynomialArray(cells.reshape(1, *size), self._forms)
 
     def _operand(self, argument: Argument, node: Node | None) -> PolynomialArray:
@@ -270,9 +262,7 @@ class CanonicalProgram:
         assert isinstance(coefficients, ExactArray)
         assert isinstance(added, ExactArray)
         points = len(self._monomials)
-        overwritten = self._conditions.pop(output.storage, None)
-        if overwritten is not None and output.geometry.numel != len(overwritten):
-            raise CannotEvaluate("a mask is overwritten in parts")
+        self._conditions.overwrite(output)
         if coefficients.points != points and coefficients.ints.any():
             raise CannotEvaluate("an operation does not keep the terms apart")
         self._pad(output.storage)
@@ -309,13 +299,3 @@ class _OnPolynomials(Replay):
         assert isinstance(output, Value)
         assert self.program is not None
         return self.program.polynomials(output)
-
-
-def _chosen(p: Polynomial, yes: Polynomial, no: Polynomial) -> Polynomial:
-    difference = yes - no
-    if not difference.terms:
-        return yes
-    factor = None if p.is_constant else difference.multiple_of(p)
-    if factor is None:
-        raise CannotEvaluate("a choice between two pieces that do not meet has no canonical form")
-    return no + p.positive_part() * factor

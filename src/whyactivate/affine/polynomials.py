@@ -9,6 +9,7 @@ from flint import fmpq
 
 from whyactivate.affine.pieces import Pieces
 from whyactivate.affine.rules.rule import CannotEvaluate
+from whyactivate.affine.variables import Exponential, Kink, Unknown, Variable
 
 Monomial = tuple[int, ...]
 """The numbers of its variables, ascending, each as often as it is a factor; () is 1."""
@@ -18,29 +19,6 @@ _ZERO = fmpq(0)
 
 class TooManyTermsError(CannotEvaluate):
     """The canonical form would take more work than is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kink:
-    """The variable max(t - τ, 0), t being the direction of this number."""
-
-    direction: int
-    threshold: fmpq
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The variable f(p) for a function of which the range alone is known; None where it has no end."""
-
-    low: fmpq | None
-    high: fmpq | None
-
-
-@dataclass(frozen=True, slots=True)
-class Exponential:
-    """The variable exp(p) for the polynomial p."""
-
-    exponent: Polynomial
 
 
 @dataclass(eq=False)
@@ -58,7 +36,7 @@ class Forms:
 
     inputs: int
     budget: int
-    _variables: dict[int, Kink | Unknown | Exponential] = field(default_factory=dict[int, Kink | Unknown | Exponential])
+    _variables: dict[int, Variable] = field(default_factory=dict[int, Variable])
     _numbers: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
     _directions: list[Polynomial] = field(default_factory=list["Polynomial"])
     _direction_numbers: dict[frozenset[tuple[Monomial, fmpq]], int] = field(
@@ -144,7 +122,7 @@ class Forms:
             result = result + self.variable(variable) * change
         return result
 
-    def _number(self, key: Hashable, variable: Kink | Unknown | Exponential) -> int:
+    def _number(self, key: Hashable, variable: Variable) -> int:
         if key not in self._numbers:
             self._numbers[key] = self.inputs + len(self._numbers)
             self._variables[self._numbers[key]] = variable
@@ -190,17 +168,14 @@ class Forms:
     def _range(self, monomial: Monomial) -> tuple[fmpq | None, fmpq | None]:
         variable = self._variables.get(monomial[0])
         if len(monomial) == 1:
-            if isinstance(variable, Exponential):
-                return _ZERO, None
-            return (variable.low, variable.high) if isinstance(variable, Unknown) else (None, None)
+            return variable.bounds if variable else (None, None)
         odd = [number for number in set(monomial) if monomial.count(number) % 2]
         return (_ZERO if all(self._is_nonnegative(number) for number in odd) else None), None
 
     def _is_nonnegative(self, number: int) -> bool:
         variable = self._variables.get(number)
-        if isinstance(variable, Unknown):
-            return variable.low is not None and variable.low >= 0
-        return isinstance(variable, (Kink, Exponential))
+        low = variable.bounds[0] if variable else None
+        return low is not None and low >= 0
 
     # -- products --------------------------------------------------------------------------------------------------
 
@@ -216,8 +191,7 @@ class Forms:
 
     def _reduce(self, monomial: Monomial) -> Terms | None:
         first: dict[int, tuple[int, Kink]] = {}
-        powers = [place for place, number in enumerate(monomial) if number in self._variables]
-        powers = [place for place in powers if isinstance(self._variables[monomial[place]], Exponential)]
+        powers = [place for place, n in enumerate(monomial) if isinstance(self._variables.get(n), Exponential)]
         if len(powers) > 1:
             return self._with_one_exponential(monomial, powers).terms
         for place, number in enumerate(monomial):
