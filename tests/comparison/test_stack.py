@@ -73,7 +73,8 @@ class TestBackward:
         values = np.random.default_rng(0).standard_normal((9, 6, 7)).astype(dtype)
 
         def run(which: slice) -> tuple[np.ndarray, np.ndarray]:
-            z, delta = values[which].copy()[:, :-1], values[which].copy()[:, :-1]
+            z, delta = values[which].copy(), values[which].copy()
+            z[:, -1], delta[:, -1] = 1, 0
             bent = Bent(ACTIVATIONS[name], z, delta)
             bent.forward()
             bent.backward()
@@ -89,13 +90,20 @@ class TestBackward:
     def test_what_follows_from_the_output_is_what_follows_from_the_derivative(self, name: str):
         known = ACTIVATIONS[name]
         own = get_activation(known.function)
-        points = np.array([-30.0, -1.5, -1e-9, -0.0, 0.0, 1e-9, 0.7, 30.0]).reshape(1, 2, 4)
+        points = (
+            np.array([-30.0, -1.5, -1e-9, -0.0, 0.0, 1e-9, 0.7, 30.0])
+            .reshape(1, 8, 1)
+            .repeat(2, axis=2)[:, [*range(8), 0]]
+        )
         results = []
         for activation in (known, own):
             z, delta = points.copy(), np.ones_like(points)
+            z[:, -1], delta[:, -1] = 1, 0
             bent = Bent(activation, z, delta)
             bent.forward()
             bent.backward()
+            assert (z[:, -1] == 1).all()
+            assert (delta[:, -1] == 0).all()
             results.append((z, delta))
         assert np.allclose(results[0][0], results[1][0], rtol=1e-15)
         assert np.allclose(results[0][1], results[1][1], rtol=1e-13)

@@ -30,10 +30,14 @@ class Bent:
     Before `forward`, `z` holds pre-activations, and after it the activations. `backward` multiplies `delta`,
     the slope of the loss in the activations, by φ′: then it is the slope in the pre-activations.
 
+    Both arrays have one row more than there are units: the ones in z that stand for the bias, and zeros in delta.
+    They stay as they are. What keeps them so by itself (a positive part, a product) is done on the whole array,
+    which is contiguous and so several times faster than the part without them.
+
     Args:
         activation: φ.
-        z: (members, units, rows), a view into the network's buffers.
-        delta: the same shape.
+        z: (members, units + 1, rows), contiguous, the last row ones.
+        delta: the same shape, the last row zeros.
     """
 
     def __init__(self, activation: Activation, z: Array, delta: Array) -> None:
@@ -43,7 +47,7 @@ class Bent:
 
 def _relu(z: Array, delta: Array) -> tuple[Step, Step]:
     positive = np.empty(z.shape, dtype=bool)
-    zeros = np.zeros((z.shape[0], z.shape[1] + 1, z.shape[2]), dtype=z.dtype)[:, :-1]  # faster than one 0 for all
+    zeros = np.zeros_like(z)  # an array is faster than one 0 for all
 
     def forward() -> None:
         np.maximum(z, zeros, out=z)
@@ -74,7 +78,7 @@ def _leaky(slope: float) -> Callable[[Array, Array], tuple[Step, Step]]:
 
 
 def _sigmoid(z: Array, delta: Array) -> tuple[Step, Step]:
-    same, room = torch.from_numpy(z), np.empty(z.shape, dtype=z.dtype)
+    same, room = torch.from_numpy(z[:, :-1]), np.empty(z.shape, dtype=z.dtype)
 
     def backward() -> None:
         np.subtract(1.0, z, out=room)
@@ -85,7 +89,7 @@ def _sigmoid(z: Array, delta: Array) -> tuple[Step, Step]:
 
 
 def _tanh(z: Array, delta: Array) -> tuple[Step, Step]:
-    same, room = torch.from_numpy(z), np.empty(z.shape, dtype=z.dtype)
+    same, room = torch.from_numpy(z[:, :-1]), np.empty(z.shape, dtype=z.dtype)
 
     def backward() -> None:
         np.multiply(z, z, out=room)
@@ -98,6 +102,7 @@ def _tanh(z: Array, delta: Array) -> tuple[Step, Step]:
 def _by_derivative(activation: Activation, z: Array, delta: Array) -> tuple[Step, Step]:
     """Any other activation: keep z, and call its derivative."""
     derivative = activation.derivative or derivative_by_autograd(activation.function)
+    z, delta = z[:, :-1], delta[:, :-1]
     members, units, rows = z.shape
     used = units * rows
     # Each member fills whole vectors of the processor: the last few of a longer row would be computed another way,

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -84,17 +83,17 @@ class Pass:
         self.inputs = [np.ones((members, units + 1, rows), dtype) for units in hidden]
         self.z = [values[:, :-1] for values in self.inputs]
         self.turned = [values.swapaxes(1, 2) for values in self.inputs]
-        # Deltas are strided as the values are, so that no member's rounding depends on its neighbours.
-        self.deltas: list[Any] = [np.empty((members, units + 1, rows), dtype)[:, :-1] for units in hidden]
+        below = [np.zeros((members, units + 1, rows), dtype) for units in hidden]
+        self.deltas = [values[:, :-1] for values in below]
         self.output = np.empty((members, stack.widths[-1], rows), dtype)
         self.delta = np.empty_like(self.output)
         self.bends = [
             [
-                Bent(company.activation, z[company.first : company.last], delta[company.first : company.last])
+                Bent(company.activation, values[company.first : company.last], delta[company.first : company.last])
                 for company in stack.companies
                 if company.activation.name != "identity"
             ]
-            for z, delta in zip(self.z, self.deltas, strict=True)
+            for values, delta in zip(self.inputs, below, strict=True)
         ]
 
     def forward(self, x: Array) -> Array:
