@@ -1,4 +1,4 @@
-"""ModularArray: numbers modulo a large prime, in which sums and products of stored numbers are cheap and exact."""
+"""ModularArray: numbers modulo large primes, in which sums and products of stored numbers are cheap and exact."""
 
 from __future__ import annotations
 
@@ -40,47 +40,51 @@ def draw_prime(source: Bytes) -> int:
 
 
 @cache
-def residues_modulo(prime: int) -> type[ModularArray]:
-    """The arrays of residues modulo this prime, which must have 62 bits.
+def residues_modulo(*primes: int) -> type[ModularArray]:
+    """The arrays of residues modulo these primes, which must have 62 bits.
 
     Raises:
-        InputError: it has not, or is not prime.
+        InputError: one has not, or is not prime.
     """
-    if prime.bit_length() != PRIME_BITS or not fmpz(prime).is_prime():
-        raise InputError(f"expected a prime of {PRIME_BITS} bits, got {prime}")
-    return type("ModularArray", (ModularArray,), {"prime": prime, "__slots__": (), "__doc__": ModularArray.__doc__})
+    for prime in primes:
+        if prime.bit_length() != PRIME_BITS or not fmpz(prime).is_prime():
+            raise InputError(f"expected a prime of {PRIME_BITS} bits, got {prime}")
+    return type("ModularArray", (ModularArray,), {"primes": primes, "__slots__": (), "__doc__": ModularArray.__doc__})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModularArray(PointsArray):
-    """Rational numbers modulo a prime p, with the interface of `ExactArray` as far as sums and products go.
+    """Rational numbers modulo primes p, with the interface of `ExactArray` as far as sums and products go.
 
     A dyadic number has a residue modulo every odd prime, for 2 has an inverse there. Equal numbers have equal
     residues; different ones almost never do when p is drawn at random. Nothing here is ordered, so that operations
-    which compare have no value. Classes with a prime come from `residues_modulo`.
+    which compare have no value. There is one point per prime, so that several primes cost little more than one.
+    Classes with primes come from `residues_modulo`.
 
     Attributes:
-        residues: int64, from 0 to p - 1, shape `[points, *shape]`.
+        residues: int64, from 0 to p - 1, shape `[primes, *shape]`.
     """
 
-    prime: ClassVar[int] = 0
+    primes: ClassVar[tuple[int, ...]] = ()
     residues: NDArray[np.int64]
 
     # -- making -----------------------------------------------------------------------------------------------
 
     @classmethod
     def from_exact(cls, exact: ExactArray) -> Self:
-        """The residues of exact numbers.
+        """The residues of exact numbers: of a constant modulo each prime, or of each point modulo its own.
 
         Raises:
-            ZeroDivisionError: the prime divides a denominator.
+            ZeroDivisionError: a prime divides a denominator.
         """
         if exact.is_wide and (digits := exact.find_digits()) is not None:
             return cls._from_digits(digits)
-        unit = exact.unit.numerator * cls._inverse(exact.unit.denominator)
-        residues = np.empty(exact.ints.size, dtype=np.int64)
-        residues[:] = [i * unit % cls.prime for i in exact.ints.ravel().tolist()]
-        return cls(residues.reshape(exact.ints.shape))
+        residues = np.empty((len(cls.primes), math.prod(exact.shape)), dtype=np.int64)
+        rows = exact.ints.reshape(exact.points, -1).tolist()
+        for place, prime in enumerate(cls.primes):
+            unit = exact.unit.numerator * _inverse(exact.unit.denominator, prime)
+            residues[place] = [i * unit % prime for i in rows[place if len(rows) > 1 else 0]]
+        return cls(residues.reshape(-1, *exact.shape))
 
     @classmethod
     def from_tensor(cls, tensor: torch.Tensor) -> Self:
@@ -94,27 +98,32 @@ class ModularArray(PointsArray):
 
     @classmethod
     def zeros(cls, points: int, shape: Sequence[int]) -> Self:
-        """Zeros of shape `[points, *shape]`."""
-        return cls(np.zeros((points, *shape), dtype=np.int64))
+        """Zeros of logical shape `shape`, as many points as there are primes."""
+        return cls(np.zeros((len(cls.primes), *shape), dtype=np.int64))
 
     @classmethod
     def draw(cls, shape: Sequence[int], source: Bytes) -> Self:
         """A constant of independent residues, each as likely as any other."""
         wanted = math.prod(shape)
-        found = np.zeros(0, dtype=np.int64)
-        while len(found) < wanted:  # half of all numbers of 62 bits, or more, are below the prime
-            drawn = np.frombuffer(source(16 * (wanted + 8)), dtype=np.int64) & ((1 << PRIME_BITS) - 1)
-            found = np.concatenate([found, drawn[drawn < cls.prime]])
-        return cls(found[:wanted].reshape(1, *shape))
+        rows: list[NDArray[np.int64]] = []
+        for prime in cls.primes:
+            found = np.zeros(0, dtype=np.int64)
+            while len(found) < wanted:  # half of all numbers of 62 bits, or more, are below the prime
+                drawn = np.frombuffer(source(16 * (wanted + 8)), dtype=np.int64) & ((1 << PRIME_BITS) - 1)
+                found = np.concatenate([found, drawn[drawn < prime]])
+            rows.append(found[:wanted])
+        return cls(np.stack(rows).reshape(-1, *shape))
 
     @classmethod
     def _from_digits(cls, digits: Digits) -> Self:
         """By Horner's rule from the leading digit down."""
-        total = np.zeros(digits.shape, dtype=np.int64)
+        total = np.zeros((len(cls.primes), *digits.shape[1:]), dtype=np.int64)
+        moduli = cls._moduli(total)
         for plane in digits.planes[::-1]:
-            total = cls._plus(cls._times_small(total, 1 << DIGIT_BITS), plane.astype(np.int64) % cls.prime)
-        power = pow(2, DIGIT_BITS * digits.low, cls.prime)
-        return cls(cls._times(total, np.int64(power)))
+            digit = plane.astype(np.int64)
+            total = cls._plus(cls._times_small(total, 1 << DIGIT_BITS), np.where(digit < 0, digit + moduli, digit))
+        powers = [pow(2, DIGIT_BITS * digits.low, prime) for prime in cls.primes]
+        return cls(cls._times(total, np.array(powers, dtype=np.int64).reshape(moduli.shape)))
 
     # -- arithmetic -------------------------------------------------------------------------------------------
 
@@ -127,7 +136,7 @@ class ModularArray(PointsArray):
     __radd__ = __add__
 
     def __neg__(self) -> Self:
-        return type(self)(np.where(self.residues == 0, 0, self.prime - self.residues))
+        return type(self)(np.where(self.residues == 0, 0, self._moduli(self.residues) - self.residues))
 
     def __sub__(self, other: Self | ExactArray | Scalar) -> Self:
         if not self._takes(other):
@@ -151,12 +160,13 @@ class ModularArray(PointsArray):
         """The quotient, entry by entry.
 
         Raises:
-            ZeroDivisionError: a divisor is 0, or the prime divides it.
+            ZeroDivisionError: a divisor is 0, or its prime divides it.
         """
         if not self._takes(other):
             return NotImplemented
         divisor = self._coerced(other).residues
-        inverses = np.array([self._inverse(int(i)) for i in divisor.ravel()], dtype=np.int64)
+        pairs = [(int(i), prime) for row, prime in zip(divisor, self.primes, strict=True) for i in row.ravel()]
+        inverses = np.array([_inverse(i, prime) for i, prime in pairs], dtype=np.int64)
         a, b = align(self.residues, inverses.reshape(divisor.shape))
         return type(self)(self._times(a, b))
 
@@ -170,9 +180,10 @@ class ModularArray(PointsArray):
     def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """Sums over logical axes; over all of them where none is given."""
         axes = self._axes(dims)
-        low = (self.residues & ((1 << _HALF) - 1)).sum(axis=axes, keepdims=keepdim) % self.prime
-        high = (self.residues >> _HALF).sum(axis=axes, keepdims=keepdim) % self.prime
-        return type(self)(self._plus(self._times(np.asarray(high), np.int64(1 << _HALF)), np.asarray(low)))
+        low = (self.residues & ((1 << _HALF) - 1)).sum(axis=axes, keepdims=keepdim)
+        high = (self.residues >> _HALF).sum(axis=axes, keepdims=keepdim)
+        moduli = self._moduli(low)
+        return type(self)(self._plus(self._times(high % moduli, np.int64(1 << _HALF)), low % moduli))
 
     def equals(self, other: Self) -> bool:
         """True where shapes agree and every residue is the same."""
@@ -186,7 +197,7 @@ class ModularArray(PointsArray):
         return self.residues
 
     def __str__(self) -> str:
-        return f"ModularArray of shape {self.shape}, modulo {self.prime}"
+        return f"ModularArray of shape {self.shape}, modulo {', '.join(map(str, self.primes))}"
 
     __repr__ = __str__
 
@@ -232,15 +243,15 @@ class ModularArray(PointsArray):
         return ExactArray(Digits(np.stack(planes).astype(np.float64), 0).to_cells())
 
     @classmethod
-    def _inverse(cls, number: int) -> int:
-        if number % cls.prime == 0:
-            raise ZeroDivisionError(f"{number} has no inverse modulo {cls.prime}")
-        return pow(number, -1, cls.prime)
+    def _moduli(cls, cells: NDArray[Any]) -> NDArray[np.int64]:
+        """The primes, each at its point, with as many axes as the cells have."""
+        return np.array(cls.primes, dtype=np.int64).reshape(-1, *(1,) * (cells.ndim - 1))
 
     @classmethod
     def _plus(cls, a: Any, b: Any) -> NDArray[np.int64]:
         total = a + b
-        return np.where(total >= cls.prime, total - cls.prime, total)
+        moduli = cls._moduli(total)
+        return np.where(total >= moduli, total - moduli, total)
 
     @classmethod
     def _times(cls, a: NDArray[np.int64], b: Any) -> NDArray[np.int64]:
@@ -250,8 +261,15 @@ class ModularArray(PointsArray):
     @classmethod
     def _times_small(cls, a: NDArray[np.int64], b: Any) -> NDArray[np.int64]:
         """`a` times numbers up to 2^31: the quotient by p is right to 1 in float64, the rest fits into 64 bits."""
-        quotient = (a.astype(np.float64) * b / cls.prime).astype(np.int64)
+        moduli = cls._moduli(a)
+        quotient = (a.astype(np.float64) * b / moduli).astype(np.int64)
         with np.errstate(over="ignore"):
-            rest = a * b - quotient * cls.prime
-        rest = np.where(rest < 0, rest + cls.prime, rest)
-        return np.where(rest >= cls.prime, rest - cls.prime, rest)
+            rest = a * b - quotient * moduli
+        rest = np.where(rest < 0, rest + moduli, rest)
+        return np.where(rest >= moduli, rest - moduli, rest)
+
+
+def _inverse(number: int, prime: int) -> int:
+    if number % prime == 0:
+        raise ZeroDivisionError(f"{number} has no inverse modulo {prime}")
+    return pow(number, -1, prime)

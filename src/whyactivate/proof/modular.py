@@ -90,29 +90,28 @@ def check_modular(
         raise InputError(f"expected at least one round, got {rounds}")
     source, used_seed = _source(seed)
     inputs = steps[0].exact_weight.shape[1]
-    problems: list[str] = []
-    primes: list[int] = []
-    for number in range(1, rounds + 1):
-        prime = draw_prime(source)
-        primes.append(prime)
-        kind = residues_modulo(prime)
-        x = kind.draw((inputs,), source)
-        values = evaluate(x)
-        if claimed is not None:
-            other = claimed(x)
-            _check_shape(values, other)
-            different = (values.residues != other.residues).ravel().nonzero()[0]
-            if len(different):
-                problems.append(f"output {int(different[0])} differs at a random point modulo {prime} (round {number})")
-        else:
-            u = kind.draw(values.shape, source)
-            if not (u @ values).equals(_from_output(u, steps, x)):
-                problems.append(f"a combination of the outputs differs modulo {prime} (round {number})")
+    primes = tuple(draw_prime(source) for _ in range(rounds))
+    kind = residues_modulo(*primes)
+    x = kind.draw((inputs,), source)
+    values = evaluate(x)
+    if claimed is not None:
+        other = claimed(x)
+        _check_shape(values, other)
+        what = "output {} differs at a random point"
+    else:
+        u = kind.draw(values.shape, source)
+        values, other = (u @ values).reshape(1), _from_output(u, steps, x).reshape(1)
+        what = "a combination of the outputs differs"
+    problems = [
+        f"{what.format(int(different.argmax()))} modulo {prime}"
+        for prime, different in zip(primes, values.residues != other.residues, strict=True)
+        if different.any()
+    ]
     per_round = _size_in_bits(steps, claimed) / (PRIME_BITS - 1) / LEAST_PRIMES + 2.0 ** (2 - PRIME_BITS)
     return ModularCheck(
         compared="the exact result" if claimed is not None else "the steps multiplied from the output side",
         problems=tuple(problems),
-        primes=tuple(primes),
+        primes=primes,
         log2_error=rounds * math.log2(per_round),
         seed=used_seed,
     )
