@@ -141,6 +141,7 @@ def test_normalisations_have_their_usual_names() -> None:
     layer_norm = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 4))
     assert reasons(layer_norm)[0] == "0's output goes through layer_norm here; without it, 0 and 2 are one layer"
     assert reasons(nn.InstanceNorm1d(2), rows(2, 2, 4))[0] == "the input goes through instance_norm here"
+    assert reasons(nn.LSTM(4, 2, batch_first=True), rows(2, 3, 4))[0] == "the input goes through lstm here"
     training = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     assert "call module.eval() first" in reasons(training)[0]
 

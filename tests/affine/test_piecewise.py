@@ -256,6 +256,13 @@ def test_what_does_not_cancel_is_not_proved(name: str) -> None:
     assert prove_cancellation(recorded(NOT_AFFINE[name]), ExactConstants()).obstacle is not None
 
 
+def test_constants_that_are_rounded_on_the_way_are_left_alone() -> None:
+    def function(m: Parts, x: Tensor) -> Tensor:
+        return torch.where(x > 0.1, x, torch.full((), 0.1, dtype=torch.float64)) - F.relu(x - 0.1) + x
+
+    assert "rounded on the way" in str(prove_cancellation(recorded(function), ExactConstants()).obstacle)
+
+
 def test_a_form_that_would_be_too_large_is_not_tried() -> None:
     class Wide(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

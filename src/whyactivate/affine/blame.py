@@ -100,6 +100,8 @@ def _plain_name(node: Node) -> str:
     kind = node.location.kind
     if kind.startswith("InstanceNorm"):
         return "instance_norm"
+    if name == "rnn_layer":
+        return kind.lower() or "a recurrent layer"
     return f"{name} ({kind})" if kind in _SPELT_OTHERWISE and node.location.module else name
 
 

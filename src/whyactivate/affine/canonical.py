@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from flint import fmpq
 
-from whyactivate.affine._torch_compat import OpOverload, short_name
+from whyactivate.affine._torch_compat import OpOverload, short_name, version
 from whyactivate.affine.conditions import Conditions, choose
 from whyactivate.affine.functions import apply_function
 from whyactivate.affine.polynomial_array import PolynomialArray, to_fmpq
 from whyactivate.affine.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
 from whyactivate.affine.replay import ExactConstants, Memory, Numbers, Part, Replay
 from whyactivate.affine.rules import CannotEvaluate, Label, find_rule
+from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
@@ -161,7 +162,7 @@ class CanonicalProgram:
         (output,) = node.outputs
         if output is None:
             return
-        left = self._operand(node.arguments["self"], None)
+        left = self._operand(node.arguments["self"], node)
         difference = left - self._operand(node.arguments["other"], node)
         signed = difference * _COMPARISONS[node.op]
         self._write_mask(output, signed.expand(output.geometry.size).polynomials)
@@ -197,17 +198,22 @@ class CanonicalProgram:
         cells[:] = [choose(p, a, b) for p, a, b in zip(conditions, first, second, strict=True)]
         return PolynomialArray(cells.reshape(1, *size), self._forms)
 
-    def _operand(self, argument: Argument, node: Node | None) -> PolynomialArray:
+    def _operand(self, argument: Argument, node: Node) -> PolynomialArray:
+        """An operand of a comparison or of a choice; a constant must be a number of the dtype that takes part."""
         if isinstance(argument, Value):
             return self.polynomials(argument)
+        values = [output for output in node.outputs if output is not None] + list(node.values())
+        dtype = next((value.geometry.dtype for value in values if is_real(value.geometry.dtype)), None)
         if isinstance(argument, Constant):
-            return PolynomialArray.from_exact(self._constants.of(argument), self._forms)
-        if isinstance(argument, (int, float)) and math.isfinite(argument):
-            operand = node.arguments["self"] if node else None
-            dtype = operand.geometry.dtype if isinstance(operand, Value) else torch.float64
-            if torch.tensor(argument, dtype=torch.float64, device="cpu").to(dtype).double().item() == argument:
-                return PolynomialArray.from_exact(ExactArray.from_fraction(Fraction(argument)), self._forms)
-        raise CannotEvaluate("an operand has no canonical form")
+            given = argument
+        elif isinstance(argument, (int, float)):
+            given = Constant(tensor := torch.tensor(argument, dtype=torch.float64, device="cpu"), version(tensor))
+        else:
+            raise CannotEvaluate("an operand has no canonical form")
+        exact = self._constants.of(given)
+        if dtype is None or not exact.equals(self._constants.of(given, dtype)):
+            raise CannotEvaluate("a constant is rounded on the way")
+        return PolynomialArray.from_exact(exact, self._forms)
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
