@@ -42,7 +42,7 @@ def finding_weights() -> Finding:
         Sketch(
             "What training finds in the article's network",
             "numbers",
-            bars={f"{name} ({tuple(p.shape)})": float(p.numel()) for name, p in named.items()},
+            bars={f"{name} ({' × '.join(map(str, p.shape))})": float(p.numel()) for name, p in named.items()},
         ),
     )
 

@@ -284,7 +284,7 @@ def relu_solved_it() -> Finding:
         ),
         {"zeroed": lost, "seconds": times},
         Sketch(
-            "What ReLU throws away, and what a call costs on this machine now",
+            "What a call costs on this machine now",
             "microseconds for 100,000 numbers",
             bars={name: 1e6 * seconds for name, seconds in times.items()},
         ),

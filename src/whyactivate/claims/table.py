@@ -26,8 +26,8 @@ _TABLE = (
     ),
     Claim(
         3, "each layer extracts features of its own, each one unique.", _I,
-        "Nothing guarantees that: trained layers hold near copies of a unit, and other seeds learn some of the same "
-        "again.",
+        "Nothing guarantees that; how redundant units are depends on the data and the width. Layers can hold near "
+        "copies of a unit, and other seeds learn some of the same again.",
         f"{_RUN}: correlations of hidden units, within a network and across seeds", experiment=learning.unique_features,
     ),
     Claim(
