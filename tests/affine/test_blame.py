@@ -170,7 +170,7 @@ def test_a_transformer_layer_is_read_without_kernels_names() -> None:
 
 
 def test_equal_lines_are_printed_once_and_few_of_many() -> None:
-    many = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(40)])
+    many = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU()) for _ in range(40)])
     analysis = wa.analyze(many, rows())
     assert len(analysis.blame) == 40
     printed = str(analysis)

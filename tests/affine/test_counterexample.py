@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -172,8 +173,8 @@ def test_switches_tell_how_far_operands_are_from_their_kinks() -> None:
 def test_rare_pairs_are_the_same_every_time() -> None:
     tape = record_all(Parts(RARELY_NOT_AFFINE["a bump in two coordinates"]), Example.of(rows())).single
     assert tape is not None
-    one, other = (list(rare_pairs(tape, ExactConstants(), seed=4)) for _ in range(2))
-    assert len(one) == len(other) > 0
+    one, other = (list(islice(rare_pairs(tape, ExactConstants(), seed=4), 40)) for _ in range(2))
+    assert len(one) == len(other) > 24  # some of them from the tours
     for (a, b), (c, d) in zip(one, other, strict=True):
         assert np.array_equal(a[0], c[0])
         assert np.array_equal(b[0], d[0])
