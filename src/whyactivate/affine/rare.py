@@ -24,7 +24,7 @@ _MOST_VERIFIED = 24
 _VERIFIED_PER_STOP = 4
 _VISIBLE = 2.0**-44
 """From which gap on, relative to what is added up, more than one pair of a stop is worth a verification."""
-_MOST_WORK = 400_000_000
+_MOST_WORK = 150_000_000
 """Work, as `count_work` counts it, of all evaluations together: some seconds."""
 _WORK_PER_OPERATION = 100_000
 """What one operation costs however few numbers it takes, in the same unit."""
