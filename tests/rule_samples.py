@@ -131,8 +131,12 @@ PLACES: dict[OpOverload, list[Sample]] = {
     ] + [s(t(3), 0, TO([2, 2]), t(2), "sum")],
     aten.index_add.default: [
         s(t(3, 4), 0, TO([2, 0, 2]), t(3, 4)), s(t(3, 4), -1, TO([1, 1]), t(3, 2), alpha=-2.5), s(t(), 0, TO(0), t()),
+        s(t(3, 4), 1, TO([], dtype=torch.int64), t(3, 0)),
     ],
-    aten.index_copy.default: [s(t(3, 4), 0, TO([2, 0]), t(2, 4)), s(t(3, 4), -1, TO([1]), t(3, 1))],
+    aten.index_copy.default: [
+        s(t(3, 4), 0, TO([], dtype=torch.int64), t(0, 4)), s(t(3, 4), 0, TO([2, 0]), t(2, 4)),
+        s(t(3, 4), -1, TO([1]), t(3, 1)),
+    ],
     aten.index_fill.int_Scalar: [s(t(3, 4), 0, TO([2, 0, 2]), 0.3), s(t(3), -1, TO(1), 2)],
     aten.index_fill.int_Tensor: [s(t(3, 4), 1, TO([2, 0]), t())],
     aten.put.default: [

@@ -186,7 +186,12 @@ def zero(self: Any) -> Any:
     return self * 0
 
 
-@affine(aten.cumsum.default, form="self", when=_target_is_real, roundings=_count)
+def _length(arguments: Mapping[str, Argument]) -> int:
+    shape, dim = shape_of(arguments["self"]), arguments["dim"]
+    return (shape[dim] if shape and isinstance(dim, int) else 1) + 2
+
+
+@affine(aten.cumsum.default, form="self", when=_target_is_real, roundings=_length)
 def cumsum(self: Any, dim: int) -> Any:
     if not self.ndim:
         return self

@@ -168,9 +168,9 @@ def diag_embed(self: Any, offset: int, dim1: int, dim2: int) -> Any:
 
 
 @affine(aten.resize_as.default, form="self", passive=frozenset({"the_template"}))
-def resize_as(self: Any, the_template: Any) -> Any:
-    if self.size != the_template.size:
-        raise CannotEvaluate("resize_as to another number of entries leaves memory that nobody has written")
+def resize_as(self: Any, the_template: Any, call: Any) -> Any:
+    if self.size != the_template.size or not call.is_contiguous("self"):
+        raise CannotEvaluate("resize_as to another number of entries, or of memory in another order, has no formula")
     return self.reshape(the_template.shape)
 
 

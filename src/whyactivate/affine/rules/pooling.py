@@ -73,7 +73,8 @@ def adaptive_windows(size: int, count: int) -> tuple[Any, Any]:
 
 
 def _all(arguments: Mapping[str, Argument]) -> int:
-    return prod(shape_of(arguments["self"])[1:]) + 4
+    output_size: Any = arguments["output_size"]
+    return prod(shape_of(arguments["self"])[-len(output_size) :]) + 4
 
 
 @affine(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default, form="self", roundings=_all)

@@ -186,7 +186,7 @@ class Rule:
         asked = {"call": Call(self.op, arguments)} if "call" in _signature(self.formula) else {}
         try:
             result = self.formula(**operands, **asked)
-        except ZeroDivisionError as error:
+        except (ZeroDivisionError, IndexError) as error:  # an extreme of no numbers, as well
             raise CannotEvaluate(f"{self.op}: {error}") from error
         return result if isinstance(result, tuple) else (result,)
 

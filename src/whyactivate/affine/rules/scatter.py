@@ -58,7 +58,9 @@ def _added(self: Any, places: Any, values: Any) -> Any:
 
 
 def _terms(arguments: Mapping[str, Argument]) -> int:
-    """All that may meet in one place."""
+    """All that may meet in one place, where numbers are added."""
+    if arguments.get("accumulate") is False:
+        return 0
     found = [shape_of(arguments[name]) for name in ("src", "source", "values", "index") if name in arguments]
     return max(int(np.prod(shape)) for shape in found) + 3
 
