@@ -81,6 +81,6 @@ def _draw(axes: Axes, result: ComparisonResult, quantity: str) -> None:
             textcoords="offset points", color=MUTED, fontsize=8, ha="left", va="bottom",
         )  # fmt: skip
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)

@@ -1,0 +1,177 @@
+"""More than one sitting, or more than one process: the same table, row by row."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import whyactivate as wa
+from comparison_networks import tiny
+from whyactivate.comparison import ComparisonResult, compare
+from whyactivate.comparison.block import _CALM
+
+CONFIG = wa.TrainConfig(epochs=12, batch_size=3)
+GRID = {"activations": ["relu", "identity", "gelu"], "seeds": 6, "depths": [1, 2], "widths": 4, "chunk": 5}
+
+
+@pytest.fixture(scope="module")
+def whole() -> ComparisonResult:
+    return compare(tiny(), **GRID, config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[cf.Executor]:
+    with cf.ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+class TestResume:
+    def test_stopped_at_ten_random_moments_it_comes_to_the_same_table(self, whole: ComparisonResult, tmp_path: Path):
+        start = time.perf_counter()
+        compare(tiny(), **GRID, config=CONFIG)
+        usual = time.perf_counter() - start
+        path, draw = tmp_path / "saved.json", random.Random(0)
+        result, seen = None, []
+        for _ in range(10):
+            alarm = threading.Timer(draw.uniform(0.1, 0.9) * usual, os.kill, (os.getpid(), signal.SIGINT))
+            try:
+                alarm.start()
+                result = compare(tiny(), **GRID, config=CONFIG, resume=result)
+                alarm.join()  # the signal may be on its way still
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                pass
+            if result is not None:
+                result = ComparisonResult.from_json(result.to_json(path))
+                seen.append(len(result.members))
+        assert seen == sorted(seen)
+        final = compare(tiny(), **GRID, config=CONFIG, resume=path if path.exists() else None)
+        assert final.missing == 0
+        assert final.members == whole.members
+        assert str(final) == str(whole)
+
+    @pytest.mark.parametrize("at", [1, 9, 23])
+    def test_ctrl_c_returns_every_network_that_had_ended(self, whole: ComparisonResult, at: int):
+        def stop(done: int, planned: int, left: float | None) -> None:
+            if done >= at:
+                raise KeyboardInterrupt
+
+        part = compare(tiny(), **GRID, config=CONFIG, progress=stop)
+        assert part.interrupted
+        assert at <= len(part.members) < 36
+        assert part.missing == 36 - len(part.members)
+        assert set(part.members) <= set(whole.members)
+        assert "still to be trained" in str(part)
+
+    def test_nothing_is_trained_twice(self, whole: ComparisonResult, monkeypatch: pytest.MonkeyPatch):
+        from whyactivate.comparison.chunk import Chunk
+
+        trained: list[int] = []
+        train = Chunk.train
+
+        def count(chunk: Chunk, *arguments: object) -> None:
+            trained.append(len(chunk.keys))
+            train(chunk, *arguments)
+
+        monkeypatch.setattr(Chunk, "train", count)
+        more = GRID | {"seeds": [2, 7], "activations": ["relu", "tanh"]}
+        result = compare(tiny(), **more, config=CONFIG, resume=whole)
+        assert sum(trained) == 6  # relu with seed 7 and tanh with both, at two depths
+        assert len(result.members) == 8
+        assert compare(tiny(), **GRID, config=CONFIG, resume=whole) == whole
+        assert sum(trained) == 6
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"config": wa.TrainConfig(epochs=13, batch_size=3)}, "epochs was 12 and is 13 now"),
+            ({"config": wa.TrainConfig(epochs=12, batch_size=3, optimizer="sgd")}, "optimizer was 'adam'"),
+            ({"dtype": torch.float64}, "dtype was 'float32' and is 'float64' now"),
+            ({"data": tiny(seed=1)}, "the data is not the same"),
+            ({"data": "article"}, "one of the two draws data for each seed"),
+        ],
+    )
+    def test_other_data_or_settings_are_refused(
+        self, whole: ComparisonResult, changes: dict[str, object], message: str
+    ):
+        with pytest.raises(wa.InputError, match=f"cannot resume: .*{message}"):
+            compare(**({"data": tiny(), "config": CONFIG} | GRID | changes), resume=whole)
+
+
+class TestProgress:
+    def test_counts_and_estimates(self):
+        news: list[tuple[int, int, float | None]] = []
+        compare(tiny(), **GRID, config=CONFIG, progress=lambda *n: news.append(n))
+        counts = [done for done, _, _ in news]
+        assert counts == sorted(counts)
+        assert counts[0] == 0
+        assert news[-1][:2] == (36, 36)
+        assert news[-1][2] in (None, 0.0)
+        assert all(left is None or left >= 0 for _, _, left in news)
+
+    def test_errors_of_the_callback_pass(self):
+        def fail(*news: object) -> None:
+            raise LookupError("mine")
+
+        with pytest.raises(LookupError, match="mine"):
+            compare(tiny(), **GRID, config=CONFIG, progress=fail)
+
+
+class TestExecutor:
+    def test_threads(self, whole: ComparisonResult, pool: cf.Executor):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            assert compare(tiny(), **GRID, config=CONFIG, executor=pool) == whole
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(threads)
+        assert _CALM.users == 0
+
+    @pytest.mark.slow
+    def test_processes(self, whole: ComparisonResult):
+        import multiprocessing
+
+        with cf.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+            result = compare(tiny(), **GRID, config=CONFIG, executor=pool, keep_weights=True)
+        assert result == whole
+        assert all(isinstance(member.weights, np.ndarray) for member in result.members)
+
+    def test_ctrl_c_leaves_what_has_ended(self, whole: ComparisonResult, pool: cf.Executor):
+        def stop(done: int, planned: int, left: float | None) -> None:
+            if done:
+                raise KeyboardInterrupt
+
+        part = compare(tiny(), **GRID, config=CONFIG, executor=pool, progress=stop)
+        assert part.interrupted
+        assert 0 < len(part.members) < 36
+        assert compare(tiny(), **GRID, config=CONFIG, resume=part).members == whole.members
+
+    def test_a_broken_executor_loses_nothing_that_ended(self, whole: ComparisonResult):
+        class Breaks(cf.Executor):
+            def __init__(self) -> None:
+                self.calls = 0
+
+            def submit(self, task, /, *arguments, **more):  # type: ignore[no-untyped-def]
+                self.calls += 1
+                future: cf.Future[object] = cf.Future()
+                if self.calls == 1:
+                    future.set_result(task(*arguments))
+                else:
+                    future.set_exception(cf.BrokenExecutor("a worker died"))
+                return future
+
+        with pytest.raises(wa.WorkerError, match=r"failed after \d+ of 36 networks .*a worker died") as caught:
+            compare(tiny(), **GRID, config=CONFIG, executor=Breaks())
+        assert set(caught.value.result.members) <= set(whole.members)
+        assert compare(tiny(), **GRID, config=CONFIG, resume=caught.value.result).members == whole.members
