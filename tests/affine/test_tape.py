@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable
 from typing import Any
@@ -426,3 +427,24 @@ def test_gradients_of_the_caller_stay() -> None:
     record(layer, [X], {})
     assert layer.weight.grad is before
     assert torch.equal(before, kept)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "meanwhile"), [((700, 10, 10), 100_000), ((0, 10, 10), 0), ((500_000, 3, 4), 500_000)]
+)
+def test_garbage_is_collected_rarely_and_then_as_before(thresholds: tuple[int, int, int], meanwhile: int) -> None:
+    def forward(x: Tensor) -> Tensor:
+        if x.shape[1] == 2:
+            raise ValueError(f"every {gc.get_threshold()[0]} objects")
+        return x
+
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*thresholds)
+        assert analyze(Call(forward), X).verdict is Verdict.AFFINE
+        assert gc.get_threshold() == thresholds
+        with pytest.raises(InputError, match=f"every {meanwhile} objects"):
+            analyze(Call(forward), torch.ones(3, 2))
+        assert gc.get_threshold() == thresholds
+    finally:
+        gc.set_threshold(*before)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, storage_key
+from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
@@ -146,9 +147,10 @@ def record_all(module: nn.Module, example: Example) -> Recordings:
         InputError: the module's forward raises on the example itself.
     """
     could_compile = is_compiling_possible()
-    recordings = _record_all(module, example)
-    if is_compiling_possible() and not could_compile:  # it compiles something itself, which hides what it does
+    with rarely_collected():
         recordings = _record_all(module, example)
+        if is_compiling_possible() and not could_compile:  # it compiles something itself, which hides what it does
+            recordings = _record_all(module, example)
     return recordings
 
 

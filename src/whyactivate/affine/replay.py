@@ -133,7 +133,7 @@ class Replay:
         """The results of one node on `memory`, which stays as it is."""
         rule = self._rule(node)
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
-        numeric = number_operands(node.op)
+        numeric, dtype = number_operands(node.op), _dtype_of(node)
         operands: dict[str, Any] = {}
         for name in rule.parameters:
             argument = node.arguments.get(name)
@@ -142,7 +142,8 @@ class Replay:
             elif name in rule.selectors and not (name in rule.masks and isinstance(argument, Value)):
                 operands[name] = _tensors(argument)
             else:
-                operand = self._operand(argument, _dtype_of(name, node, rule) if name in numeric else None, memory)
+                own = _WIDER.get(dtype, dtype) if name in rule.wide else dtype
+                operand = self._operand(argument, own if name in numeric else None, memory)
                 operands[name] = self._addend(operand) if name in added else operand
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
         if rule.needs_enclosures(node.arguments) or (rule.form is None and in_balls):
@@ -242,16 +243,19 @@ def _rounded(number: float, dtype: torch.dtype) -> Fraction:
     return Fraction(rounded)
 
 
-def _dtype_of(name: str, node: Node, rule: Rule) -> torch.dtype | None:
-    """The dtype in which an operation takes the numbers of one operand."""
+_WIDER: dict[torch.dtype | None, torch.dtype] = {torch.float16: torch.float32, torch.bfloat16: torch.float32}
+"""In which dtype operations on half precision take their wide operands."""
+
+
+def _dtype_of(node: Node) -> torch.dtype | None:
+    """The dtype in which an operation takes its numbers."""
     output = next((output for output in node.outputs if output is not None), None)
     if output is None:
         return None
     dtype = output.geometry.dtype
     if not is_real(dtype):  # a comparison takes its numbers in the dtype of what it compares
         dtype = next((value.geometry.dtype for value in node.values() if is_real(value.geometry.dtype)), torch.float64)
-    half = dtype in (torch.float16, torch.bfloat16)
-    return torch.float32 if half and name in rule.wide else dtype
+    return dtype
 
 
 def _tensors(argument: Argument) -> Any:

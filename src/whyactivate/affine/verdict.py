@@ -14,6 +14,7 @@ from whyactivate.affine.blame import find_blame, find_runs
 from whyactivate.affine.counterexample import find_counterexample, find_rare_counterexample
 from whyactivate.affine.effort import is_small
 from whyactivate.affine.finite import find_non_finite
+from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.piecewise import Cancellation, prove_cancellation
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.replay import ExactConstants, needs_balls
@@ -36,6 +37,7 @@ _CANCELS = (
 )
 
 
+@rarely_collected()
 def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     """The analysis that the recordings of a module allow."""
     names = _names(module)

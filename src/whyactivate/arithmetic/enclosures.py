@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.digits import flushes_subnormals
 from whyactivate.arithmetic.exact import ExactArray, Scalar
 from whyactivate.arithmetic.floats import FLOAT_FORMATS, decode
 from whyactivate.arithmetic.points import Mask, PointsArray, align
@@ -85,7 +86,7 @@ class EnclosureArray(PointsArray):
     @classmethod
     def from_points(cls, tensor: torch.Tensor) -> Self:
         """The tensor's values, its first axis being the points."""
-        if tensor.dtype not in FLOAT_FORMATS or _subnormals_vanish():
+        if tensor.dtype not in FLOAT_FORMATS or flushes_subnormals():
             significand, exponent = decode(tensor)
             middle = np.ldexp(significand.astype(np.float64), exponent)
             if np.abs(significand).max(initial=0) > 1 << 53:
@@ -387,13 +388,13 @@ class EnclosureArray(PointsArray):
     def _of_floats(cls, middle: Floats) -> Self:
         """Numbers that float64 holds exactly; subnormal ones get a radius, for some processors take them for zero."""
         small = np.abs(middle) < _TINY
-        if not _subnormals_vanish():
-            small &= middle != 0
-        radius = np.where(small, _TINY, 0.0)
         known = np.isfinite(middle)
-        if known.all():
-            return cls(_paired(middle, radius))
-        return cls(_paired(np.where(known, middle, 0.0), np.where(known, radius, math.inf)))
+        if not small.any() and known.all():
+            return cls(middle.astype(np.complex128))
+        if not flushes_subnormals():
+            small &= middle != 0
+        radius = np.where(known, np.where(small, _TINY, 0.0), math.inf)
+        return cls(_paired(np.where(known, middle, 0.0), radius))
 
     @classmethod
     @_quietly
@@ -507,8 +508,3 @@ def _matmul(left: Floats, right: Floats) -> Floats:
 
 def _tensor(array: Floats) -> torch.Tensor:
     return torch.from_numpy(np.array(array, order="C"))
-
-
-def _subnormals_vanish() -> bool:
-    """True where the processor takes subnormal float32 numbers for zero."""
-    return not bool(torch.tensor([2.0**-149], dtype=torch.float32, device="cpu").double().item())
