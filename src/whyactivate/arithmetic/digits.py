@@ -21,6 +21,7 @@ LONGEST_SUM = 2**11
 MOST_FROM_FLOATS = 40
 """Up to how many digits a float64 matrix is split into; its numbers then span 860 binades at most."""
 _BLOCK = 2**13
+_AT_ONCE = 4
 
 
 def flushes_subnormals() -> bool:
@@ -58,7 +59,7 @@ class Digits:
             return None
         scale = math.ldexp(1.0, -DIGIT_BITS * top)
         flat = np.ascontiguousarray(numbers).reshape(-1)
-        planes, count = np.zeros((2, flat.size)), 0
+        planes, count = np.zeros((_AT_ONCE, flat.size)), 0  # rows never written take no memory
         buffer = np.empty(_BLOCK)
         for start in range(0, flat.size, _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -71,7 +72,7 @@ class Digits:
                 if used == len(planes):
                     if used == MOST_FROM_FLOATS:
                         return None
-                    planes = np.concatenate([planes, np.zeros((2, flat.size))])
+                    planes = np.concatenate([planes, np.zeros((_AT_ONCE, flat.size))])
                 digit = planes[used, block]
                 np.rint(rest, out=digit)
                 np.subtract(rest, digit, out=rest)

@@ -458,7 +458,7 @@ class ExactArray(PointsArray):
         given = self.from_tensor(tensor) if constant else self.from_points(tensor)
         if given.shape != self.shape or (constant and self.points != 1):
             raise InputError(f"expected shape {self.shape} or {self.held.shape}, got {tuple(tensor.shape)}")
-        bound = abs(given - self).to_float64_up()
+        bound = given._distance_up(self)
         return bound[0] if constant else bound
 
     def __str__(self) -> str:
@@ -475,6 +475,15 @@ class ExactArray(PointsArray):
         if den == 1 and num & (num - 1) == 0:
             return f"2^{num.bit_length() - 1}"
         return str(self.unit)
+
+    def _distance_up(self, other: Self) -> torch.Tensor:
+        """|self - other| as float64, rounded up."""
+        if pair := self._digits_with(other):
+            found = (pair[0] + -pair[1]).nearest()
+            if found is not None:
+                size, beyond = np.abs(found[0]), found[1] * np.sign(found[0]) > 0
+                return torch.from_numpy(np.where(beyond, np.nextafter(size, np.inf), size))
+        return abs(self - other).to_float64_up()
 
     # -- inside -----------------------------------------------------------------------------------------------
 
