@@ -94,8 +94,8 @@ def unique_features() -> Finding:
     wave, patients = _hidden_layer("sine", [1, 32, 1]), _hidden_layer("diabetes", [10, 64, 1])
     told = [
         f"trained on {name}, {100 * layer.twins:.0f} % of the {layer.units} hidden units that vary have another one "
-        f"in the same layer with a correlation above 0.9, {100 * layer.alike:.0f} % have one in a network from another seed, "
-        f"and {layer.needed} directions carry 99 % of what they do"
+        f"in the same layer with a correlation above 0.9, {100 * layer.alike:.0f} % have one in a network from another "
+        f"seed, and {layer.needed} directions carry 99 % of their variance"
         for name, layer in (("sine (one feature)", wave), ("diabetes (ten features)", patients))
     ]
     return Finding(
