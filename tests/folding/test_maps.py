@@ -52,7 +52,7 @@ def test_a_composition_is_what_its_parts_do_one_after_the_other(data):
     axes = data.draw(st.integers(1, 2))
     first, middle = data.draw(maps(4, axes, padded=True))
     second, out = data.draw(maps(middle, axes, padded=data.draw(st.booleans())))
-    x = rows(2, 4, *(11, 12)[:axes])
+    x = rows(2, 4, *(15, 16)[:axes])
     try:
         whole = after(second, first)
     except CannotFold:
@@ -81,7 +81,7 @@ def test_a_shift_goes_through_a_map(data):
 def test_a_sum_of_branches_is_the_sum_of_what_they_give(data):
     axes = data.draw(st.integers(1, 2))
     one, two = data.draw(maps(4, axes, padded=True))[0], data.draw(maps(4, axes, padded=True))[0]
-    x = rows(2, 4, *(9, 10)[:axes])
+    x = rows(2, 4, *(15, 16)[:axes])
     try:
         whole = add(one, two, axes)
     except CannotFold:

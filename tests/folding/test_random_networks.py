@@ -82,20 +82,20 @@ def check(net, x):
     folded(net, x)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.lists(dense_parts(4), min_size=1, max_size=3), st.booleans())
 def test_networks_of_linear_layers(parts, tokens):
     check(settled(nn.Sequential(*parts)), rows(2, 4, 4) if tokens else rows(2, 4))
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(st.lists(conv_parts(4), min_size=1, max_size=2))
 def test_networks_of_convolutions(parts):
     check(settled(nn.Sequential(*parts)), rows(2, 4, 5, 6))
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=15)
 @given(st.lists(st.one_of(conv_parts(4)), min_size=2, max_size=4))
 def test_larger_networks_of_convolutions(parts):
     check(settled(nn.Sequential(*parts, nn.Flatten(), nn.Linear(120, 6), nn.Linear(6, 3))), rows(2, 4, 5, 6))

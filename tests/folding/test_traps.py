@@ -26,7 +26,7 @@ from folding.blocks import (
     rows,
     settled,
 )
-from whyactivate import InputError, collapse_runs, plan_runs
+from whyactivate import FoldingError, InputError, collapse_runs, plan_runs
 
 
 class TanhLinear(nn.Linear):
@@ -276,6 +276,44 @@ def test_the_copy_can_be_copied_saved_and_trained():
         other(x).sum().backward()
         assert all(parameter.grad is not None for parameter in other.parameters())
         other.load_state_dict(bits(copied))
+
+
+def test_modes_and_gradient_flags_stay():
+    net = settled(nn.Sequential(Residual(ConvBN(3, 3, 3, 1, 1)), nn.ReLU(), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)))
+    net.training = net[0].training = True
+    net[0].requires_grad_(False)
+    copied = folded(net, rows(2, 3, 5, 5))
+    assert [part.training for part in (copied, copied[0], copied[0].m, copied[1], copied[2])] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert not any(parameter.requires_grad for parameter in copied[0].parameters())
+    assert all(parameter.requires_grad for parameter in copied[2].parameters())
+
+
+def test_parts_that_are_not_called_keep_their_names():
+    block = Residual(ConvBN(3, 3, 3, 1, 1))
+    block.head = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    copied = folded(settled(block), rows(2, 3, 5, 5))
+    assert {"head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias"} <= copied.state_dict().keys()
+    assert "m.bn.weight" not in copied.state_dict()
+
+
+def test_a_program_that_is_another_for_one_row_does_not_become_a_graph():
+    def forward(m, x):
+        return x + m.n(m.c(x)) if len(x) > 1 else m.c(x)
+
+    net = settled(Spoken(forward, c=nn.Conv2d(3, 3, 3, padding=1), n=nn.BatchNorm2d(3)))
+    try:
+        copied = collapse_runs(net, rows(2, 3, 5, 5))
+    except FoldingError:
+        return
+    assert_same(net, copied, rows(2, 3, 5, 5))
+
+
+def test_autocast_is_not_folded_in():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert "autocast" in str(plan_runs(net, torch.randn(2, 4)))
 
 
 def test_what_cannot_be_used_is_refused():

@@ -68,7 +68,7 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     except CannotFold as reason:
         raise FoldingError(f"{type(module).__name__} cannot be folded: {reason}") from reason
     if folding.plan.folds:
-        computed = any(run.notes for run in folding.plan.runs)
+        computed = any("computed" in note for run in folding.plan.runs for note in run.notes)
         verify(module, folded, _in_float64(folding, module), example, computed=computed)
     return folded
 
@@ -89,11 +89,11 @@ def _carried_out(folding: Folding, target: nn.Module, dtype: torch.dtype | None)
     """The module with the folding done in it; its layers rounded to `dtype`, or each to its own."""
     parts: dict[str, nn.Module] = {}
     for replacement in folding.replacements:
-        old = target.get_submodule(replacement.path)
-        layer = replacement.layer.make(dtype)
-        parts[replacement.path] = layer.train(old.training)
-        for path in replacement.dropped:
-            parts[path] = nn.Identity().train(target.get_submodule(path).training)
+        old = {path: target.get_submodule(path) for path in (replacement.path, *replacement.dropped)}
+        trained = any(parameter.requires_grad for part in old.values() for parameter in part.parameters())
+        for path, part in old.items():
+            new = replacement.layer.make(dtype) if path == replacement.path else nn.Identity()
+            parts[path] = new.train(part.training).requires_grad_(trained)
     target = put_all(target, parts)
     for region in folding.regions:
         old = target.get_submodule(region.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,14 +45,17 @@ def find_folding(module: nn.Module, example: Example) -> Folding:
     except Exception as error:
         return Folding(Plan(name, (), f"a copy of it does not run ({type(error).__name__}: {error})"))
     obstacle = (
-        _differs(recorded, recordings.pairs[0]) or _differs(other, recordings.several[0]) or differ(recorded, other)
+        _differs(recorded, recordings.pairs[0])
+        or next((words for tape in recordings.several if (words := _differs(other, tape)) is not None), None)
+        or differ(recorded, other)
     )
     if obstacle is not None:
         return Folding(Plan(name, (), obstacle))
+    alone = recordings.single is None or _operations(recordings.single) == _operations(recorded.tape, recorded.nodes)
     hooked = frozenset(
         path for path, part in module.named_modules() if any(getattr(part, kind, None) for kind in _HOOKS)
     )
-    return _Search(name, Program(recorded, other, rows), Calls(recorded, hooked)).run()
+    return _Search(name, Program(recorded, other, rows), Calls(recorded, hooked), regions=alone).run()
 
 
 def _obstacle(recordings: Recordings) -> str | None:
@@ -79,12 +82,20 @@ def _differs(recorded: Recorded, tape: Tape) -> str | None:
     same = len(recorded.nodes) == len(tape.nodes) and all(
         a.op is b.op for a, b in zip(recorded.nodes, tape.nodes, strict=True)
     )
-    return None if same else "a copy of it runs other operations"
+    return None if same else "a copy of it runs other operations, or it runs others at another batch size"
+
+
+def _operations(tape: Tape, nodes: Sequence[Node] | None = None) -> list[object]:
+    """The operations of a program, but for copies: whether one is made may depend on the number of rows."""
+    return [
+        node.op for node in (tape.nodes if nodes is None else nodes) if short_name(node.op) not in ("clone", "copy")
+    ]
 
 
 class _Search:
-    def __init__(self, name: str, program: Program, calls: Calls) -> None:
+    def __init__(self, name: str, program: Program, calls: Calls, *, regions: bool) -> None:
         self.name, self.program, self.calls = name, program, calls
+        self.regions = regions  # False where one row runs another program than several, which a graph cannot hold
         self.frozen: dict[int, str] = {}
         self.fences: dict[int, object] = {}
         for node in program.nodes:
@@ -107,7 +118,7 @@ class _Search:
             except _Blocked as blocked:
                 self.frozen.update(blocked.nodes)
                 continue
-            return Folding(Plan(self.name, self._runs(planner, pieces)), replacements, regions)
+            return Folding(Plan(self.name, self._runs(planner, pieces, regions)), replacements, regions)
 
     def _pays(self, piece: Piece, planner: Planner) -> bool:
         nodes = [node for node in self.program.nodes if node.index in piece.nodes]
@@ -122,7 +133,7 @@ class _Search:
             try:
                 replacements.append(replace_calls(piece, self.program, self.calls, planner.readings))
             except CannotPlace as reason:
-                call = self._once(self.calls.enclosing(piece.nodes))
+                call = self._once(self.calls.enclosing(piece.nodes)) if self.regions else None
                 if call is None:
                     raise self._blocked(piece, planner, reason) from reason
                 apart.setdefault(call.path, (call, []))[1].append(piece)
@@ -166,7 +177,7 @@ class _Search:
 
     # -- words ------------------------------------------------------------------------------------------------
 
-    def _runs(self, planner: Planner, folded: list[Piece]) -> tuple[PlannedRun, ...]:
+    def _runs(self, planner: Planner, folded: list[Piece], regions: tuple[Region, ...]) -> tuple[PlannedRun, ...]:
         made = {piece.key: piece for piece in planner.chosen()}
         counted: set[Key] = set()
         runs: list[PlannedRun] = []
@@ -188,7 +199,7 @@ class _Search:
                     after=_cost([price for piece in pieces for price in self._prices(piece, inside, planner)]),
                     becomes=tuple(self._becomes(piece) for piece in inside),
                     reason=reason,
-                    notes=self._notes(inside),
+                    notes=self._notes(inside, regions),
                 )
             )
         return tuple(runs)
@@ -232,9 +243,7 @@ class _Search:
                 return planner.reasons[node.index]
         rest = [piece for piece in pieces if piece not in inside]
         if len(rest) > (0 if inside else 1):
-            if all(
-                len(piece.terms) > 1 for piece in rest if len(piece.nodes) == 1 and not piece.nodes & planner.layers
-            ):
+            if any(len(piece.terms) > 1 for piece in rest):
                 return "what is added up comes from different places"
             return "one layer in their place would take more multiply-adds"
         return None
@@ -244,8 +253,13 @@ class _Search:
         readers = self.program.tensors[key].readers
         return next((self.frozen[node.index] for node in readers if node.index in self.frozen), None)
 
-    def _notes(self, inside: list[Piece]) -> tuple[str, ...]:
-        """Weights that are computed in the module, and are held fixed in the copy."""
+    def _notes(self, inside: list[Piece], regions: tuple[Region, ...]) -> tuple[str, ...]:
+        """Forwards that become graphs; weights that are computed in the module, and are held fixed in the copy."""
+        graphs = tuple(
+            f"the forward of {region.path or self.name} becomes a graph (a torch.fx.GraphModule)"
+            for region in regions
+            if any(piece in region.pieces for piece in inside)
+        )
         known = {
             storage_key(tensor)
             for tensor in [*self.calls.recorded.module.parameters(), *self.calls.recorded.module.buffers()]
@@ -258,7 +272,7 @@ class _Search:
             for constant in node.constants()
             if constant.tensor.ndim and storage_key(constant.tensor) not in known
         }
-        return tuple(
+        return graphs + tuple(
             f"a weight of {path or self.name} is computed from its parameters in each call; the copy holds the result"
             for path in sorted(frozen)
         )

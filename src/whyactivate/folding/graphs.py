@@ -36,7 +36,8 @@ class Region:
     Attributes:
         path: of the module that the graph takes the place of.
         layers: new layers by name in the graph; constants: new tensors by name.
-        modules: submodules of the original that the graph calls; parameters: tensors of it that the graph reads.
+        modules: submodules of the original that the graph calls; unused: those that nobody called.
+        parameters: tensors of the original that the graph reads.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Region:
     vectors: dict[str, tuple[Lazy, tuple[int, ...], torch.dtype, torch.device]] = field(default_factory=dict)
     constants: dict[str, Tensor] = field(default_factory=dict)
     modules: set[str] = field(default_factory=set)
+    unused: tuple[str, ...] = ()
     parameters: set[str] = field(default_factory=set)
     names: dict[Key, list[str]] = field(default_factory=dict)
 
@@ -80,6 +82,7 @@ class _Emitter:
         self.bound: dict[Key, _Bound] = {}
         self.twins = dict(zip(map(id, program.recorded.calls), program.other.calls, strict=True))
         self.inside = {*call.nodes}
+        self.opened = {""}
         self.batch: tuple[fx.Node, int, int] | None = None
         self.slope = self._rows(program.other) - program.rows
         tensors = [*self.module.named_parameters(), *self.module.named_buffers()]
@@ -100,10 +103,23 @@ class _Emitter:
             if not node.users and node.op in ("call_function", "call_method", "get_attr"):
                 self.graph.erase_node(node)
         self.graph.lint()
+        self.region.unused = self._unused()
         for name in self.region.layers:
             if any(f"{other}.".startswith(f"{name}.") for other in self.region.parameters | self.region.modules):
                 raise CannotPlace(f"{name} is used beside what is folded", self.folded)
         return self.region
+
+    def _unused(self) -> tuple[str, ...]:
+        """The submodules that were not called and are no part of what is folded: the outermost of them."""
+        prefix = f"{self.call.path}." if self.call.path else ""
+        called = {path[len(prefix) :] for path in self.calls.counts if path.startswith(prefix)}
+        found: list[str] = []
+        for name, part in self.module.named_modules():
+            below = {f"{name}.{inner}" if inner else name for inner, _ in part.named_modules()}
+            above = {name.rsplit(".", i)[0] for i in range(name.count(".") + 1)}
+            if name and not below & called and not (above & called) - self.opened and not above & {*found}:
+                found.append(name)
+        return tuple(found)
 
     # -- what goes in -----------------------------------------------------------------------------------------
 
@@ -162,6 +178,7 @@ class _Emitter:
             elif self.folded & {*event.nodes}:
                 if event.path in self.calls.hooked:
                     raise CannotPlace(f"{event.path} has hooks", self.folded & {*event.nodes})
+                self.opened.add(event.path[len(self.call.path) + 1 :] if self.call.path else event.path)
                 self._body(event)
             else:
                 self._call(event)
@@ -467,7 +484,9 @@ def build(region: Region, target: nn.Module, dtype: torch.dtype | None = None) -
     parts: dict[str, Any] = {name: target.get_submodule(name) for name in region.modules}
     for name in region.parameters:
         parts[name] = _attribute(target, name)
-    parts |= {name: layer.make(dtype) for name, layer in region.layers.items()}
+    trained = any(parameter.requires_grad for parameter in target.parameters())
+    for name, layer in region.layers.items():
+        parts[name] = layer.make(dtype).train(target.training).requires_grad_(trained)
     for name, (numbers, shape, own, device) in region.vectors.items():
         parts[name] = nn.Buffer(numbers.value.reshape(shape).to(dtype or own).to(device).clone())
     for name, tensor in region.constants.items():
@@ -476,7 +495,14 @@ def build(region: Region, target: nn.Module, dtype: torch.dtype | None = None) -
     for name, part in sorted(parts.items()):
         _put(holder, name, part)
     made = fx.GraphModule(holder, region.graph, class_name=type(target).__name__)
-    return made.train(target.training)
+    parts |= {name: target.get_submodule(name) for name in region.unused}
+    for name in region.unused:  # a graph keeps only what it uses
+        _put(made, name, parts[name])
+    kept = {id(child) for part in parts.values() if isinstance(part, nn.Module) for child in part.modules()}
+    for part in made.modules():
+        if id(part) not in kept:
+            part.training = target.training
+    return made
 
 
 def _attribute(module: nn.Module, path: str) -> Any:

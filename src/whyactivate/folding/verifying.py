@@ -14,7 +14,7 @@ from whyactivate.affine.tracker import run_unwatched
 from whyactivate.affine.trees import map_leaves
 from whyactivate.errors import FoldingError
 
-BATCHES = (2, 3, 5)
+BATCHES = (1, 2, 5)
 """Batch sizes at which original and copy are compared, beside that of the example."""
 _OWN_ERROR = 2.0**5
 """How many times the original's own rounding error the copy may be off."""
