@@ -43,6 +43,7 @@ serve: .venv/dev.stamp  ## the site on this machine, rebuilt when a page changes
 bench: .venv/run.stamp  ## what the claims about speed rest on
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/exact.py
 
 build: .venv/dev.stamp  ## wheel and sdist, in dist/
 	rm -rf dist
