@@ -11,6 +11,7 @@ from whyactivate import __version__
 from whyactivate.cli.activations import activations
 from whyactivate.cli.claims import claims
 from whyactivate.cli.collapse import collapse
+from whyactivate.cli.compare import compare
 from whyactivate.cli.demo import demo
 from whyactivate.cli.exits import OneLineGroup
 from whyactivate.cli.inspect import inspect
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine; 1 a check did not hold or there is something to fold; 2 bad input; 3 undecided; 70 our own fault; 130 interrupted.",
 )
-for command in (demo, train, inspect, collapse, prove, verify, claims, activations):
+for command in (demo, train, compare, inspect, collapse, prove, verify, claims, activations):
     app.command()(command)
 
 
