@@ -218,6 +218,14 @@ def test_the_module_and_the_random_state_stay_as_they_are(look):
     assert torch.equal(x, torch.ones(4, 3))
 
 
+def test_gradients_are_there_whatever_mode_the_caller_is_in():
+    module, x = MLP([3, 4, 1], "tanh"), torch.ones(4, 3)
+    expected = gradients_of(module, x).layers
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            assert gradients_of(module, torch.ones(4, 3)).layers == expected
+
+
 class TestCentring:
     def test_means_are_those_of_the_integrals(self):
         found = centring(("relu", "tanh", "identity"), (0.0, 1.0))

@@ -229,6 +229,10 @@ def four_numbers() -> Finding:
             Point("0.99993320 belongs to a z near 9.614", spans[0][0] < 9.6137 < spans[0][1]),
             Point("0.99999992 belongs to a z near 16.34", spans[1][0] < 16.341 < spans[1][1]),
             Point(
+                "σ(7) is 0.99908895 and σ(13) is 0.99999774",
+                (f"{values[7.0]:.8f}", f"{values[13.0]:.8f}") == ("0.99908895", "0.99999774"),
+            ),
+            Point(
                 "σ(7), σ(13) and σ(55) print as three different numbers",
                 len({f"{v:.8f}" for v in values.values()}) == 3,
             ),

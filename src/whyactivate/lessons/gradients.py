@@ -254,6 +254,7 @@ class ModuleGradients(Lesson):
         return " ".join(parts)
 
 
+@torch.inference_mode(False)
 def gradients_of(
     module: nn.Module,
     inputs: Tensor | tuple[Any, ...],

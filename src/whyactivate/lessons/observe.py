@@ -50,6 +50,7 @@ class Watched:
     calls: list[Call] = field(default_factory=list[Call])
 
 
+@torch.inference_mode(False)
 def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: bool = False) -> Watched:
     """Runs a copy of the module once and notes every activation that is called on the way.
 
@@ -75,7 +76,7 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
     path: list[str] = []
     watcher = _Watcher(path, gradients)
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad(), _paths(twin, path):
+    with torch.random.fork_rng(devices=devices), torch.enable_grad(), _paths(twin, path):
         try:
             with watcher:
                 result = cast(object, twin(*arguments))

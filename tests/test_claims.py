@@ -1,0 +1,212 @@
+"""The article's statements: every check agrees with its verdict, and would not if the activations were others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner, Result
+
+import whyactivate as wa
+from whyactivate.activations import ACTIVATIONS
+from whyactivate.claims import CLAIMS, Claim, Evidence, Point, Sketch, Verdict, check_claims, find_claim
+from whyactivate.claims import lookup as lookup_module
+from whyactivate.claims.shared import forget
+from whyactivate.cli import app
+from whyactivate.errors import InputError
+
+CITED = {9, 24, 32, 33}
+
+
+@cache
+def evidence(number: int) -> Evidence:
+    return CLAIMS[number].check()
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(each) for each in arguments])
+
+
+@contextmanager
+def changed(name: str, **attributes: object) -> Iterator[None]:
+    """The activation of that name with other attributes, for as long as the block lasts."""
+    activation = ACTIVATIONS[name]
+    kept = {key: getattr(activation, key) for key in attributes}
+    forget()
+    try:
+        for key, value in attributes.items():
+            object.__setattr__(activation, key, value)
+        yield
+    finally:
+        for key, value in kept.items():
+            object.__setattr__(activation, key, value)
+        forget()
+
+
+class TestTable:
+    def test_there_are_35_each_complete(self):
+        assert list(CLAIMS) == list(range(1, 36))
+        for claim in CLAIMS.values():
+            assert claim.statement.endswith(".") or claim.statement.endswith(("?", ")."))
+            assert len(claim.precise) > 40
+            assert claim.source
+
+    def test_verdicts_are_those_of_the_article_as_it_stands(self):
+        true = {6, 11, 16, 22, 23, 30}
+        wrong = {5, 7, 8, 10, 13, 24, 25, 27, 29, 33, 34}
+        found = {verdict: {n for n, claim in CLAIMS.items() if claim.verdict is verdict} for verdict in Verdict}
+        assert found[Verdict.TRUE] == true
+        assert found[Verdict.WRONG] == wrong
+        assert {n for n, claim in CLAIMS.items() if claim.ours} == {25}
+
+    def test_those_that_rest_on_a_source_say_that_nothing_was_run(self):
+        assert {n for n, claim in CLAIMS.items() if claim.cited} == CITED
+        for number in CITED:
+            found = CLAIMS[number].check()
+            assert (found.ran, found.agrees, found.points) == (False, None, ())
+            assert "Nothing was run" in found.found
+            assert CLAIMS[number].source in found.found
+            with pytest.raises(InputError, match="nothing was run"):
+                found.plot()
+
+    def test_a_number_that_is_none_is_refused(self):
+        assert find_claim(13) is CLAIMS[13]
+        with pytest.raises(InputError, match="from 1 to 35"):
+            find_claim(36)
+        with pytest.raises(InputError):
+            find_claim(True)
+
+    def test_it_is_found_from_the_package(self):
+        assert wa.claims.CLAIMS is CLAIMS
+        assert wa.lessons.xor().network_error == 0
+
+
+@pytest.mark.parametrize("number", sorted(set(CLAIMS) - CITED))
+def test_the_check_agrees_with_its_verdict(number):
+    found = evidence(number)
+    assert found.ran
+    assert found.agrees, [point.words for point in found.points if not point.holds]
+    assert found.points
+    assert found.lesson is not None
+    json.dumps(found.to_dict(), allow_nan=True)
+
+
+def test_the_seeds_on_which_an_activation_stays_above_the_floor_are_named():
+    found = evidence(28)
+    assert "seed 7" in found.note
+    assert "seed 42" in found.note
+
+
+def flat(z: Tensor) -> Tensor:
+    return torch.sigmoid(z / 2)
+
+
+def shifted(z: Tensor) -> Tensor:
+    return torch.tanh(z - 1)
+
+
+def disagreeing(numbers: set[int]) -> set[int]:
+    return {claim.id for claim, found in check_claims(sorted(numbers)) if not found.agrees}
+
+
+class TestOtherActivations:
+    """With another formula the claims about it fail, and those about others do not."""
+
+    def test_a_sigmoid_half_as_steep(self):
+        with changed("sigmoid", function=flat):
+            assert disagreeing({11, 12, 13, 14, 16, 18, 23, 10}) >= {11, 12, 13, 16}
+
+    def test_a_sigmoid_half_as_steep_leaves_the_others_alone(self):
+        with changed("sigmoid", function=flat):
+            assert disagreeing({1, 10, 18, 19, 20, 23, 27}) == set()
+
+    def test_the_formula_of_sigmoid(self):
+        formula = ACTIVATIONS["sigmoid"].formula
+        assert formula is not None
+        with changed("sigmoid", formula=lambda z: formula(z) ** 2):
+            assert disagreeing({11, 14, 16}) == {11, 14, 16}
+
+    def test_a_tanh_that_is_not_centred(self):
+        with changed("tanh", function=shifted):
+            assert disagreeing({16, 17}) == {16, 17}
+
+    @pytest.mark.parametrize(
+        ("name", "function", "numbers"),
+        [
+            ("relu", lambda z: z, {10, 15, 19}),
+            ("relu", torch.abs, {10, 15}),
+            ("leaky_relu", lambda z: torch.where(z > 0, z, torch.full_like(z, -0.01)), {18}),
+        ],
+    )
+    def test_a_relu_that_is_none(self, name: str, function: Callable[[Tensor], Tensor], numbers: set[int]):
+        with changed(name, function=function):
+            assert disagreeing(numbers - {19}) == numbers - {19}
+
+    def test_a_wrong_derivative(self):
+        with changed("leaky_relu", derivative=torch.ones_like):
+            assert disagreeing({18}) == {18}
+
+
+def test_one_point_that_fails_is_a_disagreement():
+    claim = CLAIMS[27]
+    finding = claim.experiment()
+    wrong = replace(finding, points=(*finding.points, Point("never", False)))
+    assert replace(claim, experiment=lambda: wrong).check().agrees is False
+
+
+class TestCommand:
+    @pytest.fixture
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> dict[int, Claim]:
+        chosen = {n: CLAIMS[n] for n in (13, 24, 27)}
+        monkeypatch.setattr(lookup_module, "CLAIMS", chosen)
+        return chosen
+
+    def test_the_table(self, few):
+        result = run("claims")
+        assert result.exit_code == 0, result.output
+        assert "2 of 2 checks agree" in result.stdout
+        assert "1 statements rest on sources" in result.stdout or "1 statement rests" in result.stdout
+        assert "cited, nothing run" in result.stdout
+
+    def test_json(self, few):
+        result = run("claims", "--json")
+        found = json.loads(result.stdout)["claims"]
+        assert [each["id"] for each in found] == [13, 24, 27]
+        assert [each["evidence"]["agrees"] for each in found] == [True, None, True]
+
+    def test_one_in_full_with_its_figure(self, tmp_path: Path):
+        result = run("claims", 27, "--out", tmp_path)
+        assert result.exit_code == 0, result.output
+        assert CLAIMS[27].precise in " ".join(result.stdout.split())
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["claim-27.png", "claim-27.svg"]
+
+    def test_one_that_rests_on_a_source_has_no_figure(self, tmp_path: Path):
+        result = run("claims", 33, "--out", tmp_path / "none")
+        assert result.exit_code == 0
+        assert "Nothing was run" in result.stdout
+        assert not (tmp_path / "none").exists()
+
+    def test_a_disagreement_is_exit_code_1_and_named(self, few, monkeypatch: pytest.MonkeyPatch):
+        finding = CLAIMS[27].experiment()
+        wrong = replace(finding, points=(Point("there are five layers", False),))
+        few[27] = replace(CLAIMS[27], experiment=lambda: wrong)
+        result = run("claims")
+        assert result.exit_code == 1
+        assert "there are five layers" in result.stdout
+        assert "DISAGREES" in result.stdout
+        assert run("claims", 27, "--no-plots").exit_code == 1
+
+    def test_bad_numbers_are_exit_code_2(self):
+        assert run("claims", 36).exit_code == 2
+        assert run("claims", "x").exit_code == 2
+
+
+def test_a_sketch_tells_its_bars():
+    assert "a 1" in Sketch("h", "x", bars={"a": 1.0}).explain()
