@@ -128,7 +128,12 @@ def test_a_module_that_was_changed_since_is_not_certified(path):
 
 @pytest.mark.parametrize(
     ("limit", "value", "words"),
-    [("LARGEST_FILE", 3000, "up to 3000"), ("LARGEST_HEADER", 900, "900 bytes"), ("LARGEST_DIVISOR", 8, "too long")],
+    [
+        ("LARGEST_FILE", 3000, "up to 3000"),
+        ("LARGEST_HEADER", 900, "900 bytes"),
+        ("LARGEST_COUNT", 600, "up to 600"),
+        ("LARGEST_DIVISOR", 8, "too long"),
+    ],
 )
 def test_what_the_checker_would_not_read_is_not_written(path, monkeypatch, limit, value, words):
     monkeypatch.setattr(certificate, limit, value)
@@ -138,7 +143,7 @@ def test_what_the_checker_would_not_read_is_not_written(path, monkeypatch, limit
 
 
 def test_writer_and_checker_agree_on_format_claim_and_limits_though_they_share_no_code():
-    for name in ("FORMAT", "CLAIM", "LARGEST_FILE", "LARGEST_HEADER", "LARGEST_DIVISOR"):
+    for name in ("FORMAT", "CLAIM", "LARGEST_FILE", "LARGEST_HEADER", "LARGEST_COUNT", "LARGEST_DIVISOR"):
         assert getattr(certificate, name) == getattr(checker, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +18,8 @@ from whyactivate.errors import CannotProveError, InputError
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
-LARGEST_FILE, LARGEST_HEADER, LARGEST_DIVISOR = 2**26, 2**20, 2**16
-"""Bytes, bytes and hexadecimal digits: more the checker does not read."""
+LARGEST_FILE, LARGEST_HEADER, LARGEST_COUNT, LARGEST_DIVISOR = 2**26, 2**20, 2**23, 2**16
+"""Bytes, bytes, numbers and hexadecimal digits: more the checker does not read."""
 
 _DTYPES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32", torch.float64: "F64"}
 _NO_HASH = "0" * 64
@@ -143,6 +144,9 @@ def _safetensors(tensors: dict[str, tuple[str, list[int], bytes]], metadata: dic
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that numbers begin at a multiple of their size
     size = 8 + len(text) + begin
+    count = sum(math.prod(shape[:2]) for _, shape, _ in tensors.values())
+    if count > LARGEST_COUNT:
+        raise CannotProveError(f"a certificate of {count} numbers; the checker reads up to {LARGEST_COUNT}")
     if size > LARGEST_FILE or 8 + len(text) > LARGEST_HEADER:
         raise _too_large(size)
     return len(text).to_bytes(8, "little") + text + b"".join(tensors[name][2] for name in order)

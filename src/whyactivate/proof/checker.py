@@ -20,11 +20,10 @@ import sys
 from itertools import chain
 from math import lcm, prod
 from operator import mul
-from typing import Any
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
-LARGEST_FILE, LARGEST_HEADER, LARGEST_DIVISOR = 2**26, 2**20, 2**16  # bytes, bytes, hexadecimal digits
+LARGEST_FILE, LARGEST_HEADER, LARGEST_COUNT, LARGEST_DIVISOR = 2**26, 2**20, 2**23, 2**16  # bytes twice
 LARGEST_WORK = 10**9  # some seconds; where multiplying out would take longer, the claim is tested at random
 FLOATS = {"BF16": (2, "f"), "F16": (2, "e"), "F32": (4, "f"), "F64": (8, "d")}  # bytes; BF16 is the upper half of F32
 CERTAIN = "Multiplied out in whole numbers and compared entry by entry: no rounding, no chance."
@@ -40,7 +39,7 @@ def require(condition: object, message: str) -> None:
         raise ValueError(message)
 
 
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """What JSON calls an object, with every key once."""
     require(len(dict(pairs)) == len(pairs), "the header says something twice")
     return dict(pairs)
@@ -78,6 +77,7 @@ def load(path: str) -> tuple[list[Layer], Layer, str]:
     require((about["format"], about["claim"]) == (FORMAT, CLAIM), f"it is no {FORMAT}, or it claims something else")
     blank = data[:start].replace(about["sha256"].encode(), b"0" * 64, 1)  # the hash is of the file with zeros there
     require(hashlib.sha256(blank + data[start:]).hexdigest() == about["sha256"], "changed or damaged: wrong SHA-256")
+    require(sum(abs(prod(entry["shape"][:2])) for entry in header.values()) <= LARGEST_COUNT, "too many numbers")
     divisors = json.loads(about["divisors"], object_pairs_hook=no_duplicates)
     tensors: dict[str, tuple[Rows, int]] = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
