@@ -31,14 +31,14 @@ def check(found: dict[str, Any], most_undecided: int) -> None:
     assert len(found["undecided"]) <= most_undecided, found["undecided"]
     refused = sum(count for case, count in counts.items() if case.endswith("forward raised"))
     assert refused < 0.03 * sum(counts.values()), "operations raise only on numbers outside their domain"
-    assert counts["affine: affine"] > 0.15 * sum(counts.values()), "affine operations are found to be affine"
-    assert counts["not affine: not_affine"] > 0.05 * sum(counts.values()), "others are refuted"
+    assert counts["affine: affine"] > 0.3 * sum(counts.values()), "affine operations are found to be affine"
+    assert counts["not affine: not_affine"] > 0.2 * sum(counts.values()), "others are refuted"
 
 
 def test_no_wrong_verdict_on_a_sample_of_every_operation() -> None:
-    check(sweep(1), most_undecided=259)
+    check(sweep(1), most_undecided=93)
 
 
 @pytest.mark.slow
-def test_no_wrong_verdict_on_three_samples_of_every_operation() -> None:
-    check(sweep(3), most_undecided=767)
+def test_no_wrong_verdict_on_two_samples_of_every_operation() -> None:
+    check(sweep(2), most_undecided=192)

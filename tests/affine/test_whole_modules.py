@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import whyactivate as wa
-from whyactivate.affine.replay import Replay
+from whyactivate.affine.multiply import multiply_steps
+from whyactivate.affine.replay import ExactConstants, Replay
 from whyactivate.affine.tracker import record
 from whyactivate.arithmetic.exact import ExactArray
 
@@ -136,3 +137,11 @@ def test_coefficients_hold_in_every_dtype(name: str, dtype: torch.dtype) -> None
     assert bool((gap <= 2 * torch.finfo(dtype).eps * (expected.double().abs() + 4)).all())
     if name.startswith("nearest"):
         assert not gap.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_no_bound_is_claimed_for_the_rounding_of_a_solved_system(dtype: torch.dtype) -> None:
+    matrix = MATRIX.to(dtype)
+    tape = record(Call(lambda x: torch.linalg.solve(matrix, x)), [t(4, 1).to(dtype)], {})
+    (step,) = multiply_steps(tape, ExactConstants())
+    assert bool(torch.isinf(step.rounding(torch.ones(4))).all())

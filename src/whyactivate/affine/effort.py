@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules.rule import UNBOUNDED
 from whyactivate.affine.tape import Tape
 
-_MOST_EXACT = 500_000
+_MOST_EXACT = 1_000_000
 _MOST_IN_BALLS = 50_000
 """Work, as `count_work` counts it, that takes about a tenth of a second in the arithmetic that is meant."""
 _MOST_SEARCHED = 200_000_000
@@ -18,6 +19,7 @@ def count_work(tape: Tape) -> int:
     for node in tape.needed():
         rule = find_rule(node.op)
         terms = rule.count_roundings(node.arguments) if rule else 1
+        terms = 1 if terms >= UNBOUNDED else terms
         work += max(1, terms) * sum(output.geometry.numel for output in node.outputs if output is not None)
     return work
 

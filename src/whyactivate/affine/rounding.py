@@ -12,6 +12,7 @@ from torch import Tensor
 from whyactivate.affine._torch_compat import number_operands
 from whyactivate.affine.replay import ExactConstants, Memory, Numbers, Part, Replay, around_zero
 from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules.rule import UNBOUNDED
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
@@ -54,6 +55,8 @@ class StepRounding:
             ):
                 if output is None:
                     continue
+                if self._count(node) >= UNBOUNDED:
+                    return torch.full((self.outputs,), torch.inf, dtype=torch.float64, device="cpu")
                 made = self._made(node, output, terms, size)
                 if not bool((around_zero(terms) + made).upper().max() <= torch.finfo(output.geometry.dtype).max):
                     return torch.full((self.outputs,), torch.inf, dtype=torch.float64, device="cpu")
@@ -62,11 +65,14 @@ class StepRounding:
         found: Numbers = error[self.exit] if isinstance(self.exit, int) else errors.read(self.exit, error).flatten()
         return around_zero(found).upper()[0]
 
-    def _made(self, node: Node, output: Value, terms: Numbers, size: Memory) -> BallArray:
-        """A ball around 0 that holds the rounding that one operation makes."""
+    def _count(self, node: Node) -> int:
         rule = find_rule(node.op)
         assert rule is not None
-        count = rule.count_roundings(node.arguments)
+        return rule.count_roundings(node.arguments)
+
+    def _made(self, node: Node, output: Value, terms: Numbers, size: Memory) -> BallArray:
+        """A ball around 0 that holds the rounding that one operation makes."""
+        count = self._count(node)
         info = torch.finfo(output.geometry.dtype)
         growth = math.expm1(count * math.log1p(info.eps / 2)) * (1 + 1e-12)
         # What underflows is off by the smallest normal number at most, which two more factors may magnify.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import OpOverload
-from whyactivate.affine.rules.places import along_axis
+from whyactivate.affine.rules.places import along_axis, along_last
 from whyactivate.affine.rules.rule import Call, CannotEvaluate, Label, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
@@ -111,6 +111,5 @@ def grid_sampler(
     results: list[Any] = []
     for row in range(batch):
         at = call.op(basis, grid[row : row + 1].to(dtype), interpolation_mode, padding_mode, align_corners)
-        matrix = ExactArray.from_tensor(at.reshape(prod(size), places).T)
-        results.append(along_axis(input[row].reshape(channels, prod(size)), 1, matrix))
+        results.append(along_last(input[row].reshape(channels, prod(size)), at.reshape(prod(size), places).T))
     return type(results[0]).stack(results).reshape(batch, channels, *grid.shape[1:-1])

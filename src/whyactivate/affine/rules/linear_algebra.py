@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whyactivate.affine.rules.rule import Label, shape_of
+from whyactivate.affine.rules.rule import UNBOUNDED, Label, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
@@ -119,8 +119,6 @@ def trilinear(i1: Any, i2: Any, i3: Any, expand1: Any, expand2: Any, expand3: An
 # -- systems of equations: the inverse is taken as PyTorch computes it ------------------------------------------------
 
 _SOLVED = "the coefficients of a system's solution are taken as the numbers that PyTorch computed"
-_UNBOUNDED = 1 << 40
-"""How many roundings stand for a bound that nobody can give: solutions are as bad as the system's condition."""
 
 
 def _solved(b: Any, solve: Any, axis: int, dtype: torch.dtype, batch: Sequence[int]) -> Any:
@@ -135,7 +133,7 @@ def _is_vector(a: Tensor, b: Any) -> bool:
 
 
 @affine(
-    aten._linalg_solve_ex.default, form="B", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=_UNBOUNDED,
+    aten._linalg_solve_ex.default, form="B", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=UNBOUNDED,
     constant_outputs=frozenset({1, 2, 3}), note=_SOLVED,
 )  # fmt: skip
 def solve(A: Tensor, B: Any, left: bool) -> Any:
@@ -149,7 +147,7 @@ def solve(A: Tensor, B: Any, left: bool) -> Any:
 
 @affine(
     aten.linalg_solve_triangular.default, form="B", label=Label.KERNEL, selectors=frozenset({"self"}),
-    roundings=_UNBOUNDED, note=_SOLVED,
+    roundings=UNBOUNDED, note=_SOLVED,
 )  # fmt: skip
 def solve_triangular(self: Tensor, B: Any, upper: bool, left: bool, unitriangular: bool) -> Any:
     def solutions(basis: Tensor) -> Tensor:
@@ -159,7 +157,7 @@ def solve_triangular(self: Tensor, B: Any, upper: bool, left: bool, unitriangula
 
 
 @affine(
-    aten.triangular_solve.default, form="self", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=_UNBOUNDED,
+    aten.triangular_solve.default, form="self", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=UNBOUNDED,
     constant_outputs=frozenset({1}), note=_SOLVED,
 )  # fmt: skip
 def triangular_solve(self: Any, A: Tensor, upper: bool, transpose: bool, unitriangular: bool) -> Any:
@@ -171,7 +169,7 @@ def triangular_solve(self: Any, A: Tensor, upper: bool, transpose: bool, unitria
 
 @affine(
     aten.cholesky_solve.default, form="self", label=Label.KERNEL, selectors=frozenset({"input2"}),
-    roundings=_UNBOUNDED, note=_SOLVED,
+    roundings=UNBOUNDED, note=_SOLVED,
 )  # fmt: skip
 def cholesky_solve(self: Any, input2: Tensor, upper: bool) -> Any:
     def solutions(basis: Tensor) -> Tensor:
@@ -182,7 +180,7 @@ def cholesky_solve(self: Any, input2: Tensor, upper: bool) -> Any:
 
 @affine(
     aten.linalg_lu_solve.default, form="B", label=Label.KERNEL, selectors=frozenset({"LU", "pivots"}),
-    roundings=_UNBOUNDED, note=_SOLVED,
+    roundings=UNBOUNDED, note=_SOLVED,
 )  # fmt: skip
 def lu_solve(LU: Tensor, pivots: Tensor, B: Any, left: bool, adjoint: bool) -> Any:
     def solutions(basis: Tensor) -> Tensor:

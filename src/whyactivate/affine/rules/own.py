@@ -11,7 +11,7 @@ from torch import Tensor
 
 from whyactivate.affine._torch_compat import OpOverload, argument_names, bind, version, written_names
 from whyactivate.affine.rules.reading import call_op, reading_off
-from whyactivate.affine.rules.rule import Form, Label, Rule
+from whyactivate.affine.rules.rule import UNBOUNDED, Form, Label, Rule
 from whyactivate.affine.rules.table import RULES, add_rule, parse_form
 from whyactivate.affine.tape import Argument, Constant, Geometry, Value
 from whyactivate.arithmetic.exact import ExactArray
@@ -67,7 +67,7 @@ def register_rule(
     schema = found._schema  # pyright: ignore[reportPrivateUsage]
     if written_names(found) or len(schema.returns) != 1 or str(schema.returns[0].type) != "Tensor":
         raise InputError(f"{found} must write into none of its operands and return one tensor; its schema is {schema}")
-    rule = Rule(found, parsed, formula, Label.KERNEL, roundings=1 << 40, note=note or _NOTE.format(op=found))
+    rule = Rule(found, parsed, formula, Label.KERNEL, roundings=UNBOUNDED, note=note or _NOTE.format(op=found))
     if formula is None:
         rule = reading_off(rule)
     calls = [bind(found, tuple(map(_in_float64, sample)), {}) for sample in samples]

@@ -77,6 +77,13 @@ def sum_into(size: int, index: Index, values: Any) -> Any:
     return values.gather_flat(places).sum(-1)
 
 
+def along_last(array: Any, matrix: Tensor) -> Any:
+    """The vectors along the last axis, each multiplied by a sparse matrix of shape `(out, in)`."""
+    most = max(int((matrix != 0).sum(1).max()), 1)
+    order = matrix.abs().topk(most, dim=1).indices
+    return (array[..., order.numpy()] * ExactArray.from_tensor(matrix.gather(1, order))).sum(-1)
+
+
 def along_axis(array: Any, axis: int, matrix: ExactArray) -> Any:
     """The vectors along one axis, each multiplied by a matrix of shape `(out, in)`."""
     last = array.swap(axis, -1)

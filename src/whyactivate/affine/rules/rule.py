@@ -32,6 +32,8 @@ class Label(StrEnum):
     KERNEL = "kernel"  # coefficients taken as the numbers that PyTorch computes for them
 
 
+UNBOUNDED = 1 << 40
+"""How many roundings a term goes through where nobody can bound what they do, as in solving a system of equations."""
 EVERY_OUTPUT = range(1 << 30)
 """For operations whose results are all alike, however many."""
 
