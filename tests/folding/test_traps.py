@@ -310,6 +310,34 @@ def test_a_program_that_is_another_for_one_row_does_not_become_a_graph():
     assert_same(net, copied, rows(2, 3, 5, 5))
 
 
+class Optional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.n = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x, scale=2.0, mask=None):
+        y = x * scale + self.n(self.a(x))
+        return torch.relu(y) if mask is None else torch.relu(y) * mask
+
+
+def test_a_graph_refuses_arguments_that_it_was_not_recorded_for():
+    net, x = settled(Optional()), rows(3, 4)
+    copied = collapse_runs(net, {"x": x, "scale": 3.0})
+    assert isinstance(copied, torch.fx.GraphModule)
+    close(copied(x, 3.0), net(x, 3.0))
+    close(copied(x, scale=3.0, mask=None), net(x, 3.0))
+    for wrong in ({}, {"scale": 4.0}, {"scale": 3.0, "mask": torch.ones(4)}):
+        with pytest.raises(AssertionError, match="this folded copy was made for"):
+            copied(x, **wrong)
+
+
+def test_a_tensor_argument_that_is_held_fixed_is_not_baked_into_a_graph():
+    net, x, mask = settled(Optional()), rows(3, 4), torch.tensor([True, False, True, True])
+    copied = collapse_runs(net, {"x": x, "mask": mask})
+    close(copied(x, mask=~mask), net(x, mask=~mask))
+    assert "does not depend on the input" in str(plan_runs(net, {"x": x, "mask": mask}))
+
+
 def test_autocast_is_not_folded_in():
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):

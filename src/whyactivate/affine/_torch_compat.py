@@ -49,6 +49,10 @@ MODULE_CALL_CODE = nn.Module._call_impl.__code__
 TORCH_FOLDER = str(torch.__file__).rsplit("__init__", 1)[0]
 
 
+check_in_graph = torch._assert
+"""An assertion that a torch.fx graph can hold."""
+
+
 class DispatchMode(TorchDispatchMode):
     """A dispatch mode whose first use does not import torch._dynamo (which takes about a second).
 

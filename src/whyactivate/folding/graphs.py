@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from whyactivate.affine._torch_compat import positional_names, storage_key
+from whyactivate.affine._torch_compat import check_in_graph, positional_names, storage_key
 from whyactivate.affine.tape import Constant, Geometry, Node, Value
 from whyactivate.folding.calls import Call, Fixed
 from whyactivate.folding.layers import Layer, layer_for
@@ -100,7 +100,8 @@ class _Emitter:
         result = self._tree(self.call.result, self.twins[id(self.call)].result)
         self.graph.output(result)
         for node in reversed(list(self.graph.nodes)):
-            if not node.users and node.op in ("call_function", "call_method", "get_attr"):
+            unused = not node.users and node.target is not check_in_graph
+            if unused and node.op in ("call_function", "call_method", "get_attr"):
                 self.graph.erase_node(node)
         self.graph.lint()
         self.region.unused = self._unused()
@@ -139,20 +140,33 @@ class _Emitter:
             stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
             default: Any = () if stars or parameter.default is parameter.empty else (parameter.default,)
             node = self.graph.placeholder(stars + name, None, *default)
-            if name in given:
-                self._bind_tree(node, given[name], other[name])
+            nothing: Any = {"*": (), "**": {}}.get(stars, parameter.default)
+            label = f"{name} of {self.call.path or 'the module'}"
+            self._bind_tree(node, given.get(name, nothing), other.get(name, nothing), label)
 
-    def _bind_tree(self, node: fx.Node, here: Any, there: Any) -> None:
-        """Bind the tensors in what a graph node stands for."""
+    def _bind_tree(self, node: fx.Node, here: Any, there: Any, given: str = "") -> None:
+        """Bind the tensors in what a graph node stands for; where it is `given` to the graph, check all else."""
         if isinstance(here, Value):
             self.bound[key_of(here)] = _Bound(node, here.geometry, there.geometry)
             self._note_batch(node, here.geometry, there.geometry)
-        elif isinstance(here, (list, tuple)):
+        elif isinstance(here, (list, tuple)) and here:
             for i, (a, b) in enumerate(zip(list(here), list(there), strict=True)):
-                self._bind_tree(self.graph.call_function(operator.getitem, (node, i)), a, b)
-        elif isinstance(here, dict):
+                self._bind_tree(self.graph.call_function(operator.getitem, (node, i)), a, b, given)
+        elif isinstance(here, dict) and here:
             for key, item in dict(here).items():
-                self._bind_tree(self.graph.call_function(operator.getitem, (node, key)), item, there[key])
+                self._bind_tree(self.graph.call_function(operator.getitem, (node, key)), item, there[key], given)
+        elif given:
+            self._check_given(node, here, there, given)
+
+    def _check_given(self, node: fx.Node, here: Any, there: Any, given: str) -> None:
+        """The graph was recorded for this value, and says so where it is called with another."""
+        if not isinstance(here, (type(None), bool, int, float, str, tuple, list, dict)):
+            raise CannotPlace(f"{given} is a {type(here).__name__} that does not depend on the input")
+        if type(here) is not type(there) or here != there:
+            raise CannotPlace(f"{given} is another at another batch size")
+        same = self.graph.call_function(operator.is_ if here is None else operator.eq, (node, here))
+        words = f"this folded copy was made for {given} = {here!r}; fold the original again for another value"
+        self.graph.call_function(check_in_graph, (same, words))
 
     def _note_batch(self, node: fx.Node, here: Geometry, there: Geometry) -> None:
         for axis, (a, b) in enumerate(zip(here.size, there.size, strict=True)):
