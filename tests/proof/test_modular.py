@@ -90,6 +90,8 @@ def test_convolutions_residuals_and_normalisation_are_covered() -> None:
     proof = collapse.prove("exact", points_budget=0)
     assert proof.details["route 2"] == "modulo random primes"
     assert proof.holds, proof
+    (taken,) = proof.details["taken as computed"]
+    assert "in norm: its coefficients are taken as computed" in taken
     held = collapse.prove("exact", points_budget=0, rounds=5)
     assert held.details["modular check: rounds"] == 5
 

@@ -56,6 +56,7 @@ def prove_exact(
     seed: str | None = None,
     work_limit: int = WORK_LIMIT,
     memory_limit: int = MEMORY_LIMIT,
+    taken: Sequence[str] = (),
 ) -> Proof:
     """The claimed map equals the stored layers for every x: no rounding, no tolerance, two routes.
 
@@ -78,6 +79,7 @@ def prove_exact(
         seed: replays a modular check; None draws from the operating system.
         work_limit: see `WORK_LIMIT`.
         memory_limit: see `MEMORY_LIMIT`.
+        taken: what is taken as PyTorch or NumPy computed it, because it is no sum or product of stored numbers.
 
     Raises:
         InputError: steps, network and claim whose widths do not meet.
@@ -85,7 +87,7 @@ def prove_exact(
     """
     cost = estimate_cost([step.exact_weight for step in steps])
     if not isinstance(claimed, ExactAffine) and (cost.work > work_limit or cost.memory > memory_limit):
-        return _prove_without_result(steps, evaluate, cost, rounds, seed)
+        return _prove_without_result(steps, evaluate, cost, rounds, seed, taken)
     product = ExactAffine.multiply_out(steps)
     claimed = claimed if isinstance(claimed, ExactAffine) else claimed(product)
     if (product.outputs, product.inputs) != (claimed.outputs, claimed.inputs):
@@ -113,6 +115,7 @@ def prove_exact(
             "Route 1: the steps' matrices multiplied in the cheapest order, b <- W_k b + b_k for the bias; compared "
             "with the claim entry by entry.",
             f"Route 2: {second.words}",
+            *(f"Exact given this: {words}." for words in taken),
             *rounding_words,
             verdict,
         ),
@@ -122,6 +125,7 @@ def prove_exact(
             "largest integer (bits)": bits,
             "dyadic": dyadic,
             "route 2": second.name,
+            **({"taken as computed": list(taken)} if taken else {}),
             **second.details,
             **errors,
             "problems": problems,
@@ -184,7 +188,7 @@ def _at_affine_basis(evaluate: Evaluate, claimed: ExactAffine) -> _Route:
 
 
 def _prove_without_result(
-    steps: Sequence[ExactStep], evaluate: Evaluate, cost: Cost, rounds: int, seed: str | None
+    steps: Sequence[ExactStep], evaluate: Evaluate, cost: Cost, rounds: int, seed: str | None, taken: Sequence[str]
 ) -> Proof:
     inputs, outputs = steps[0].exact_weight.shape[1], steps[-1].exact_weight.shape[0]
     too_much = (
@@ -205,11 +209,13 @@ def _prove_without_result(
             "Instead two evaluations are compared modulo random primes: the recorded program, operation by operation "
             "from the input, and the steps' matrices, multiplied from the output side.",
             f"{str(check)[0].upper()}{str(check)[1:]}.",
+            *(f"Exact given this: {words}." for words in taken),
         ),
         details={
             "inputs": inputs,
             "outputs": outputs,
             "largest integer (bits), about": cost.bits,
+            **({"taken as computed": list(taken)} if taken else {}),
             **_details_of(check),
             "problems": list(check.problems),
         },
