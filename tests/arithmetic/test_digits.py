@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from whyactivate.arithmetic import exact
 from whyactivate.arithmetic.digits import DIGIT_BITS, LONGEST_SUM, MOST_FROM_FLOATS, Digits
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import FLOAT_FORMATS
 from whyactivate.errors import InputError
 
 SMALL = {"allow_nan": False, "allow_infinity": False}
@@ -180,3 +181,21 @@ def test_large_tensors_are_copied() -> None:
     assert (numbers.to_fractions() == 1).all()
     with pytest.raises(ValueError, match="read-only"):
         numbers.ints[0, 0, 0] = 7
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_large_matrices_of_full_range_floats_multiply_exactly(dtype: torch.dtype) -> None:
+    """Every binade of the dtype in one matrix; float64 spans too much for digits and goes through integers."""
+    generator = torch.Generator().manual_seed(6)
+    layout = FLOAT_FORMATS[dtype]
+    highest = math.frexp(torch.finfo(dtype).max)[1] - 1
+    exponents = torch.randint(layout.lowest_exponent, highest, (24, 40), generator=generator)
+    signs = torch.randint(0, 2, exponents.shape, generator=generator) * 2 - 1
+    weight = torch.ldexp(signs.double(), exponents).to(dtype)
+    weight[0, 0], weight[1, 1], weight[2, 2] = 0.0, -0.0, torch.finfo(dtype).max
+    other = weight.T.roll(1, 0)
+    product = (ExactArray.from_tensor(weight) @ ExactArray.from_tensor(other)).to_fractions()[0]
+    rows = [[Fraction(v) for v in row] for row in weight.double().tolist()]
+    columns = [[Fraction(v) for v in column] for column in other.T.double().tolist()]
+    for i, j in ((0, 0), (1, 1), (2, 2), (23, 5), (7, 23)):
+        assert product[i, j] == sum(a * b for a, b in zip(rows[i], columns[j], strict=True))
