@@ -27,6 +27,7 @@ from folding.blocks import (
     settled,
 )
 from whyactivate import FoldingError, InputError, collapse_runs, plan_runs
+from whyactivate.folding.maps import Dense
 
 
 class TanhLinear(nn.Linear):
@@ -342,6 +343,15 @@ def test_autocast_is_not_folded_in():
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert "autocast" in str(plan_runs(net, torch.randn(2, 4)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_fold_that_is_slightly_wrong_is_not_returned(monkeypatch, dtype):
+    net = settled(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))).to(dtype)
+    right = Dense.matrix
+    monkeypatch.setattr(Dense, "matrix", lambda self: right(self) * (1 + 1e-9))
+    with pytest.raises(FoldingError, match="nothing is returned"):
+        collapse_runs(net, torch.randn(2, 4, dtype=dtype))
 
 
 def test_what_cannot_be_used_is_refused():
