@@ -29,7 +29,7 @@ def _train(name: str, layers: list[int], seeds: range, *, epochs: int, rate: flo
 def bigger_is_better() -> Finding:
     """2: wider networks on few noisy data, and on plenty of data with a pattern."""
     widths = (2, 8, 32, 128)
-    few = [_train("diabetes", [10, w, 1], range(3), epochs=120, rate=1e-2) for w in widths]
+    few = [_train("diabetes", [10, w, 1], range(3), epochs=80, rate=1e-2) for w in widths]
     wave = [_train("sine", [1, w, 1], range(3), epochs=60, rate=1e-2) for w in widths]
     train = [float(t.train_loss[-1].mean()) for t in few]
     test = [float(t.test_loss.mean()) for t in few]

@@ -65,9 +65,10 @@ def _check_words(evidence: Evidence) -> str:
 
 
 def _show_all(console: Console, checked: list[tuple[Claim, Evidence]]) -> None:
+    room = max(24, min(90, console.width - len("imprecise cited, nothing run seconds") - 6))
     rows = [
         (
-            f"{claim.id}. {_short(claim.statement)}",
+            _short(f"{claim.id}. {claim.statement}", room),
             str(claim.verdict),
             _check_words(evidence),
             f"{evidence.seconds:.1f}",
@@ -83,14 +84,14 @@ def _show_all(console: Console, checked: list[tuple[Claim, Evidence]]) -> None:
     agree = sum(evidence.agrees is True for evidence in ran)
     say(
         console,
-        f"{agree} of {len(ran)} checks agree with their verdicts; {len(checked) - len(ran)} statements rest on sources "
-        f"and "
-        "nothing was run for them. `whyactivate claims 13` tells one in full.",
+        f"{agree} of {len(ran)} checks agree with their verdicts. Resting on sources, with nothing run: "
+        f"{len(checked) - len(ran)}. `whyactivate claims 13` tells one in full.",
         style="bold green" if agree == len(ran) else "bold red",
     )
 
 
-def _short(statement: str, length: int = 62) -> str:
+def _short(statement: str, length: int) -> str:
+    statement = statement.rstrip(".")
     return statement if len(statement) <= length else statement[: length - 1].rsplit(" ", 1)[0] + " …"
 
 
