@@ -15,6 +15,7 @@ from proof.networks import Architecture, Step, architectures, exact_steps, layer
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.exact import prove_exact
 from whyactivate.proof.modular import check_modular
 
 ARTICLE = Architecture((10, 18, 18, 4, 1), (True,) * 4, torch.float32, 0)
@@ -104,7 +105,13 @@ def test_sixty_four_layers_of_256_go_through_the_modular_check() -> None:
             layer.weight.copy_(torch.randn(256, 256, generator=generator) / 16)
             layer.bias.copy_(torch.randn(256, generator=generator))
     steps = [Step(ExactArray.from_tensor(layer.weight), ExactArray.from_tensor(layer.bias)) for layer in layers]
-    assert check_modular(layer_by_layer(steps), steps, None, rounds=1).agrees
+
+    def never(product: ExactAffine) -> ExactAffine:
+        raise AssertionError("nothing is multiplied out")
+
+    proof = prove_exact(steps, layer_by_layer(steps), never, rounds=1)
+    assert proof.holds
+    assert "No exact result is held" in proof.steps[0]
     wrong = [*steps]
     with torch.no_grad():
         layers[40].weight[3, 5] = torch.nextafter(layers[40].weight[3, 5], torch.tensor(9.0))
@@ -122,7 +129,5 @@ def test_a_program_that_compares_is_evaluated_at_points_or_refused() -> None:
     assert proof.holds
     assert proof.details["route 2"] == "n + 1 points"
     steps = collapse.steps
-    from whyactivate.proof.exact import prove_exact
-
     with pytest.raises(CannotProveError, match="cannot be checked modulo a prime"):
         prove_exact(steps, collapse._evaluate, lambda product: product, memory_limit=0)

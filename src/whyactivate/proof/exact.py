@@ -22,7 +22,7 @@ POINTS_BUDGET = 10**7
 """Up to how many products of numbers the second route evaluates the network at n + 1 points."""
 MEMORY_LIMIT = 2**30
 """Bytes up to which the exact result and what multiplies it out are held; beyond, only the modular check is made."""
-WORK_LIMIT = 2 * 10**11
+WORK_LIMIT = 10**11
 """Up to how many products of digits the exact result is multiplied out (some ten seconds)."""
 
 
