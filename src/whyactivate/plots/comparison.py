@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from whyactivate.comparison import ComparisonResult
 
 _WIDE_RANGE = 30
+_ROOM = 16  # in points, between a title and its axes: the floor is named there
+_LABELS = 9.5  # in points: a relative size would follow the settings of whoever saves the figure
 
 
 def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
@@ -29,13 +31,13 @@ def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
     """
     lines = len(result.summaries)
     with style():
-        figure = new_figure(1.9 + 2 * 0.27 * max(lines, 2))
+        figure = new_figure(2.2 + 2 * 0.27 * max(lines, 2))
         above, below = figure.subplots(2, 1)
         loss = "mean squared error" if result.task == "regression" else "cross-entropy"
         _draw(above, result, "train_loss")
-        above.set_title(f"Training loss, {len(result.seeds)} seeds on {result.data}")
+        above.set_title(f"Training loss, {len(result.seeds)} seeds on {result.data}", pad=_ROOM)
         _draw(below, result, "test_loss")
-        below.set_title("Test loss")
+        below.set_title("Test loss", pad=_ROOM)
         below.set_xlabel(loss)
         return finish(figure, footnote, passes=2)
 
@@ -84,3 +86,4 @@ def _draw(axes: Axes, result: ComparisonResult, quantity: str) -> None:
     axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
+    axes.tick_params(labelsize=_LABELS)
