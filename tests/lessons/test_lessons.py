@@ -151,6 +151,11 @@ class TestGradients:
         with pytest.raises(InputError, match="loss="):
             gradients_of(Two(), inputs)
 
+    def test_where_nothing_arrives_the_ratio_is_zero(self):
+        found = gradients((torch.zeros_like, "identity"), ("default",), (3,), seeds=2)
+        assert found.runs[0].ratio == 0.0
+        assert "is 0 times" in found.explain()
+
     def test_unknown_names_are_refused(self):
         with pytest.raises(UnknownNameError):
             gradients(("rleu",))

@@ -238,6 +238,33 @@ class TestOtherModules:
         with pytest.raises(CannotProveError, match=r"kinks|affine"):
             regions_in(nn.Sequential(nn.Linear(2, 2), module))
 
+    @pytest.mark.parametrize("module", [nn.Threshold(0.1, 20.0), nn.Hardshrink(0.3)])
+    def test_what_jumps_is_refused(self, module):
+        with pytest.raises(CannotProveError, match=r"jumps|kinks"):
+            regions_in(nn.Sequential(nn.Linear(2, 2), module))
+
+    @pytest.mark.parametrize(
+        "network",
+        [
+            nn.Sequential(nn.Linear(2, 3), nn.LeakyReLU(0.1), nn.Linear(3, 1)).bfloat16(),
+            nn.Sequential(nn.Linear(2, 3), nn.Hardtanh(-0.1, 0.3), nn.Linear(3, 1)),
+            nn.Sequential(nn.Linear(2, 3), nn.Hardtanh(-0.1, 0.3), nn.Linear(3, 1)).double(),
+            nn.Sequential(nn.Linear(2, 3), nn.PReLU(3), nn.ReLU(inplace=True), nn.Linear(3, 1)),
+        ],
+    )
+    def test_thresholds_and_slopes_are_those_of_the_dtype(self, network):
+        found = regions_in(network, 2.0)
+        assert found.tiled
+        assert found.agreement[0] == found.agreement[1]
+
+    def test_decisions_on_the_data_are_refused(self):
+        class Branch(nn.Module):
+            def forward(self, x):
+                return 2 * x if x.sum() > 0 else x
+
+        with pytest.raises(CannotProveError, match="one program"):
+            regions_in(Branch())
+
     def test_the_module_stays_as_it_is(self):
         model = small("relu", 0)
         before = {name: value.clone() for name, value in model.state_dict().items()}

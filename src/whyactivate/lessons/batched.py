@@ -39,7 +39,7 @@ class Stack:
         return cls(get_activation(activation), weights, biases)
 
     @classmethod
-    def draw(cls, layers: Sequence[int], activation: str, count: int, init: Init, seed: int) -> Stack:
+    def draw(cls, layers: Sequence[int], activation: Activation, count: int, init: Init, seed: int) -> Stack:
         """As many networks, drawn as `MLP` draws them but all from one generator; float64."""
         generator = torch.Generator().manual_seed(seed)
         weights: list[Tensor] = []
@@ -50,7 +50,7 @@ class Stack:
             weights.append((2 * numbers - 1) * bound)
             shift = 2 * torch.rand(count, 1, wide_out, generator=generator, dtype=torch.float64) - 1
             biases.append(shift * (bound if init == "default" else 0.0))
-        return cls(get_activation(activation), weights, biases)
+        return cls(activation, weights, biases)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """The result, the input of every layer, and every pre-activation, each (seeds, rows, width)."""

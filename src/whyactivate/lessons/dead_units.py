@@ -195,7 +195,9 @@ class DeadUnits(Lesson):
         for name in dict.fromkeys(run.activation for run in self.runs):
             runs = sorted((run for run in self.runs if run.activation == name), key=lambda run: run.learning_rate)
             told = ", ".join(
-                f"{run.units.count(Life.DEAD)} at a learning rate of {run.learning_rate:g}" for run in runs
+                f"{run.units.count(Life.DEAD)} at a learning rate of {run.learning_rate:g}"
+                + (" (where training diverged)" if run.diverged else "")
+                for run in runs
             )
             parts.append(f"With {title_of(name)} {told} of {runs[0].units.units} units are dead after training.")
         told = ", ".join(f"{digits(value)} with {title_of(name)}" for name, value in self.gradients.items())

@@ -95,7 +95,7 @@ class Gradients(Lesson):
         """What the numbers say."""
         depth = max(run.depth for run in self.runs)
         deepest = sorted((run for run in self.runs if run.depth == depth), key=lambda run: run.ratio)
-        least, most = deepest[0], min(deepest, key=lambda run: abs(math.log(run.ratio)))
+        least, most = deepest[0], min(deepest, key=lambda run: abs(math.log(max(run.ratio, 1e-300))))
         parts = [
             f"At depth {depth} the gradient of the first layer is {digits(least.ratio)} times that of the last with "
             f"{least.label}, and {digits(most.ratio)} times with {most.label}, which keeps it best here."
@@ -122,7 +122,7 @@ class Gradients(Lesson):
 
 @single_thread()
 def gradients(
-    activations: Sequence[str] = ("identity", "relu", "leaky_relu", "tanh", "sigmoid"),
+    activations: Sequence[str | Callable[[Tensor], Tensor]] = ("identity", "relu", "leaky_relu", "tanh", "sigmoid"),
     inits: Sequence[Init] = INITS,
     depths: Sequence[int] = (5, 10, 20),
     *,
@@ -142,19 +142,19 @@ def gradients(
     for name in inits:
         if name not in INITS:
             raise UnknownNameError("init", name, INITS)
-    names = [get_activation(name).name for name in activations]
+    chosen = [get_activation(each) for each in activations]
     width, seeds, rows = (check_whole(n, v, 1) for n, v in (("width", width), ("seeds", seeds), ("rows", rows)))
     generator = torch.Generator().manual_seed(check_seed(seed))
     x = torch.randn(rows, width, generator=generator, dtype=torch.float64)
     y = torch.randn(rows, width, generator=generator, dtype=torch.float64)
     runs: list[GradientRun] = []
     worst = 0.0
-    for name in names:
+    for each in chosen:
         for init in inits:
             for depth in depths:
                 depth = check_whole("depth", depth, 2)
-                stack = Stack.draw([width] * (depth + 1), name, seeds, init, seed)
-                runs.append(_run(stack, name, init, x, y))
+                stack = Stack.draw([width] * (depth + 1), each, seeds, init, seed)
+                runs.append(_run(stack, each.name, init, x, y))
                 worst = max(worst, _disagreement(stack, x, y))
     return Gradients(width, seeds, rows, seed, tuple(runs), worst)
 
@@ -163,7 +163,8 @@ def _run(stack: Stack, name: str, init: Init, x: Tensor, y: Tensor) -> GradientR
     result, inputs, before = stack.forward(x)
     slopes, deltas = stack.backward(inputs, before, 2 * (result - y) / result[0].numel())
     norms = torch.stack([part.flatten(1).norm(dim=1) for part in slopes])
-    ratios = norms[0] / norms[-1]
+    # Where even the last layer gets no gradient, none vanished on the way; but none arrived, either.
+    ratios = torch.where(norms[-1] > 0, norms[0] / norms[-1], 0.0)
     steep = torch.stack([slope(stack.activation, z).square().mean() for z in before[:-1]]).mean().sqrt()
     stretch = [
         torch.bmm(delta, weight).norm() / delta.norm()
@@ -182,7 +183,7 @@ def _disagreement(stack: Stack, x: Tensor, y: Tensor) -> float:
     )
     with torch.inference_mode(False), torch.enable_grad():
         loss = (one.predict(x) - y).square().mean()
-        expected = torch.autograd.grad(loss, one.weights)
+        expected = torch.autograd.grad(loss, one.weights, materialize_grads=True)
     with torch.no_grad():
         result, inputs, before = one.forward(x)
         found, _ = one.backward(inputs, before, 2 * (result - y) / result.numel())

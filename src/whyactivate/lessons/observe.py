@@ -149,5 +149,5 @@ def slope(activation: Activation, z: Tensor) -> Tensor:
         return activation.derivative(z)
     with torch.enable_grad():
         leaf = z.detach().clone().requires_grad_()
-        (slopes,) = torch.autograd.grad(activation(leaf).sum(), leaf)
-    return slopes
+        total = activation(leaf).sum()
+        return torch.autograd.grad(total, leaf)[0] if total.requires_grad else torch.zeros_like(z)

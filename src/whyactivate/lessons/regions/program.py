@@ -65,8 +65,10 @@ class Program:
         row = row.to(floating[0]) if floating else row
         recordings = record_all(module, Example.of(row[None]))
         tape = recordings.single
-        trouble = recordings.missing or recordings.disagreement or (tape.refusal if tape else None)
+        refusals = [one.refusal for one in recordings.tapes if one.refusal]
+        trouble = refusals[0] if refusals else recordings.missing or recordings.disagreement
         if tape is None or trouble:
+            trouble = trouble or "it decides on numbers that depend on the input, or does not run on one row"
             raise CannotProveError(f"{type(module).__name__} was not recorded as one program: {trouble}")
         if len(tape.inputs) != 1 or len(tape.outputs) != 1 or not isinstance(tape.outputs[0], Value):
             raise CannotProveError("regions are told for a module with one input and one output that depends on it")
@@ -155,17 +157,27 @@ class Program:
         return self._pieces(node, operand, thresholds)
 
     def _pieces(self, node: Node, operand: Value, thresholds: list[Fraction]) -> Kinks:
-        """Slope and offset of each piece, from two values on it."""
-        inner = [(a, b) for a, b in pairwise(thresholds) if a != b]
-        pairs = [(thresholds[0] - 1, thresholds[0]), *inner, (thresholds[-1], thresholds[-1] + 1)]
+        """Slope and offset of each piece, from values inside it; where two pieces meet they must agree.
+
+        Raises:
+            CannotProveError: the operation is not affine on a piece, or it jumps.
+        """
+        places = sorted(set(thresholds))
+        ends = [(places[0] - 4, places[0]), *pairwise(places), (places[-1], places[-1] + 4)]
         slopes: list[ExactArray] = []
         offsets: list[ExactArray] = []
-        for low, high in pairs:
-            at_low, at_high = self._constant(node, operand, low), self._constant(node, operand, high)
-            slope = (at_high - at_low) * Fraction(1, high - low)
-            slopes.append(slope)
-            offsets.append(at_low - slope * low)
-        return Kinks(node, operand, tuple(dict.fromkeys(thresholds)), tuple(slopes), tuple(offsets))
+        for low, high in ends:
+            step = (high - low) / 4
+            left, middle, right = (self._constant(node, operand, low + k * step) for k in (1, 2, 3))
+            if not (left + right).equals(middle * 2):
+                raise CannotProveError(f"{node.op} is not affine between {float(low):g} and {float(high):g}")
+            slopes.append((right - left) * (1 / (2 * step)))
+            offsets.append(middle - slopes[-1] * (low + 2 * step))
+        for number, place in enumerate(places):
+            value = self._constant(node, operand, place)
+            if any(not (slopes[k] * place + offsets[k]).equals(value) for k in (number, number + 1)):
+                raise CannotProveError(f"{node.op} jumps at {float(place):g}; regions are told for continuous networks")
+        return Kinks(node, operand, tuple(places), tuple(slopes), tuple(offsets))
 
     def _constant(self, node: Node, operand: Value, value: Fraction) -> ExactArray:
         """The operation where every pre-activation is `value`."""
