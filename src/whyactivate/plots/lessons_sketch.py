@@ -72,7 +72,7 @@ def _bars(lesson: Sketch) -> Figure:
     values = list(lesson.bars.values())
     axes.barh(places, values, color=BLUE, height=0.6)
     for place, value in zip(places, values, strict=True):
-        text = f"{value:.3g}" if abs(value) >= 10 else digits(value)
+        text = f"{value:.3g}" if abs(value) >= 10 or value == int(value) else digits(value)
         axes.annotate(text, (value, place), xytext=(4, 0), textcoords="offset points", va="center")
     axes.set_yticks(list(places), [title_of(name) for name in lesson.bars])
     axes.set_xlim(0, max([*values, 1e-9]) * 1.15)
