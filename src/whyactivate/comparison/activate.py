@@ -61,16 +61,17 @@ def _relu(z: Array, delta: Array) -> tuple[Step, Step]:
 
 def _leaky(slope: float) -> Callable[[Array, Array], tuple[Step, Step]]:
     def make(z: Array, delta: Array) -> tuple[Step, Step]:
-        positive, slopes = np.empty(z.shape, dtype=bool), np.empty(z.shape, dtype=z.dtype)
+        positive, room = np.empty(z.shape, dtype=bool), np.empty(z.shape, dtype=z.dtype)
 
         def forward() -> None:
-            np.greater(z, 0.0, out=positive)
-            np.multiply(positive, 1.0 - slope, out=slopes)
-            np.add(slopes, slope, out=slopes)  # 1 exactly, or the slope
-            np.multiply(z, slopes, out=z)
+            np.multiply(z, slope, out=room)
+            np.maximum(z, room, out=z)
 
         def backward() -> None:
-            np.multiply(delta, slopes, out=delta)
+            np.greater(z, 0.0, out=positive)
+            np.multiply(positive, 1.0 - slope, out=room)
+            np.add(room, slope, out=room)  # 1 exactly, or the slope
+            np.multiply(delta, room, out=delta)
 
         return forward, backward
 

@@ -21,7 +21,7 @@ from whyactivate.training import TrainConfig
 
 Key = tuple[Place, int]
 
-_CACHE = 1_200_000
+_CACHE = 1_600_000
 """Bytes of weights, slopes and means that one chunk may have: about what a core's own cache holds."""
 
 _MOST_ROWS = 100_000_000
