@@ -333,7 +333,7 @@ def tanh_is_sigmoid() -> Finding:
 def _lstm_gap() -> float:
     """The largest difference between `nn.LSTMCell` and its definition, with the activations of the table."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         cell = nn.LSTMCell(4, 3).double()
         x, h, c = torch.randn(5, 4).double(), torch.randn(5, 3).double(), torch.randn(5, 3).double()
         expected, _ = cell(x, (h, c))

@@ -117,7 +117,7 @@ def where_nonlinearity(seed: int = 0) -> WhereNonlinearity:
     for name, build, outs, example in families:
         for without in outs:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
                 module = build(without).eval()
             found.append(_look(name, without, module, example))
     return WhereNonlinearity(tuple(found), seed)
