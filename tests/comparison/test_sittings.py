@@ -35,8 +35,18 @@ def pool() -> Iterator[cf.Executor]:
         yield pool
 
 
+@pytest.fixture
+def heed_ctrl_c() -> Iterator[None]:
+    """As at a terminal: a shell that starts the tests in the background lets them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestResume:
-    def test_stopped_at_ten_random_moments_it_comes_to_the_same_table(self, whole: ComparisonResult, tmp_path: Path):
+    def test_stopped_at_ten_random_moments_it_comes_to_the_same_table(
+        self, whole: ComparisonResult, tmp_path: Path, heed_ctrl_c: None
+    ):
         start = time.perf_counter()
         compare(tiny(), **GRID, config=CONFIG)
         usual = time.perf_counter() - start
