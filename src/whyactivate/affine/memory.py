@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,57 @@ class FollowedMemory:
             return [self.argument(item) for item in operand]
         return operand
 
+    def is_argument(self, operand: Any, known: Argument) -> bool:
+        """Whether an operation called with `operand` is called with what the tape of an earlier run names `known`."""
+        if isinstance(known, Value):
+            return isinstance(operand, Tensor) and self._is_value(operand, known)
+        if isinstance(known, Constant):
+            return isinstance(operand, Tensor) and self._is_constant(operand, known)
+        if isinstance(known, list):
+            return (
+                isinstance(operand, (list, tuple))
+                and len(operand) == len(known)
+                and all(map(self.is_argument, operand, known))
+            )
+        try:
+            return operand is known or (type(operand) is type(known) and bool(operand == known))
+        except Exception:  # what cannot be compared may differ
+            return False
+
+    def _is_value(self, tensor: Tensor, known: Value) -> bool:
+        seen = self._followed.get(storage_key(tensor))
+        return (
+            seen is not None
+            and seen[0] == known.storage
+            and self._versions[seen[0]] == known.version
+            and self._roots[seen[0]] == known.roots
+            and self.storages[seen[0]].dtype is known.geometry.dtype
+            and _has_geometry(tensor, known.geometry)
+        )
+
+    def _is_constant(self, tensor: Tensor, known: Constant) -> bool:
+        key = storage_key(tensor)
+        if key in self._followed or key in self._saved or key in self._lent or key == compat.NO_MEMORY:
+            return False
+        if compat.place(tensor) != compat.place(known.tensor) or compat.version(tensor) != known.version:
+            return False
+        if tensor.is_meta or tensor.is_neg() != known.tensor.is_neg() or tensor.is_conj() != known.tensor.is_conj():
+            return False
+        self.check_alias(tensor, key)
+        return True
+
+    def are_as_found(self, arguments: Sequence[Argument]) -> bool:
+        """Whether every constant among these lies in memory that was there before this run, and untouched by it."""
+        for argument in arguments:
+            if isinstance(argument, list):
+                if not self.are_as_found(cast("list[Argument]", argument)):
+                    return False
+            elif isinstance(argument, Constant):
+                key = storage_key(argument.tensor)
+                if key in self._born_here or key in self._saved or key in self._lent:
+                    return False
+        return True
+
     def _constant(self, tensor: Tensor, key: int) -> Constant:
         if tensor.layout != torch.strided or tensor.is_meta:
             self._refuse("a weight without ordinary memory (sparse, quantised or on the meta device) is used")
@@ -141,6 +192,24 @@ class FollowedMemory:
         self._roots[number] |= roots
         return self.value(tensor, key)
 
+    def write_again(self, tensor: Tensor, known: Value, storage: Storage) -> Value:
+        """As `write` where nothing was there before; where it comes to what an earlier run knew, that is the result."""
+        key, number = storage_key(tensor), len(self.storages)
+        if key in self._followed or key == compat.NO_MEMORY or tensor.is_meta or number != known.storage:
+            return self.write(tensor, known.roots, None)
+        memory = tensor.untyped_storage()
+        start, end = _extent(memory)
+        same = end - start == storage.numel * tensor.element_size() and known.version == 0
+        if not (same and tensor.dtype is storage.dtype and _has_geometry(tensor, known.geometry)):
+            return self.write(tensor, known.roots, None)
+        self._followed[key] = (number, memory)
+        if start < end:
+            bisect.insort(self._extents, (start, end))
+        self.storages[number] = storage
+        self._versions.append(0)
+        self._roots.append(known.roots)
+        return known
+
     def before_write(self, tensor: Tensor) -> None:
         """Keep what a write is about to destroy: the caller's numbers, and constants that the tape refers to."""
         key = storage_key(tensor)
@@ -187,6 +256,17 @@ class FollowedMemory:
             for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
             if not compat.is_uninitialised(tensor)
         }
+
+
+def _has_geometry(tensor: Tensor, geometry: Geometry) -> bool:
+    return (
+        tensor.dtype is geometry.dtype
+        and tensor.shape == geometry.size
+        and tensor.stride() == geometry.stride
+        and tensor.storage_offset() == geometry.offset
+        and not tensor.is_conj()
+        and not tensor.is_neg()
+    )
 
 
 def _extent(storage: torch.UntypedStorage) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, 
 from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
+from whyactivate.affine.steps import Guide
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
 from whyactivate.affine.tracker import record, run_unwatched
 from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
@@ -168,11 +169,14 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
     ]
     state = State(module, leaves_of([example.args, dict(example.kwargs)]))
     tapes: dict[int, list[Tape]] = {1: [], 2: [], few: [], example.rows: []}
+    guides = {rows: Guide() for rows in tapes}
     missing: str | None = None
     for number, one in enumerate(inputs):
         locate = not tapes[one.rows]
         try:
-            tape = record(module, one.args, one.kwargs, locate=locate, state=state, filler=number)
+            tape = record(
+                module, one.args, one.kwargs, locate=locate, state=state, filler=number, guide=guides[one.rows]
+            )
             tapes[one.rows].append(tape)
             if tape.refusal is not None or tape.state:
                 break  # nothing more can be known
@@ -202,6 +206,8 @@ def difference(one: Tape, other: Tape) -> str | None:
     if len(one.nodes) != len(other.nodes):
         return f"{len(one.nodes)} operations on one input, {len(other.nodes)} on another"
     for a, b in zip(one.nodes, other.nodes, strict=True):
+        if a is b:
+            continue
         if a.op is not b.op:
             return f"operation {a.index} is {a.op} on one input and {b.op} on another"
         for name, argument in a.arguments.items():
@@ -245,6 +251,8 @@ def _same_tensor(a: Constant, b: Constant) -> bool:
 
 
 def _same_storage(a: Storage, b: Storage | None) -> bool:
+    if a is b:
+        return True
     if b is None or a.numel != b.numel or a.dtype != b.dtype or (a.initial is None) != (b.initial is None):
         return False
     return a.initial is None or b.initial is None or _same_tensor(a.initial, b.initial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from whyactivate.affine.memory import FollowedMemory
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
+from whyactivate.affine.steps import Guide, Step
 from whyactivate.affine.tape import Argument, Constant, Location, Node, Tape, Value
 from whyactivate.affine.trees import leaves_of, map_leaves, tensors_among, tensors_in
 
@@ -32,6 +34,7 @@ def record(
     locate: bool = True,
     state: State | None = None,
     filler: int = 0,
+    guide: Guide | None = None,
 ) -> Tape:
     """The tape of `module(*args, **kwargs)`; the module, its buffers and all random states stay as they were.
 
@@ -44,11 +47,13 @@ def record(
         locate: whether to note the module path and source line of each operation, which takes time.
         state: what the module remembers, where that was looked up before.
         filler: what unwritten integers hold; two recordings with different fillers tell whether they are read.
+        guide: what an earlier recording with equally many rows met; operations that are met again share its nodes.
+            An empty one is filled.
 
     Raises:
         BaseException: whatever the module's forward itself raises.
     """
-    return _Recorder(module, locate, state or State(module), filler).run(args, kwargs)
+    return _Recorder(module, locate, state or State(module), filler, guide or Guide()).run(args, kwargs)
 
 
 def run_unwatched(
@@ -75,7 +80,7 @@ def run_unwatched(
 
 
 class _Recorder(compat.DispatchMode):
-    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int) -> None:
+    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int, guide: Guide) -> None:
         super().__init__()
         self._module, self._state = module, state
         self._memory = FollowedMemory(module, self._refuse, filler)
@@ -87,6 +92,8 @@ class _Recorder(compat.DispatchMode):
         self._refused_at = Location()
         self._notes: dict[str, None] = {}
         self._raised: BaseException | None = None
+        self._guide, self._is_guided = guide, guide.is_complete
+        self._turn = -1  # which operation this is
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -124,6 +131,8 @@ class _Recorder(compat.DispatchMode):
         finally:
             self._places.forget()
             changed = self._memory.restore() + self._state.restore(self._memory.depends)
+        if not self._is_guided:
+            self._guide.is_complete = self._refusal is None and not changed
         return Tape(
             inputs=tuple(inputs),
             given=tuple(given),
@@ -168,17 +177,23 @@ class _Recorder(compat.DispatchMode):
         if compat.is_made_of_others(func) and find_rule(func) is None:
             with self:
                 return func.decompose(*args, **kwargs)
+        self._turn = turn = self._turn + 1
         try:
-            facts = compat.facts_of(func)
             with compat.without_functions():  # scripted code comes here with the guard still in force
-                operands = facts.bind(args, kwargs)
-                tensors = tensors_among(operands.values())
+                if self._is_guided:
+                    step = self._guide.steps[turn] if turn < len(self._guide.steps) else None
+                    if step is not None and self._is_met_again(step, func, args, kwargs):
+                        return self._repeat(step, args, kwargs)
+                else:
+                    self._guide.steps.append(None)
+                facts = compat.facts_of(func)
+                tensors = tensors_among((*args, *kwargs.values()))
                 keys = [*map(compat.storage_key, tensors)]
                 if facts.is_about_shapes or not any(map(self._memory.holds, keys)):
                     for tensor, key in zip(tensors, keys, strict=True):
                         self._memory.check_alias(tensor, key)
-                    return self._constant_operation(facts, operands, {*keys}, args, kwargs)
-                return self._operation(facts, operands, args, kwargs)
+                    return self._constant_operation(facts, {*keys}, args, kwargs)
+                return self._operation(facts, turn, args, kwargs)
         except Exception as error:
             if error is not self._raised:  # the module must not catch what it would not meet without a recorder
                 self._refuse(f"{func} could not be followed ({type(error).__name__}: {error})")
@@ -197,9 +212,8 @@ class _Recorder(compat.DispatchMode):
             self._raised = error
             raise
 
-    def _constant_operation(
-        self, facts: compat.Facts, operands: dict[str, Any], known: set[int], args: Any, kwargs: Any
-    ) -> Any:
+    def _constant_operation(self, facts: compat.Facts, known: set[int], args: Any, kwargs: Any) -> Any:
+        operands = facts.bind(args, kwargs)
         if facts.is_random:
             self._note_refusal(f"{facts.op} draws random numbers: two calls with one input may differ")
         for name in facts.written:
@@ -218,8 +232,9 @@ class _Recorder(compat.DispatchMode):
             self._memory.poison(result)
         return result
 
-    def _operation(self, facts: compat.Facts, operands: dict[str, Any], args: Any, kwargs: Any) -> Any:
+    def _operation(self, facts: compat.Facts, turn: int, args: Any, kwargs: Any) -> Any:
         op, memory = facts.functional, self._memory
+        operands = facts.bind(args, kwargs)
         operands.pop("out", None)
         arguments = {name: memory.argument(operand) for name, operand in operands.items()}
         values = _values(arguments)
@@ -238,7 +253,10 @@ class _Recorder(compat.DispatchMode):
         if hidden and reason is not None:
             self._refuse(reason)
         if rule is not None and rule.is_view and reason is None:
-            return self._view(op, values[0], self._run(facts.op, args, kwargs))
+            result = self._view(op, values[0].storage, values[0].geometry.dtype, self._run(facts.op, args, kwargs))
+            if not written:
+                self._learn(turn, facts, arguments, args, kwargs, None, source=values[0])
+            return result
         if rule is not None and rule.constant_result and not written:
             result = self._run(facts.op, args, kwargs)
             for tensor in tensors_in(result):
@@ -281,7 +299,10 @@ class _Recorder(compat.DispatchMode):
         for tensor in hidden:
             memory.write(tensor, roots, before.get(compat.storage_key(tensor)))
         place = self._places.locate()
-        self._nodes.append(Node(len(self._nodes), op, arguments, tuple(outputs), place, reason, root))
+        node = Node(len(self._nodes), op, arguments, tuple(outputs), place, reason, root)
+        self._nodes.append(node)
+        if not written and not hidden:
+            self._learn(turn, facts, arguments, args, kwargs, node, notes=rule.notes() if rule and not reason else ())
         return result
 
     def _results(self, facts: compat.Facts, result: Any) -> list[Tensor]:
@@ -289,12 +310,79 @@ class _Recorder(compat.DispatchMode):
             self._refuse(f"{facts.op} turns numbers that depend on the input into Python numbers")
         return tensors_in(result)
 
-    def _view(self, op: compat.OpOverload, source: Value, result: Any) -> Any:
+    def _view(self, op: compat.OpOverload, source: int, dtype: torch.dtype, result: Any) -> Any:
         """A view shares memory with its operand, so it needs no node: whoever reads it gives its geometry."""
         for tensor in tensors_in(result):
-            shared = self._memory.number(compat.storage_key(tensor)) == source.storage
-            if not shared or tensor.dtype != source.geometry.dtype:
+            shared = self._memory.number(compat.storage_key(tensor)) == source
+            if not shared or tensor.dtype != dtype:
                 self._refuse(f"{op} gave a tensor that does not share its operand's memory or element type")
+        return result
+
+    # -- what an earlier recording met ------------------------------------------------------------------------
+
+    def _learn(
+        self,
+        turn: int,
+        facts: compat.Facts,
+        arguments: Mapping[str, Argument],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        node: Node | None,
+        *,
+        source: Value | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """Keep for later recordings what an operation that writes into nothing was called with, and what came of it."""
+        if self._is_guided or facts.is_random or facts.needs_data or facts.op is not facts.functional:
+            return
+        operands = [arguments[name] for name in facts.operands[: len(args)]]
+        named = {name: arguments[name] for name in kwargs}
+        if not self._memory.are_as_found((*operands, *named.values())):
+            return
+        storages = tuple(out and self._memory.storages[out.storage] for out in node.outputs) if node else ()
+        if any(storage is not None and storage.initial is not None for storage in storages):
+            return
+        shows = source.storage if source is not None else None
+        self._guide.steps[turn] = Step(facts.op, tuple(operands), named, node, storages, shows, notes)
+
+    def _is_met_again(self, step: Step, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether an operation would leave on this tape just what it left on the earlier one."""
+        if func is not step.op or len(args) != len(step.positional) or kwargs.keys() != step.named.keys():
+            return False
+        node = step.node
+        if node is not None and (
+            node.index != len(self._nodes) or (node.root is not None and node.root != self._root_count + 1)
+        ):
+            return False
+        is_argument = self._memory.is_argument
+        for operand, argument in zip(args, step.positional, strict=True):
+            if not is_argument(operand, argument):
+                return False
+        return not kwargs or all(is_argument(kwargs[name], argument) for name, argument in step.named.items())
+
+    def _repeat(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out an operation that was met before."""
+        result = self._run(step.op, args, kwargs)
+        node, memory = step.node, self._memory
+        if node is None:
+            assert step.source is not None
+            return self._view(step.op, step.source, memory.storages[step.source].dtype, result)
+        if step.notes:
+            self._notes.update(dict.fromkeys(step.notes))
+        if node.root is not None:
+            self._root_count = node.root
+        results = [result] if isinstance(result, Tensor) else tensors_in(result)
+        outputs: list[Value | None] = []
+        for tensor, known, storage in zip(results, node.outputs, step.storages, strict=True):
+            if known is None or storage is None:
+                if tensor.numel():
+                    memory.own(tensor)
+                outputs.append(None)
+            else:
+                outputs.append(memory.write_again(tensor, known, storage))
+        if any(output is not known for output, known in zip(outputs, node.outputs, strict=True)):
+            node = replace(node, outputs=tuple(outputs))
+        self._nodes.append(node)
         return result
 
     # -- refusals ---------------------------------------------------------------------------------------------
