@@ -42,6 +42,7 @@ serve: .venv/dev.stamp  ## the site on this machine, rebuilt when a page changes
 
 bench: .venv/run.stamp  ## what the claims about speed rest on
 	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(ONE_THREAD) $(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/exact.py
 
