@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import whyactivate as wa
 from whyactivate.arithmetic.exact import ExactArray

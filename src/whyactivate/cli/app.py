@@ -25,7 +25,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine; 1 a check did not hold or there is something to fold; 2 bad input; 3 undecided; 70 our own fault; 130 interrupted.",
+    epilog=(
+        "Exit codes: 0 fine; 1 a check did not hold, or there is something to fold; 2 bad input; 3 undecided; "
+        "70 our own fault; 130 interrupted."
+    ),
 )
 for command in (demo, train, compare, inspect, collapse, prove, verify, claims, activations):
     app.command()(command)

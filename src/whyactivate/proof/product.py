@@ -45,10 +45,7 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
     product = multiply_chain([_Above(weight) for weight in reversed(absolute)]).values
     carried = torch.zeros(weights[0].shape[1], dtype=torch.float64)
     for weight, bias in zip(absolute, biases, strict=True):
-        if carried.any():
-            carried = matmul_up(weight, carried)
-        else:
-            carried = torch.zeros(weight.shape[0], dtype=torch.float64)
+        carried = matmul_up(weight, carried) if carried.any() else torch.zeros(weight.shape[0], dtype=torch.float64)
         if bias is not None:
             carried = inflate(carried + bias.abs(), 1)
     roundings = sum(weight.shape[1] + 2 for weight in weights) + len(weights)
