@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from whyactivate.affine.effort import is_small
 from whyactivate.affine.recording import Recordings
+from whyactivate.affine.rehearsal import rehearse
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
+from whyactivate.affine.rowwise import acts_on_each_row
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
@@ -32,22 +34,61 @@ def find_mismatch(recordings: Recordings, constants: ExactConstants) -> str | No
     This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far
     from 0 are left out: what overflows there says nothing.
     """
-    pairs, singles = recordings.pairs[:2], recordings.singles[:1]
+    pairs, single = recordings.pairs[:2], recordings.single
+    assert single is not None
     watched = [tape.returned for tape in pairs]
+    claims = {_OUT_OF_SIGHT: watched, _SHY: [watched[0], recordings.unwatched]}
+    for words, outputs in claims.items():
+        if any([output.shape for output in found] != [output.shape for output in watched[0]] for found in outputs):
+            return words
+    given = _stacked([tape.given for tape in pairs])
+    if acts_on_each_row(single, pairs[0], len(given[0][0])):  # so all rows are inputs of one program
+        points = _joined(given, single.given)
+        together = {words: _joined(_stacked(outputs), single.returned) for words, outputs in claims.items()}
+        if _is_plain(single, points, together):
+            return None
+        return _compare(single, points, together, constants)
     return (
-        _compare(pairs, {_OUT_OF_SIGHT: watched, _SHY: [watched[0], recordings.unwatched]}, constants)
-        or _compare(singles, {_OUT_OF_SIGHT: [tape.returned for tape in singles]}, constants)
+        _compare(pairs[0], given, {words: _stacked(outputs) for words, outputs in claims.items()}, constants)
+        or _compare(single, _stacked([single.given]), {_OUT_OF_SIGHT: _stacked([single.returned])}, constants)
     )  # fmt: skip
 
 
-def _compare(tapes: Sequence[Tape], claims: dict[str, _Outputs], constants: ExactConstants) -> str | None:
-    """The words of the first claim about the outputs that the program, on the inputs of its recordings, refutes."""
-    tape = tapes[0]
-    for words, outputs in claims.items():
-        if any([output.shape for output in found] != [output.shape for output in tape.returned] for found in outputs):
-            return words
+def _stacked(runs: _Outputs) -> list[Tensor]:
+    """For each tensor that one run holds, those of all runs along a new first axis."""
+    return [torch.stack(tensors) for tensors in zip(*runs, strict=True)]
+
+
+def _joined(batches: Sequence[Tensor], row: Sequence[Tensor]) -> list[Tensor]:
+    """Batches, shape `[runs, rows, *row]`, and one more row, shape `[1, *row]`: each row a run, `[runs', 1, *row]`."""
+    return [
+        torch.cat([batch.reshape(-1, 1, *batch.shape[2:]), one[None]]) for batch, one in zip(batches, row, strict=True)
+    ]
+
+
+def _is_plain(tape: Tape, points: Sequence[Tensor], claims: Mapping[str, Sequence[Tensor]]) -> bool:
+    """Whether the recorded operations, carried out in float64, give all that is claimed within the tolerance."""
+    rehearsed = rehearse(tape, [point.flatten(0, 1) for point in points])
+    if rehearsed is None:
+        return False
+    tolerance = (_coarseness(tape) * rehearsed[1])[:, None]
+    return all(
+        bool(((result.flatten(1) - found.double().flatten(1)).abs() <= tolerance).all())
+        for outputs in claims.values()
+        for result, found in zip(rehearsed[0], outputs, strict=True)
+    )
+
+
+def _coarseness(tape: Tape) -> float:
+    """How far off, relative to the largest number on the way, an output may be."""
+    return max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0) ** 0.5
+
+
+def _compare(
+    tape: Tape, points: Sequence[Tensor], claims: Mapping[str, Sequence[Tensor]], constants: ExactConstants
+) -> str | None:
+    """The words of the first claim about the outputs at these points that the program refutes."""
     Replay(tape, constants=constants.enclosed).require_formulas()
-    points = [torch.stack([one.given[i] for one in tapes]) for i in range(len(tape.given))]
     rough = _Evaluation(tape, Replay(tape, constants=constants.enclosed), [*map(EnclosureArray.from_points, points)])
     open_claims = {words: outputs for words, outputs in claims.items() if not rough.agrees(outputs)}
     balls = needs_balls(tape)
@@ -71,18 +112,17 @@ class _Evaluation:
         held = [numbers.at_points(count).to_float64().reshape(count, -1) for numbers in memory.values() if numbers.size]
         smallest = torch.full((count, 1), 1e-300, dtype=torch.float64, device="cpu")
         largest = torch.cat([smallest, *held], dim=1).abs().amax(dim=1)
-        coarsest = max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0)
-        self._tolerance = (coarsest**0.5 * largest)[:, None]
+        self._tolerance = (_coarseness(tape) * largest)[:, None]
         computed = [replay.read(output, memory).at_points(count) for output in tape.outputs]
         self.is_known = all(bool(one.is_finite().all()) for one in computed if isinstance(one, EnclosureArray))
         self._values = [one.to_float64().reshape(count, -1) for one in computed]
 
-    def agrees(self, outputs: _Outputs) -> bool:
+    def agrees(self, outputs: Sequence[Tensor]) -> bool:
         """Whether these outputs are the program's within the tolerance."""
         return all(bool((one <= self._tolerance).all()) for one in self._distances(outputs))
 
-    def _distances(self, outputs: _Outputs) -> list[Tensor]:
+    def _distances(self, outputs: Sequence[Tensor]) -> list[Tensor]:
         return [
-            (value - torch.stack([found[position].double() for found in outputs]).reshape(self._count, -1)).abs()
-            for position, value in enumerate(self._values)
+            (value - found.double().reshape(self._count, -1)).abs()
+            for value, found in zip(self._values, outputs, strict=True)
         ]

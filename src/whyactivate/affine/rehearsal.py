@@ -1,0 +1,60 @@
+"""Carries out the operations of a program in float64 on many rows at once, where each of them treats rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
+
+
+def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor] | None:
+    """What PyTorch's own operations give for rows of inputs, float64, shapes `[rows, *row]`.
+
+    The program must be for one row, and `acts_on_each_row` must hold for it: its operations then take any number of
+    rows. The result is for tests: rounded, and without any bound.
+
+    Returns:
+        the outputs, and the largest number on the way for each row, shape `[rows]`; None where a number is not finite,
+        or so large that it would not be in the dtype in which the module computes.
+    """
+    memory = {value.storage: rows.double() for value, rows in zip(tape.inputs, inputs, strict=True)}
+    with torch.inference_mode():
+        largest = [rows.flatten(1).abs().amax(1) for rows in memory.values()]
+        for node in tape.needed():
+            output = node.outputs[0]
+            if output is None or not is_real(output.geometry.dtype):
+                return None
+            operands = _operands(node, output.geometry.dtype, memory)
+            if operands is None:
+                return None
+            found = node.op(**operands)
+            result = memory[output.storage] = found if isinstance(found, Tensor) else found[0]
+            largest.append(result.flatten(1).abs().amax(1))
+        sizes = torch.stack(largest).amax(0)
+        if not bool(sizes.isfinite().all()):
+            return None
+        return [memory[output.storage] for output in tape.outputs if isinstance(output, Value)], sizes
+
+
+def _operands(node: Node, dtype: torch.dtype, memory: Mapping[int, Tensor]) -> dict[str, Argument] | None:
+    """What to call the operation with; None where an operand may be rounded to something that is not finite."""
+    found: dict[str, Any] = {}
+    for name, argument in node.arguments.items():
+        if isinstance(argument, Value):
+            found[name] = memory[argument.storage]
+        elif isinstance(argument, Constant):
+            tensor = argument.read()
+            if tensor.dtype != dtype:
+                return None
+            found[name] = tensor.double()
+        elif isinstance(argument, float) and not (math.isfinite(argument) and abs(argument) <= torch.finfo(dtype).max):
+            return None
+        else:
+            found[name] = argument
+    return found
