@@ -144,7 +144,8 @@ class CanonicalProgram:
         operand = node.arguments.get("self")
         others = {name: argument for name, argument in node.arguments.items() if name != "self"}
         if isinstance(operand, Value) and not any(isinstance(one, (Constant, Value, list)) for one in others.values()):
-            applied = apply_function(node.op, tuple(others.items()), self.polynomials(operand))
+            rounded = operand.geometry.dtype if any(isinstance(one, float) for one in others.values()) else None
+            applied = apply_function(node.op, tuple(others.items()), self.polynomials(operand), rounded)
             if applied is not None:
                 return (applied,)
         if rule is None or rule.label not in (Label.RATIONAL, Label.PIECEWISE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,8 +59,17 @@ _FUNCTIONS: dict[OpOverload, Function] = {
 }
 
 
-def apply_function(op: OpOverload, others: Hashable, operand: PolynomialArray) -> PolynomialArray | None:
-    """F(p) for every polynomial of an array; None where nothing is known of the operation."""
+def apply_function(
+    op: OpOverload, others: tuple[tuple[str, Any], ...], operand: PolynomialArray, dtype: torch.dtype | None = None
+) -> PolynomialArray | None:
+    """F(p) for every polynomial of an array; None where nothing is known of the operation.
+
+    Args:
+        op: the operation.
+        others: its further operands: numbers and words, by name.
+        operand: the polynomials.
+        dtype: the dtype that the further operands are rounded to, where that makes another function.
+    """
     forms = operand.forms
     if op is aten.exp.default:
         results = [forms.exponential(p) for p in operand.flat_list()]
@@ -69,12 +79,18 @@ def apply_function(op: OpOverload, others: Hashable, operand: PolynomialArray) -
         if len(results) < len(logarithms):
             return None
     elif op in _FUNCTIONS:
-        results = [_apply((op, others), _FUNCTIONS[op], p) for p in operand.flat_list()]
+        known = _FUNCTIONS[op] if op is not aten.softplus.default or _is_positive(**dict(others)) else Function()
+        results = [_apply((op, others, dtype), known, p) for p in operand.flat_list()]
     else:
         return None
     cells = np.empty(operand.size, dtype=object)
     cells[:] = results
     return PolynomialArray(cells.reshape(operand.polynomials.shape), operand.forms)
+
+
+def _is_positive(beta: float, threshold: float) -> bool:
+    """Whether a softplus is; above a negative threshold it is the identity, below 0 as well."""
+    return beta > 0 and threshold >= 0
 
 
 def _apply(name: Hashable, function: Function, p: Polynomial) -> Polynomial:
