@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from whyactivate.ablation import Ablation, ActivationCall, Losses, Without, ablate
     from whyactivate.activations import ACTIVATIONS, Activation, get_activation
     from whyactivate.affine import analyze
     from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
@@ -56,6 +57,8 @@ __all__ = [
     "collapse_linear", "Collapse", "Step",
     # fold every part that is affine
     "plan_runs", "Plan", "PlannedRun", "collapse_runs",
+    # what does each activation of this module add?
+    "ablate", "Ablation", "Without", "ActivationCall", "Losses",
     # why should I believe it?
     "Proof",
     # what can go wrong
@@ -64,6 +67,7 @@ __all__ = [
 ]  # fmt: skip
 
 _NAMES_OF_MODULE = {
+    "ablation": ("Ablation", "ActivationCall", "Losses", "Without", "ablate"),
     "activations": ("ACTIVATIONS", "Activation", "get_activation"),
     "affine": ("analyze",),
     "affine.analysis": ("AffineRun", "Analysis", "Blame", "Counterexample", "Verdict"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from whyactivate import __version__
+from whyactivate.cli.ablate import ablate
 from whyactivate.cli.activations import activations
 from whyactivate.cli.claims import claims
 from whyactivate.cli.collapse import collapse
@@ -30,7 +31,7 @@ app = typer.Typer(
         "70 our own fault; 130 interrupted."
     ),
 )
-for command in (demo, train, compare, inspect, collapse, prove, verify, claims, activations):
+for command in (demo, train, compare, inspect, ablate, collapse, prove, verify, claims, activations):
     app.command()(command)
 
 

@@ -1,0 +1,179 @@
+"""What taking activations out of a module does: `Ablation`, and one `Without` for each choice."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from whyactivate.ablation.calls import ActivationCall
+from whyactivate.affine import Verdict
+from whyactivate.training import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The losses of a network on a data set: mean squared error, or cross-entropy in nats.
+
+    Attributes:
+        train, test: with the weights as they are.
+        retrained_train, retrained_test: after training on from there; None where training did not end.
+        note: why it did not; empty elsewhere.
+    """
+
+    train: float
+    test: float
+    retrained_train: float | None
+    retrained_test: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """A module without some of its activations.
+
+    Attributes:
+        taken_out: the calls of activations that are left out; none for the module as it is.
+        verdict: of what is left.
+        written, effective: how many layers deep it is, as written and in effect.
+        one_layer: the chains of layers that are one.
+        newly_one_layer: those of them that are not in the module as it is.
+        parameters: of the folded copy; None where it could not be folded.
+        surplus: the module's own parameters minus those; None likewise.
+        remains: what keeps it from being one affine map, in words.
+        complete: False where part of what it does could not be followed.
+        losses: with data only; None also where the losses are not finite.
+        note: what else is to be known; empty where nothing is.
+    """
+
+    taken_out: tuple[ActivationCall, ...]
+    verdict: Verdict
+    written: int
+    effective: int
+    one_layer: tuple[tuple[str, ...], ...]
+    newly_one_layer: tuple[tuple[str, ...], ...]
+    parameters: int | None
+    surplus: int | None
+    remains: tuple[str, ...]
+    complete: bool
+    losses: Losses | None = None
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON-able values."""
+        losses = self.losses
+        return {
+            "taken_out": [str(call) for call in self.taken_out],
+            "verdict": str(self.verdict),
+            "depth": {"written": self.written, "effective": self.effective},
+            "one_layer": [list(chain) for chain in self.one_layer],
+            "newly_one_layer": [list(chain) for chain in self.newly_one_layer],
+            "parameters_folded": self.parameters,
+            "parameters_surplus": self.surplus,
+            "remains": list(self.remains),
+            "complete": self.complete,
+            "losses": None if losses is None else {
+                "train": losses.train, "test": losses.test, "retrained_train": losses.retrained_train,
+                "retrained_test": losses.retrained_test, "note": losses.note,
+            },
+            "note": self.note,
+        }  # fmt: skip
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What it comes to, a line for each fact."""
+        found = [f"{' · '.join(chain)} are one layer" for chain in self.newly_one_layer]
+        if not found:
+            found = ["no two more layers become one" if self.taken_out else "no two layers are one"]
+            if self.one_layer and not self.taken_out:
+                found = [f"{' · '.join(chain)} are one layer already" for chain in self.one_layer]
+        found[-1] += f": {self.effective} of {self.written} layers in effect, {self.verdict.replace('_', ' ')}"
+        if self.surplus is not None:
+            word = "are" if self.surplus != 1 else "is"
+            found.append(f"{self.surplus} parameters {word} surplus: folded, it has {self.parameters}")
+        if self.losses is not None:
+            found += [
+                f"loss {_number(self.losses.train)} (test {_number(self.losses.test)}), retrained "
+                f"{_number(self.losses.retrained_train)} (test {_number(self.losses.retrained_test)})"
+            ]
+            found += [self.losses.note] if self.losses.note else []
+        found += [self.note] if self.note else []
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What each activation of a module adds: what is left as each is taken out in turn, and all of them.
+
+    Attributes:
+        module: the name of its class.
+        parameters: how many numbers its parameters hold.
+        whole: the module as it is.
+        singles: without one call of an activation, for each, in the order in which they run.
+        none_left: without all of them; the module as it is where there are none that can be taken out.
+        stays: what stands in the way of one affine map even then: it is no activation, or it cannot be taken out.
+        data: the name of the data set; empty where none was given.
+        floor: the smallest training loss that any affine model reaches on it; None without data.
+        config: how the networks were retrained; None without data.
+    """
+
+    module: str
+    parameters: int
+    whole: Without
+    singles: tuple[Without, ...]
+    none_left: Without
+    stays: tuple[str, ...]
+    data: str = ""
+    floor: float | None = None
+    config: TrainConfig | None = None
+
+    @property
+    def activations(self) -> tuple[ActivationCall, ...]:
+        """The calls of activations that can be taken out, in the order in which they run."""
+        return tuple(call for single in self.singles for call in single.taken_out)
+
+    @property
+    def complete(self) -> bool:
+        """False where part of what the module does could not be followed."""
+        return all(each.complete for each in (self.whole, *self.singles, self.none_left))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON-able values."""
+        return {
+            "module": self.module,
+            "parameters": self.parameters,
+            "whole": self.whole.to_dict(),
+            "singles": [each.to_dict() for each in self.singles],
+            "none_left": self.none_left.to_dict(),
+            "stays": list(self.stays),
+            "complete": self.complete,
+            "data": self.data or None,
+            "floor": self.floor,
+            "epochs": self.config.epochs if self.config else None,
+        }
+
+    def __str__(self) -> str:
+        count = len(self.singles)
+        lines = [f"{self.module}: {self.parameters} parameters, {count} activation{'s' if count != 1 else ''}"]
+        lines += ["  as it is", *(f"    {line}" for line in self.whole.lines)]
+        for single in self.singles:
+            lines += [f"  without {single.taken_out[0]}", *(f"    {line}" for line in single.lines)]
+        if count > 1:
+            lines += ["  without all of them", *(f"    {line}" for line in self.none_left.lines)]
+        if not count:
+            lines.append("  No activation was found that can be taken out.")
+        lines += [f"  stays: {words}" for words in self.stays]
+        if self.floor is not None:
+            lines.append(
+                f"  linear floor of {self.data}: {_number(self.floor)}; no affine model has a smaller train loss"
+            )
+        if not self.complete:
+            lines.append("  Part of what it does could not be followed; there may be more than is said here.")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _number(value: float | None) -> str:
+    return "did not end" if value is None else f"{value:.4g}"

@@ -1,0 +1,57 @@
+"""`whyactivate ablate`: what is left of a module as each of its activations is taken out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.exits import UNDECIDED, stop
+from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs
+from whyactivate.errors import InputError
+
+
+def ablate(
+    target: Annotated[str, typer.Argument(help=TARGET_HELP)],
+    shapes: Annotated[list[str] | None, typer.Option("--input", help=INPUT_HELP)] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set by name: the loss as each activation is taken out, and retrained.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of retraining; with --data. Default: 50.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of retraining; with --data. Default: 0.001.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the data and the order of its rows; with --data.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="Keep the mode the module comes in; default: eval.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+) -> None:
+    """What does each activation of a module add? Take it out: which layers become one, and what the loss does.
+
+    A target package.module:factory is code, and this command runs it. The module itself stays as it is.
+
+    Exit code 3: part of what the module does could not be followed, so there may be more than is said.
+    """
+    given = [("--epochs", epochs), ("--learning-rate", learning_rate), ("--seed", seed)]
+    for option, value in given:
+        if data is None and value is not None:
+            raise InputError(f"{option} is for retraining, which needs data: add --data with the name of a data set")
+    with progress_bar("loading PyTorch") as progress:
+        from whyactivate.ablation import ablate as take_out
+        from whyactivate.datasets import load_dataset
+        from whyactivate.training import TrainConfig
+
+        found = load_target(target, train=train)
+        example = read_inputs(shapes) if shapes else found.inputs
+        loaded = None if data is None else load_dataset(data, seed or 0)
+        rate = 1e-3 if learning_rate is None else learning_rate
+        config = None if loaded is None else TrainConfig(epochs=epochs or 50, learning_rate=rate, seed=seed or 0)
+        ablation = take_out(found.module, example, loaded, config, progress=progress)
+    if as_json:
+        write_json({"target": target, **ablation.to_dict()})
+    else:
+        console = stdout()
+        say(console, target, style="bold")
+        say(console, str(ablation))
+    if not ablation.complete:
+        stop(UNDECIDED)
