@@ -39,7 +39,13 @@ def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor
         sizes = torch.stack(largest).amax(0)
         if not bool(sizes.isfinite().all()):
             return None
-        return [memory[output.storage] for output in tape.outputs if isinstance(output, Value)], sizes
+        return [_seen(output, memory) for output in tape.outputs if isinstance(output, Value)], sizes
+
+
+def _seen(value: Value, memory: Mapping[int, Tensor]) -> Tensor:
+    """The rows of a value in its own shape: what is written as rows of one shape may be read as rows of another."""
+    rows = memory[value.storage]
+    return rows.reshape(len(rows), *value.geometry.size[1:])
 
 
 def _operands(node: Node, dtype: torch.dtype, memory: Mapping[int, Tensor]) -> dict[str, Argument] | None:
@@ -47,7 +53,7 @@ def _operands(node: Node, dtype: torch.dtype, memory: Mapping[int, Tensor]) -> d
     found: dict[str, Any] = {}
     for name, argument in node.arguments.items():
         if isinstance(argument, Value):
-            found[name] = memory[argument.storage]
+            found[name] = _seen(argument, memory)
         elif isinstance(argument, Constant):
             tensor = argument.read()
             if tensor.dtype != dtype:
