@@ -9,16 +9,19 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format formal docs serve bench build clean
+.PHONY: help demo test test-slow lint format formal docs serve bench build clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ /' | awk '{ c=$$1; $$1=""; printf "make %-8s%s\n", c, $$0 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ /' | awk '{ c=$$1; $$1=""; printf "make %-11s%s\n", c, $$0 }'
 
 demo: .venv/run.stamp  ## the whole answer on the screen, figures and a report in whyactivate-demo/
 	$(BIN)/whyactivate demo $(ARGS)
 
-test: .venv/dev.stamp  ## every test (ARGS="-k collapse" for some of them)
-	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+test: .venv/dev.stamp  ## the tests (ARGS="-k collapse" for some of them)
+	$(PYTEST) -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
+test-slow: .venv/dev.stamp  ## the tests that take long: more examples, more inputs, a cluster
+	$(PYTEST) -n 2 --dist loadgroup -m slow $(ARGS)
 
 lint: .venv/dev.stamp  ## style, types, and the one-way imports
 	$(BIN)/ruff check .
