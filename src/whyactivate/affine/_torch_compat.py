@@ -222,6 +222,8 @@ class Facts:
         needs_data: a shape or a Python number is read off the values of an operand.
         is_about_shapes: the result tells about the shapes of the operands only.
         gives_unwritten: the result is memory that nobody has written.
+        is_made_of_others: PyTorch carries it out as others.
+        may_write: it writes into an operand, or may do so.
     """
 
     op: OpOverload
@@ -234,6 +236,8 @@ class Facts:
     needs_data: bool
     is_about_shapes: bool
     gives_unwritten: bool
+    is_made_of_others: bool
+    may_write: bool
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """All operands of a call by name, defaults included."""
@@ -258,6 +262,8 @@ def facts_of(op: OpOverload) -> Facts:
         needs_data(op),
         op in _ABOUT_SHAPES,
         short_name(op).startswith(("empty", "new_empty")),
+        is_made_of_others(op),
+        bool(written_names(op)) or op in _STATISTICS,
     )
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -71,10 +71,11 @@ def keeper_of_bytes(tensor: Tensor, path: str) -> Keeper:
     live = compat.raw_bytes(tensor)
     copy = live.clone()
 
-    def put_back(depends: Depends) -> Iterator[str]:
-        if not torch.equal(live, copy):
-            live.copy_(copy)
-            yield path
+    def put_back(depends: Depends) -> tuple[str, ...]:
+        if torch.equal(live, copy):
+            return ()
+        live.copy_(copy)
+        return (path,)
 
     return put_back
 
@@ -102,15 +103,18 @@ def keeper_of_attributes(value: Any, path: str) -> Keeper:
     """A keeper for the attributes of an object."""
     before = dict(vars(value))
 
-    def put_back(depends: Depends) -> Iterator[str]:
+    def put_back(depends: Depends) -> Sequence[str]:
         now = vars(value)
         if _untouched(now, before):
-            return
-        for name in sorted(before.keys() | now.keys()):
-            if not _same(before.get(name, _MISSING), now.get(name, _MISSING), depends):
-                yield f"{path}.{name}".lstrip(".")
+            return ()
+        changed = [
+            f"{path}.{name}".lstrip(".")
+            for name in sorted(before.keys() | now.keys())
+            if not _same(before.get(name, _MISSING), now.get(name, _MISSING), depends)
+        ]
         now.clear()
         now.update(before)
+        return changed
 
     return put_back
 
@@ -176,19 +180,20 @@ def _keeper_of_container(container: object, path: str) -> Keeper:
     is_dict = type(value) is dict
     entries: dict[Any, Any] = dict(held) if is_dict else {}
 
-    def put_back(depends: Depends) -> Iterator[str]:
+    def put_back(depends: Depends) -> tuple[str, ...]:
         if is_dict and _untouched(value, entries):
-            return
+            return ()
         now = _held(value)
         if [*map(_identity, now)] == [*map(_identity, held)]:
-            return
+            return ()
         if hasattr(value, "clear"):
             value.clear()
         else:
             del value[:]
         (value.extend if hasattr(value, "extend") else value.update)(held)
-        if len(now) != len(held) or not all(_same(a, b, depends) for a, b in zip(held, now, strict=True)):
-            yield path
+        if len(now) == len(held) and all(_same(a, b, depends) for a, b in zip(held, now, strict=True)):
+            return ()
+        return (path,)
 
     return put_back
 
@@ -261,7 +266,7 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
     grad = tensor.grad if leaf else None
     attributes = dict(vars(tensor))
 
-    def put_back(depends: Depends) -> Iterator[str]:
+    def put_back(depends: Depends) -> tuple[str, ...]:
         moved = compat.place(tensor) != home
         if moved:
             tensor.data = alias
@@ -278,8 +283,7 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
             vars(tensor).clear()
             vars(tensor).update(attributes)
             moved = True
-        if moved:
-            yield path
+        return (path,) if moved else ()
 
     return put_back
 

@@ -95,22 +95,33 @@ class FollowedMemory:
 
     def _is_value(self, tensor: Tensor, known: Value) -> bool:
         seen = self._followed.get(storage_key(tensor))
+        if seen is None:
+            return False
+        number, geometry = seen[0], known.geometry
+        roots = self._roots[number]
         return (
-            seen is not None
-            and seen[0] == known.storage
-            and self._versions[seen[0]] == known.version
-            and self._roots[seen[0]] == known.roots
-            and self.storages[seen[0]].dtype is known.geometry.dtype
-            and _has_geometry(tensor, known.geometry)
+            number == known.storage
+            and self._versions[number] == known.version
+            and (roots is known.roots or roots == known.roots)
+            and self.storages[number].dtype is geometry.dtype
+            and _has_geometry(tensor, geometry)
         )
 
     def _is_constant(self, tensor: Tensor, known: Constant) -> bool:
-        key = storage_key(tensor)
+        key, other = storage_key(tensor), known.tensor
         if key in self._followed or key in self._saved or key in self._lent or key == compat.NO_MEMORY:
             return False
-        if compat.place(tensor) != compat.place(known.tensor) or compat.version(tensor) != known.version:
+        if tensor is not other and not (
+            key == storage_key(other)
+            and tensor.storage_offset() == other.storage_offset()
+            and tensor.shape == other.shape
+            and tensor.stride() == other.stride()
+            and tensor.dtype is other.dtype
+            and tensor.is_neg() == other.is_neg()
+            and tensor.is_conj() == other.is_conj()
+        ):
             return False
-        if tensor.is_meta or tensor.is_neg() != known.tensor.is_neg() or tensor.is_conj() != known.tensor.is_conj():
+        if tensor.is_meta or compat.version(tensor) != known.version:
             return False
         self.check_alias(tensor, key)
         return True

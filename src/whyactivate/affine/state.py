@@ -105,7 +105,8 @@ class State:
         changed: list[str] = []
         for keeper in self._keepers:
             try:
-                changed += keeper(depends)
+                if found := keeper(depends):
+                    changed += found
             except Exception as error:  # the others must be put back all the same
                 changed.append(f"something that cannot be put back, {type(error).__name__}: {error}")
         for container, path in self._empty:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import is_
 from typing import TypeVar
 
 import torch
@@ -173,6 +174,16 @@ class Tape:
                 kept.append(node)
                 live.update(value.storage for value in node.values())
         return tuple(reversed(kept))
+
+    def shares_program_of(self, other: Tape) -> bool:
+        """True where the nodes and the memory are those of another tape, the very same objects; given another input."""
+        return (
+            len(self.nodes) == len(other.nodes)
+            and all(map(is_, self.nodes, other.nodes))
+            and self.outputs == other.outputs
+            and self.storages.keys() == other.storages.keys()
+            and all(storage == other.storages[key] for key, storage in self.storages.items())
+        )
 
     def check_unchanged(self) -> None:
         """Make sure that the weights and buffers in use are still those that were recorded.

@@ -93,6 +93,7 @@ class _Recorder(compat.DispatchMode):
         self._notes: dict[str, None] = {}
         self._raised: BaseException | None = None
         self._guide, self._is_guided = guide, guide.is_complete
+        self._steps: Sequence[Step | None] = guide.steps if guide.is_complete else ()
         self._turn = -1  # which operation this is
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -174,20 +175,20 @@ class _Recorder(compat.DispatchMode):
         if not self._ordinary.issuperset(types):
             self._admit(types)
         kwargs = kwargs or {}
-        if compat.is_made_of_others(func) and find_rule(func) is None:
+        turn = self._turn + 1
+        step = self._steps[turn] if turn < len(self._steps) else None
+        facts = compat.facts_of(func) if step is None or step.op is not func else step.facts
+        if facts.is_made_of_others and find_rule(func) is None:
             with self:
                 return func.decompose(*args, **kwargs)
-        self._turn = turn = self._turn + 1
+        self._turn = turn
         try:
             with compat.without_functions():  # scripted code comes here with the guard still in force
-                if self._is_guided:
-                    step = self._guide.steps[turn] if turn < len(self._guide.steps) else None
-                    if step is not None and self._is_met_again(step, func, args, kwargs):
-                        return self._repeat(step, args, kwargs)
-                else:
+                if step is not None and self._is_met_again(step, func, args, kwargs):
+                    return self._repeat(step, args, kwargs)
+                if not self._is_guided:
                     self._guide.steps.append(None)
-                facts = compat.facts_of(func)
-                tensors = tensors_among((*args, *kwargs.values()))
+                tensors = tensors_among((*args, *kwargs.values()) if kwargs else args)
                 keys = [*map(compat.storage_key, tensors)]
                 if facts.is_about_shapes or not any(map(self._memory.holds, keys)):
                     for tensor, key in zip(tensors, keys, strict=True):
@@ -213,14 +214,15 @@ class _Recorder(compat.DispatchMode):
             raise
 
     def _constant_operation(self, facts: compat.Facts, known: set[int], args: Any, kwargs: Any) -> Any:
-        operands = facts.bind(args, kwargs)
         if facts.is_random:
             self._note_refusal(f"{facts.op} draws random numbers: two calls with one input may differ")
-        for name in facts.written:
-            for tensor in tensors_in(operands.get(name)):
+        if facts.may_write:
+            operands = facts.bind(args, kwargs)
+            for name in facts.written:
+                for tensor in tensors_in(operands.get(name)):
+                    self._memory.before_write(tensor)
+            for tensor in facts.hidden_writes(operands):
                 self._memory.before_write(tensor)
-        for tensor in facts.hidden_writes(operands):
-            self._memory.before_write(tensor)
         result = self._run(facts.op, args, kwargs)
         if facts.name == "resize":
             self._note_refusal("resize_ gives memory that nobody has written")
@@ -343,22 +345,21 @@ class _Recorder(compat.DispatchMode):
         if any(storage is not None and storage.initial is not None for storage in storages):
             return
         shows = source.storage if source is not None else None
-        self._guide.steps[turn] = Step(facts.op, tuple(operands), named, node, storages, shows, notes)
+        self._guide.steps[turn] = Step(facts, tuple(operands), named, node, storages, shows, notes)
 
     def _is_met_again(self, step: Step, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether an operation would leave on this tape just what it left on the earlier one."""
         if func is not step.op or len(args) != len(step.positional) or kwargs.keys() != step.named.keys():
             return False
-        node = step.node
+        node, memory = step.node, self._memory
         if node is not None and (
             node.index != len(self._nodes) or (node.root is not None and node.root != self._root_count + 1)
         ):
             return False
-        is_argument = self._memory.is_argument
         for operand, argument in zip(args, step.positional, strict=True):
-            if not is_argument(operand, argument):
+            if not (operand is argument or memory.is_argument(operand, argument)):
                 return False
-        return not kwargs or all(is_argument(kwargs[name], argument) for name, argument in step.named.items())
+        return not kwargs or all(memory.is_argument(kwargs[name], argument) for name, argument in step.named.items())
 
     def _repeat(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out an operation that was met before."""
@@ -371,18 +372,19 @@ class _Recorder(compat.DispatchMode):
             self._notes.update(dict.fromkeys(step.notes))
         if node.root is not None:
             self._root_count = node.root
-        results = [result] if isinstance(result, Tensor) else tensors_in(result)
+        if isinstance(result, Tensor) and (known := node.outputs[0]) is not None and step.storages[0] is not None:
+            output = memory.write_again(result, known, step.storages[0])
+            self._nodes.append(node if output is known else replace(node, outputs=(output,)))
+            return result
         outputs: list[Value | None] = []
-        for tensor, known, storage in zip(results, node.outputs, step.storages, strict=True):
+        for tensor, known, storage in zip(tensors_in(result), node.outputs, step.storages, strict=True):
             if known is None or storage is None:
                 if tensor.numel():
                     memory.own(tensor)
                 outputs.append(None)
             else:
                 outputs.append(memory.write_again(tensor, known, storage))
-        if any(output is not known for output, known in zip(outputs, node.outputs, strict=True)):
-            node = replace(node, outputs=tuple(outputs))
-        self._nodes.append(node)
+        self._nodes.append(replace(node, outputs=tuple(outputs)) if [*node.outputs] != outputs else node)
         return result
 
     # -- refusals ---------------------------------------------------------------------------------------------

@@ -132,12 +132,15 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
     if recordings.missing is not None:
         return recordings.missing
     sound: dict[object, Constant] = {}
+    read: list[Tape] = []
     for tape in recordings.tapes:
         if tape.refusal is not None:
             return tape.refusal
         if tape.state:
             return f"the module changes itself while it runs ({', '.join(tape.state)}), so it is not a function"
-        if (unused := _unused_but_telling(tape)) is not None:
+        is_known = any(map(tape.shares_program_of, read))
+        read.append(tape)
+        if not is_known and (unused := _unused_but_telling(tape)) is not None:
             return unused
         if not tape.outputs:
             return "the module returned nothing that holds a tensor"
@@ -145,7 +148,7 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
             whole = isinstance(output, Constant) and returned.dtype in INTEGER_DTYPES
             if not (whole or is_real(returned.dtype)):
                 return f"an output is {returned.dtype}, not real numbers"
-        if (bad := find_non_finite(tape, names, sound)) is not None:
+        if not is_known and (bad := find_non_finite(tape, names, sound)) is not None:
             return bad
     if recordings.disagreement is not None:
         return f"the module does not run the same program on every input: {recordings.disagreement}"
@@ -155,6 +158,8 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
 def _unused_but_telling(tape: Tape) -> str | None:
     """An operation without influence on the output that may still raise, or keep what it was given, in words."""
     needed = {node.index for node in tape.needed()}
+    if len(needed) == len(tape.nodes):
+        return None
     for node in tape.nodes:
         if node.index in needed or _is_silent(node):
             continue
