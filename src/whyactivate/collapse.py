@@ -162,6 +162,12 @@ class Collapse:
             Rounding(".layer", weight, bias, *once_more),
         )
 
+    @property
+    def _input_dtype(self) -> torch.dtype:
+        tape = self.analysis.tape
+        assert tape is not None
+        return tape.inputs[0].geometry.dtype
+
     def as_module(self) -> nn.Module:
         """The one layer as a module that takes and gives the shapes of the original.
 
@@ -169,7 +175,7 @@ class Collapse:
         `nn.Linear` on the last axis.
         """
         places = prod(self.input_shape[:-1])
-        if places > 1 and self.input_shape[:-1] == self.output_shape[:-1]:
+        if self._input_dtype == self.dtype and places > 1 and self.input_shape[:-1] == self.output_shape[:-1]:
             weight, bias = (part.to_float64()[0] for part in (self.exact.weight, self.exact.bias))
             blocks = weight.reshape(places, self.output_shape[-1], places, self.input_shape[-1]).transpose(1, 2)
             shifts = bias.reshape(places, -1)
@@ -203,6 +209,11 @@ class Collapse:
             options = {"taken": taken, **options}
             return prove_exact(self.steps, self._evaluate, self._claim, self._roundings(), **options)
         if kind == "numeric":
+            if self._input_dtype != self.dtype:
+                raise CannotProveError(
+                    f"{self.module} takes {self._input_dtype} and gives {self.dtype}; a numeric proof is for modules "
+                    "that compute in one dtype"
+                )
             return prove_numeric([step.rounded for step in self.steps], self._run, self.exact, self.layer, **options)
         raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
 
@@ -266,7 +277,8 @@ class _Reshaped(nn.Module):
         self.layer, self.output_shape = layer, output_shape
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x.flatten(1)).reshape(x.shape[0], *self.output_shape)
+        rows = x.flatten(1).to(self.layer.weight.dtype)  # which is that of the output, not always that of the input
+        return self.layer(rows).reshape(x.shape[0], *self.output_shape)
 
 
 def collapse_linear(

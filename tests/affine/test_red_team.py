@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import whyactivate as wa
+from whyactivate.errors import CannotProveError
 
 
 class Calls(nn.Module):
@@ -38,3 +39,24 @@ def test_a_softplus_cancels_only_where_it_is_the_same_positive_function(function
 def test_a_softplus_above_zero_is_still_known_to_be_positive() -> None:
     module = Calls(lambda x: F.relu(F.softplus(x)) - F.softplus(x) + x)
     assert wa.analyze(module, torch.randn(2, 3)).verdict is wa.Verdict.AFFINE
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4)])
+def test_the_one_layer_takes_what_the_module_takes_although_it_gives_another_dtype(shape: tuple[int, ...]) -> None:
+    module = Calls(lambda x: x.cumsum(-1, dtype=torch.float64))
+    x = torch.randn(3, *shape)
+    collapse = wa.collapse_linear(module, x)
+    got = collapse.as_module()(x)
+    assert got.dtype == torch.float64
+    assert torch.allclose(got, module(x))
+
+
+def test_rows_may_be_seen_in_another_shape_than_they_were_written_in() -> None:
+    assert wa.analyze(nn.Linear(4, 3), torch.randn(3, 1, 4)).verdict is wa.Verdict.AFFINE
+    assert wa.analyze(nn.Sequential(nn.Linear(4, 3), nn.Unflatten(1, (1, 3))), torch.randn(3, 4)).per_example
+
+
+def test_a_numeric_proof_is_refused_where_input_and_output_have_different_dtypes() -> None:
+    collapse = wa.collapse_linear(Calls(lambda x: (x * 0.3).float()), torch.randn(2, 4).double())
+    with pytest.raises(CannotProveError, match="one dtype"):
+        collapse.prove("numeric")
