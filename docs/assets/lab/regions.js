@@ -26,3 +26,13 @@ export function labelRegions(network, points) {
   });
   return { labels, count: names.size };
 }
+
+/**
+ * For each hidden unit and each kink of its activation, how far the unit is from it at each point: the regions meet where this is 0.
+ * @param {import("./network.js").Network} network @param {number[][]} points @returns {number[][]}
+ */
+export function findBorders(network, points) {
+  const passes = points.map((x) => forward(network, x).pre);
+  return network.activations.flatMap((name, k) =>
+    network.layers[k].bias.flatMap((_, unit) => (ACTIVATIONS[name].kinks ?? []).map((kink) => passes.map((pre) => pre[k][unit] - kink))));
+}
