@@ -60,3 +60,13 @@ def test_a_numeric_proof_is_refused_where_input_and_output_have_different_dtypes
     collapse = wa.collapse_linear(Calls(lambda x: (x * 0.3).float()), torch.randn(2, 4).double())
     with pytest.raises(CannotProveError, match="one dtype"):
         collapse.prove("numeric")
+
+
+@pytest.mark.parametrize("function", [torch.log, torch.sqrt, torch.rsqrt])
+def test_an_undefined_output_is_called_that_not_out_of_sight(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    analysis = wa.analyze(Calls(lambda x: x + function(x)), torch.randn(2, 4))
+    assert analysis.verdict is wa.Verdict.UNDECIDED
+    assert "not finite" in analysis.blame[0].reason
+    assert "a root or a logarithm" in analysis.advice

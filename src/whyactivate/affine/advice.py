@@ -26,6 +26,11 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         ("changes itself", "remembers", "outlive the call"),
         "call module.eval() if it keeps statistics; otherwise analyse a part of it that keeps nothing between calls",
     ),
+    (
+        ("no function of all real numbers",),
+        "analyse the part of the module before the operation that gives NaN, as a root or a logarithm of a negative "
+        "number does",
+    ),
     (("NaN", "infinity", "s nan", "s inf", "s -inf", "not finite"), "replace the number that is not finite"),
     (
         ("rounding drowns", "another output when its operations"),

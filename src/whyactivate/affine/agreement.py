@@ -25,10 +25,21 @@ _OUT_OF_SIGHT = (
     "the module's output is not that of the recorded operations: something that was not seen "
     "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
 )
+_UNDEFINED = (
+    "the module's output is not finite (NaN, or infinity) on ordinary inputs: it is no function of all real "
+    "numbers, or overflows"
+)
 _SHY = "the module gives another output when its operations are not being recorded"
 
 
 def find_mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
+    """Where the recorded program and the module give visibly different outputs, or none at all, in words."""
+    words = _find_mismatch(recordings, constants)
+    returned = [output for tape in recordings.pairs[:2] for output in tape.returned]
+    return _UNDEFINED if words and not all(bool(torch.isfinite(output).all()) for output in returned) else words
+
+
+def _find_mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
     """Where the recorded program and the module give visibly different outputs on the recorded inputs, in words.
 
     This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import global_hooks, short_name, storage_key
 from whyactivate.affine.analysis import AffineRun
@@ -270,7 +270,7 @@ class _Search:
             for node in self.program.nodes
             if node.index in piece.nodes
             for constant in node.constants()
-            if constant.tensor.ndim and storage_key(constant.tensor) not in known
+            if not _is_number(constant.tensor) and storage_key(constant.tensor) not in known
         }
         return graphs + tuple(
             f"a weight of {path or self.name} is computed from its parameters in each call; the copy holds the result"
@@ -282,6 +282,11 @@ class _Blocked(Exception):
     def __init__(self, nodes: dict[int, str]) -> None:
         super().__init__()
         self.nodes = nodes
+
+
+def _is_number(tensor: Tensor) -> bool:
+    """Whether a tensor may be a Python number that an operation took: those come as float64 or int64."""
+    return tensor.ndim == 0 and tensor.dtype in (torch.float64, torch.int64, torch.bool)
 
 
 def _upwards(call: Call | None) -> Iterator[Call]:

@@ -1,0 +1,25 @@
+"""Modules whose fold was found to fail, or to be another function, by somebody who looked for that."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import whyactivate as wa
+
+
+class ReadsABias(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.fc1(x)) + self.fc1.bias.sum()
+
+
+def test_a_number_that_forward_computes_in_float32_is_no_fault_of_the_fold() -> None:
+    torch.manual_seed(0)
+    module, x = ReadsABias(), torch.randn(7, 4)
+    folded = wa.collapse_runs(module, torch.randn(3, 4))
+    assert torch.allclose(folded(x), module(x), atol=1e-5)
+    assert any("computed" in note for run in wa.plan_runs(module, torch.randn(3, 4)).runs for note in run.notes)
