@@ -405,7 +405,6 @@ def test_what_has_no_value_cannot_be_evaluated(function: Any, words: str) -> Non
         lambda x: x + torch.tensor(1e300, dtype=torch.float64),
         lambda x: x**300,
         lambda x: x**0.5,
-        lambda x: 1 / x,
         lambda x: torch.tanh(x.clone().fill_(2.0)),
         lambda x: nn.functional.batch_norm(x, torch.zeros(3), -torch.ones(3)),
         lambda x: x.to(torch.float8_e4m3fn).float(),
@@ -419,6 +418,10 @@ def test_what_has_no_value_cannot_be_evaluated(function: Any, words: str) -> Non
 )
 def test_odd_numbers_and_shapes_lead_to_a_verdict_not_to_a_crash(function: Any) -> None:
     assert analyze(Call(function), torch.ones(1, 3)).verdict in (Verdict.AFFINE, Verdict.UNDECIDED)
+
+
+def test_a_quotient_is_refuted_where_it_has_a_value() -> None:
+    assert analyze(Call(lambda x: 1 / x), torch.ones(1, 3)).verdict is Verdict.NOT_AFFINE
 
 
 @pytest.mark.parametrize(
