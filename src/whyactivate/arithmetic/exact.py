@@ -27,6 +27,8 @@ MANY = 512
 """Arrays of so many entries are held as the floats that they were made from, or as digits, where that is possible."""
 MOST_PLANE_PRODUCTS = 1024
 """Up to how many products of digits a product of two numbers may take; beyond, FLINT multiplies integers."""
+_ENTRIES_PER_BIT = 16
+"""Ints meet a matrix as ints where it has at most so many entries for each of their bits (measured at 32² to 128²)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -534,12 +536,16 @@ class ExactArray(PointsArray):
 
     def _times_matrix(self, other: Self) -> Self:
         """`[points, *batch, m, k] @ [points', *batch', k, n]`."""
-        if self.is_wide or other.is_wide:
+        if (self.is_wide or other.is_wide) and not (self._outgrows(other) or other._outgrows(self)):
             a, b = self.find_digits(), other.find_digits()
             if a is not None and b is not None and a.count * b.count <= MOST_PLANE_PRODUCTS:
                 axes = max(self.ndim, other.ndim)
                 return self._from_digits(_multiply_digits(_align_digits(a, axes), _align_digits(b, axes)))
         return type(self)(_matmul(self.ints, other.ints), self.unit * other.unit)._reduced()
+
+    def _outgrows(self, other: Self) -> bool:
+        """True for a few long ints times a small matrix of short numbers: digits of both would take longer to find."""
+        return not self.is_wide and not other.has_digits and other.held.size <= _ENTRIES_PER_BIT * self.bits
 
     def _reduced(self) -> Self:
         """Ints with their greatest common divisor moved into the unit, so that they stay small."""
