@@ -42,7 +42,8 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     `nn.Identity`. Where operations of a module's own forward are folded (the sum of two branches, say), the
     smallest module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and
     device; any batch size works, but a graph holds the operations that were recorded at two batch sizes: where a
-    forward branches on the number of rows, or on the mode, its graph does not. `plan_runs` tells what becomes of each run, and why others are left alone.
+    forward branches on the number of rows, or on the mode, its graph does not. `plan_runs` tells what becomes of each
+    run, and why others are left alone.
 
     The copy is run beside the original on random inputs of several batch sizes, before it is returned. In the
     module's own dtype, of unit roundoff u, no output may be further from that of a float64 copy of the original
