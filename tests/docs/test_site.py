@@ -73,7 +73,9 @@ def build(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("site"))
+    """The site, built now; or that in the folder BUILT_SITE, where somebody has just built it."""
+    built = os.environ.get("BUILT_SITE")
+    return Path(built) if built else build(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="session")
