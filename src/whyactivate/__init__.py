@@ -88,7 +88,7 @@ _NAMES_OF_MODULE = {
 }  # fmt: skip
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 
-_CHAPTERS = ("lessons", "claims")
+_CHAPTERS = ("lessons", "claims", "exercises")
 """Submodules that are there without being imported."""
 
 

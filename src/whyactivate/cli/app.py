@@ -14,6 +14,7 @@ from whyactivate.cli.claims import claims
 from whyactivate.cli.collapse import collapse
 from whyactivate.cli.compare import compare
 from whyactivate.cli.demo import demo
+from whyactivate.cli.exercise import exercise
 from whyactivate.cli.exits import OneLineGroup
 from whyactivate.cli.inspect import inspect
 from whyactivate.cli.prove import prove
@@ -31,7 +32,7 @@ app = typer.Typer(
         "70 our own fault; 130 interrupted."
     ),
 )
-for command in (demo, train, compare, inspect, ablate, collapse, prove, verify, claims, activations):
+for command in (demo, train, compare, inspect, ablate, collapse, prove, verify, claims, exercise, activations):
     app.command()(command)
 
 

@@ -1,0 +1,310 @@
+"""Every exercise accepts right answers, its solution and others, and refuses wrong ones with a sentence."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+import whyactivate as wa
+from whyactivate.cli import app
+from whyactivate.exercises import EXERCISES, check, find_exercise
+from whyactivate.exercises.solutions import SOLUTIONS, explain_solution
+
+
+class Does(nn.Module):
+    """A module that does what a function does."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def linear(weight: list[list[float]], bias: list[float] | None) -> nn.Linear:
+    layer = nn.Linear(len(weight[0]), len(weight), bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weight))
+        if bias is not None:
+            layer.bias.copy_(torch.tensor(bias))
+    return layer
+
+
+RIGHT: dict[str, list[Any]] = {
+    "multiply-two-layers": [(torch.tensor([[2, 3], [-2, 1]]), torch.tensor([2, 8])), linear([[2, 3], [-2, 1]], [2, 8])],
+    "break-superposition": [[2, 2, 5, 7], [0.5, 0.25, 1, 1]],
+    "factor-a-layer": [
+        nn.Sequential(linear([[2, 1], [0, 3], [0, 0]], [1, -1, 4]), linear([[1, 0, 5], [0, 1, 0]], [-20, 0])),
+        [[[0, 1], [1, 0]], [0, 0], [[1, 2], [3, 0]], [1, -1]],
+    ],
+    "fewer-than-one-layer": [[30, 1, 1, 30]],
+    "out-of-reach": [[[1, 1, 0], [0, 1, 1], [1, 0, 1]]],
+    "best-affine-xor": [torch.tensor([0.0, 0.0, 0.5])],
+    "xor-by-hand": [
+        [[[1, -1], [-1, 1]], [0, 0], [1, 1], 0],
+        nn.Sequential(linear([[1, -1], [-1, 1]], None), nn.ReLU(), linear([[1, 1]], [0])),
+    ],
+    "dead-unit": [[0.5, -0.25, -50]],
+    "knots-for-a-parabola": [[k / 16 for k in range(17)]],
+    "undo-the-sigmoid": [9.61369, torch.tensor(0.9999332, dtype=torch.float64).logit()],
+    "lost-in-float32": [[-200, -300], [17.5, 100]],
+    "tanh-from-sigmoid": [[-2, -2, 0, 1]],
+    "gradients-that-survive": [{"activation": "tanh", "init": "xavier"}],
+    "affine-with-relu": [Does(lambda x: torch.relu(x + 1) - torch.relu(-x - 1)), Does(lambda x: x + 0 * torch.relu(x))],
+    "nonlinear-without-activation": [Does(lambda x: x.max(dim=1, keepdim=True).values), Does(lambda x: x[:, :1] ** 3)],
+    "fool-the-jacobian": [
+        Does(lambda x: x + torch.relu(-x - 50)),
+        Does(lambda x: 2 * x - torch.relu(x.sum(1, True) - 99)),
+    ],
+}  # fmt: skip
+
+WRONG: dict[str, list[tuple[Any, str]]] = {
+    "multiply-two-layers": [
+        ([[[2, 3], [-2, 1]], [0, 5]], "at x = (0, 0) the two layers give (2, 8), yours gives (0, 5)"),
+        ([[[2, -2], [3, 1]], [2, 8]], "at x = (1, 0)"),
+        ([[[2, 3], [-2, 1]]], "2 things"),
+        ([[[2, 3]], [2, 8]], "of shape 2×2"),
+    ],
+    "break-superposition": [
+        ([1, 0, 3, 4], "the two sides are equal"),
+        ([0.25, 0.75, 9, -1], "α + β = 1"),
+        ([1, 1, 0], "4 numbers"),
+        ([1, float("nan"), 0, 0], "finite"),
+    ],
+    "factor-a-layer": [
+        ([[[1, 0], [0, 1]], [0, 0], [[2, 1], [0, 3]], [1, -1]], "W1 is the identity"),
+        ([[[2, 0], [0, 2]], [0, 0], [[2, 1], [0, 3]], [1, -1]], "at x = (1, 0)"),
+        (nn.Sequential(nn.Linear(2, 2), nn.ReLU()), "two nn.Linear"),
+        ([[[2, 0], [0, 2]], [0], [[1, 0.5], [0, 1.5]], [1, -1]], "2 numbers"),
+    ],
+    "fewer-than-one-layer": [
+        ([10, 18, 18, 4, 1], "621 parameters, its one layer has 11"),
+        ([100, 100], "three or more"),
+        ([100, 2.5, 100], "whole widths"),
+        (7, "a list of numbers"),
+    ],
+    "out-of-reach": [
+        ([[1, 2, 3], [2, 4, 6], [0, 0, 1]], "rank is 2"),
+        ([[0] * 3] * 3, "rank is 0"),
+        ([[1, 0], [0, 1]], "shape 3×3"),
+        ([[1, 0, 0], [0, 1], [0, 0, 1]], "rows"),
+    ],
+    "best-affine-xor": [
+        ([1, 1, 0], "(0, 1, 1, 2)"),
+        ([0, 0, 0], "smaller one exists"),
+        ([0, 0, float("inf")], "finite"),
+        ("half", "a list of 3 numbers"),
+    ],
+    "xor-by-hand": [
+        ([[[1, 1], [1, 1]], [0, -1], [1, -1], 0], "at (1, 1) it gives 1"),
+        ([[[1, 1], [1, 1]], [0, 0], [1, 0], 0], "at (1, 1)"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)), "4 things"),
+        ([[[1, 1]], [0], [1], 0], "shape 2×2"),
+    ],
+    "dead-unit": [
+        ([1, 1, -1], "at the corner (1, 1) z = 1 > 0"),
+        ([0, 0, -1], "both weights are 0"),
+        ([-3, 0, -2], "at the corner (-1, -1)"),
+        ([1, 1], "3 numbers"),
+    ],
+    "knots-for-a-parabola": [
+        ([0, 0.5, 1], "it is 1/16 above"),
+        ([k / 32 for k in range(33)], "33 knots"),
+        ([0, 0.7, 0.6, 1], "increase"),
+        ([0.1, 1], "start at 0"),
+    ],
+    "undo-the-sigmoid": [(9.6, "is wanted"), (-9.6137, "σ("), ("nine", "must be a number"), (1e6, "at most 1000")],
+    "lost-in-float32": [
+        ([7, 13], "told apart"),
+        ([20, 20.5], "0.5 apart"),
+        ([20, float("inf")], "finite"),
+        ([10**400, 0], "too large"),
+    ],
+    "tanh-from-sigmoid": [
+        ([1, 1, 0, 0], "at z = 0 it gives 0.5"),
+        ([2, 1, 0, -1], "at z = 1"),
+        ([2, 2, 0], "4 numbers"),
+        ([10**400, 0, 0, 0], "too large"),
+    ],
+    "gradients-that-survive": [
+        ({"activation": "sigmoid", "init": "xavier"}, "times that of the last"),
+        ({"activation": None, "init": "xavier"}, "affine"),
+        ({"activation": "rleu", "init": "he"}, "Did you mean 'relu'"),
+        ({"activation": "relu", "init": "best"}, "unknown init"),
+        (["relu", "he"], "the answer must be like"),
+    ],
+    "below-the-floor": [
+        (wa.MLP([2, 8, 2], activation="tanh"), "the linear floor is"),
+        (wa.MLP([2, 2], activation=None), "the linear floor is"),
+        (wa.MLP([3, 2]), "fails on x"),
+        (wa.MLP([2, 1]), "shape (3, 2)"),
+    ],
+    "affine-with-relu": [
+        (nn.Linear(2, 2), "no ReLU"),
+        (nn.Sequential(linear([[1, 0], [0, 1]], [0, 0]), nn.ReLU()), "it is not affine: f("),
+        (Does(lambda x: 0 * torch.relu(x)), "constant"),
+        (Does(lambda x: x * 2 + torch.relu(torch.ones(2))), "no ReLU"),
+        (torch.relu, "nn.Module"),
+    ],
+    "nonlinear-without-activation": [
+        (Does(lambda x: x.sum(dim=1, keepdim=True)), "it is affine, and that is proved"),
+        (Does(lambda x: torch.relu(x[:, :1])), "it calls relu"),
+        (nn.Sequential(nn.Linear(2, 1), nn.Tanh()), "it calls 1: Tanh"),
+        (Does(lambda x: x * x), "shape (3, 1)"),
+    ],
+    "fool-the-jacobian": [
+        (nn.Linear(2, 2), "affine, and that is proved"),
+        (nn.Sequential(linear([[1, 0], [0, 1]], [0, 0]), nn.ReLU()), "the test is not fooled: at ("),
+        (Does(lambda x: x**2), "an entry of the Jacobian differs"),
+        (Does(lambda x: x[:, :1]), "shape (3, 2)"),
+    ],
+}
+
+
+def test_there_are_at_least_twelve_each_with_a_solution_and_hints() -> None:
+    assert len(EXERCISES) >= 12
+    assert set(SOLUTIONS) == set(EXERCISES) == set(WRONG)
+    assert all(len(exercise.hints) >= 2 for exercise in EXERCISES.values())
+    assert next(iter(EXERCISES)) == "multiply-two-layers"
+    assert list(EXERCISES)[-1] == "fool-the-jacobian"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_is_accepted_and_explained(name: str) -> None:
+    graded = check(name, SOLUTIONS[name]())
+    assert graded, str(graded)
+    assert "return" in explain_solution(name)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_right_answers_are_accepted(name: str) -> None:
+    for answer in RIGHT[name]:
+        graded = check(name, answer)
+        assert graded, str(graded)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_answers_are_refused_with_what_is_wrong(name: str) -> None:
+    assert len(WRONG[name]) >= 3
+    for answer, words in WRONG[name]:
+        graded = check(name, answer)
+        assert not graded.passed
+        assert words in " ".join(point.words for point in graded.points if not point.holds), str(graded)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_nonsense_is_refused(name: str) -> None:
+    for answer in (
+        None,
+        "",
+        object(),
+        [],
+        {},
+        [[]],
+        [None],
+        True,
+        {"activation": [], "init": []},
+        nn.Identity,
+        10**500,
+    ):
+        assert not check(name, answer).passed
+
+
+def test_no_exercise_imports_the_solutions() -> None:
+    import whyactivate.exercises as package
+
+    for path in Path(package.__file__).parent.glob("*.py"):
+        imported = [
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        ]
+        assert not any("solutions" in name for name in imported), path
+
+
+def test_a_module_handed_in_stays_as_it_is() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    state, random = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+    check("fool-the-jacobian", module)
+    assert module.training
+    assert all(value.dtype is torch.float32 for value in module.state_dict().values())
+    assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_notebook_shows_the_grade_and_names_are_forgiven() -> None:
+    graded = wa.exercises.check("Dead_Unit", [1, 1, -1])
+    assert "does not hold" in graded._repr_html_()
+    assert "&gt; 0" in graded._repr_html_()
+    assert "square" in find_exercise("dead-unit")._repr_html_()
+    with pytest.raises(wa.UnknownNameError, match="Did you mean 'dead-unit'"):
+        check("dead-unti", 1)
+    with pytest.raises(wa.InputError, match="2 hints; hint 3"):
+        find_exercise("dead-unit").hint(3)
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["exercise", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_lists_shows_hints_and_solves() -> None:
+    code, out, _ = run()
+    assert code == 0
+    assert all(name in out for name in EXERCISES)
+    exercise = find_exercise("dead-unit")
+    assert exercise.title in run("dead-unit")[1]
+    assert exercise.hints[0] not in run("dead-unit")[1]
+    hinted = run("dead-unit", "--hint", "1")[1]
+    assert exercise.hints[0] in hinted
+    assert exercise.hints[1] not in hinted
+    assert "return [1, 1, -2]" in run("dead-unit", "--solution")[1]
+    assert json.loads(run("dead-unit", "--json")[1])["hints"] == 2
+
+
+def test_the_command_grades_json_and_files(tmp_path: Path) -> None:
+    assert run("dead-unit", "--answer", "[1, 1, -2]")[0] == 0
+    code, out, _ = run("dead-unit", "--answer", "[1, 1, -1]", "--json")
+    assert (code, json.loads(out)["passed"]) == (1, False)
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from torch import nn\nclass Mine(nn.Module):\n"
+        "    def forward(self, x):\n        return x.relu() - (-x).relu()\n"
+        "def numbers():\n    return [1, 1, -3]\ndef broken():\n    raise ValueError('seven')\n"
+    )
+    assert run("affine-with-relu", "--answer", f"{mine}:Mine")[0] == 0
+    assert run("dead-unit", "--answer", f"{mine}:numbers")[0] == 0
+    for answer, words in (
+        (f"{mine}:broken", "ValueError: seven"),
+        (f"{mine}:number", "did you mean 'numbers'"),
+        (f"{tmp_path}/none.py:x", "is not there"),
+        ("[1, 2", "neither JSON"),
+    ):
+        code, out, err = run("dead-unit", "--answer", answer)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert words in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("dead-unti",), "Did you mean 'dead-unit'"),
+        (("--hint", "1"), "name the exercise"),
+        (("dead-unit", "--hint", "9"), "2 hints"),
+        (("dead-unit", "--hint", "1", "--solution"), "one of"),
+    ],
+)
+def test_the_command_gives_one_line_for_bad_input(arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
