@@ -114,7 +114,7 @@ class TestANewcomer:
         assert "below the linear floor" in newcomer["below"]
 
     def test_is_shown_where_matrix_and_network_differ(self, newcomer):
-        assert re.search(r"At \u2066\(.+, .+\)\u2069 the network says .+, the one matrix says", newcomer["differs"])
+        assert re.search(r"At \u2066\(.+,\s.+\)\u2069 the network says .+, the one matrix says", newcomer["differs"])
         assert "And no other matrix will do" in newcomer["differs"]
         assert "where they differ" in newcomer["legend"]
         assert newcomer["reset"] == 0

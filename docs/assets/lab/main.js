@@ -18,6 +18,9 @@ const SPEAK_EVERY = 4000;
 /** A frame may train for so long, in milliseconds. */
 const FRAME = 12;
 const STEPS_PER_FRAME = 4;
+/** From one picture to the next, in milliseconds. */
+const GAP = 16;
+const CALM_GAP = 1000;
 const INNER = 0.93;
 const KEY_STEP = 0.15;
 const FIRST_FORMULA = "sin(3*x)";
@@ -170,6 +173,7 @@ class Laboratory {
   tickOn() {
     const frame = () => {
       if (!this.playing || !this.run) return;
+      if (document.hidden) return next();
       const start = performance.now();
       const replaying = this.goal !== undefined;
       const calm = this.calm.matches;
@@ -187,7 +191,7 @@ class Laboratory {
       this.update(false);
       next();
     };
-    const next = () => (this.calm.matches ? setTimeout(frame, 1000) : requestAnimationFrame(frame));
+    const next = () => setTimeout(frame, this.calm.matches ? CALM_GAP : GAP);
     next();
   }
 
@@ -200,18 +204,23 @@ class Laboratory {
     this.update(true);
   }
 
-  collapse() {
+  /** The product first, layer by layer; then its line in the picture, and the verdict. */
+  async collapse() {
     this.pause();
     if (!this.run) return;
     this.forget();
+    this.update(true);
     const { network } = this.run;
     const round = this.round;
+    const stale = () => round !== this.round;
     // Not at the very edge, where a ring would be cut off.
     const points = gridPoints(this.task).filter((x) => x.every((value) => Math.abs(value) < INNER * WINDOW.x));
-    this.product = judge(network, points, this.say);
+    const product = judge(network, points, this.say);
+    await showProduct(this.panel, network, product.words, this.say, this.calm.matches, stale);
+    if (stale()) return;
+    this.product = product;
     this.update(true);
-    this.summary.textContent = this.product.words.join(" ");
-    showProduct(this.panel, network, this.product.words, this.say, this.calm.matches, () => round !== this.round);
+    this.summary.textContent = product.words.join(" ");
   }
 
   /** Everything that shows the run. @param {boolean} aloud whether the words change now, or only now and then */

@@ -12,11 +12,11 @@ const PAUSE = 900;
 const VISIBLE = 1e-6;
 
 /** @param {number[]} x */
-const place = (x) => `\u2066(${x.map((value) => show(value)).join(", ")})\u2069`;
+const place = (x) => (x.length > 1 ? `\u2066(${x.map((value) => show(value)).join(",\u00a0")})\u2069` : `\u2066x\u00a0=\u00a0${show(x[0])}\u2069`);
 /** @param {number} value */
 const number = (value) => `\u2066${show(value, 4)}\u2069`;
 /** @param {number[][]} matrix */
-const shape = (matrix) => `\u2066${matrix.length} × ${matrix[0].length}\u2069`;
+const shape = (matrix) => `\u2066${matrix.length}\u00a0×\u00a0${matrix[0].length}\u2069`;
 
 /** A layer as numbers. @param {import("./network.js").Layer} layer @param {any} say */
 function numbersOf({ weight, bias }, say) {
@@ -69,8 +69,9 @@ export function judge(network, points, say) {
 export async function showProduct(panel, network, verdict, say, calm, stale) {
   const steps = collapseSteps(network);
   const list = make("ol", { class: "lab-product" });
-  panel.replaceChildren(make("h3", {}, say("collapseTitle")), list);
+  panel.replaceChildren(make("p", { class: "lab-title" }, say("collapseTitle")), list);
   panel.hidden = false;
+  panel.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
   for (let k = 0; k < steps.length; k++) {
     if (k > 0 && !calm) await new Promise((done) => setTimeout(done, PAUSE));
     if (stale()) return;

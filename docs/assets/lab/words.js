@@ -42,7 +42,7 @@ const en = {
   collapseDiffers: "Not the same. At {point} the network says {network}, the one matrix says {affine}.",
   collapseBend: "And no other matrix will do: halfway between {a} and {b} every affine map is halfway between its two values, {affine}; the network says {value}.",
   collapseUnclear: "No difference was found at {count} points of the picture, beyond {distance}. That does not show that there is none elsewhere.",
-  weight: "Weight", bias: "Bias", close: "Close",
+  weight: "Weight", bias: "Bias",
 };
 
 /** @type {typeof en} */
@@ -81,14 +81,14 @@ const fa = {
   diverged: "آموزش واگرا شد و پس از گام {steps} ایستاد، پیش از آنکه عددی از دست برود. نرخ یادگیری کمتر از {rate} را بیازمایید.",
   finished: "آزمایشگاه بیش از {steps} گام برنمی‌دارد.",
   collapseTitle: "ضرب‌شده", collapseStart: "لایهٔ 1، همان‌گونه که هست ({shape}):",
-  collapseNext: "ضرب در لایهٔ {k}: از {left} در {right} ماتریسی {shape} به دست می‌آید. بایاس: W{k}·b + b{k}.",
+  collapseNext: "ضرب در لایهٔ {k}: از {left} در {right} ماتریسی {shape} به دست می‌آید. بایاس: \u2066W{k}·b + b{k}\u2069.",
   collapseResult: "آن یک ماتریس و بایاسش: {before} پارامتر شد {after}.",
   collapseIgnored: "تابع‌های فعال‌سازی در این ضرب کنار گذاشته شده‌اند.",
   collapseSame: "در {count} نقطهٔ تصویر یکی است، با اختلافی نه بیش از {distance}؛ خطای گردکردن به‌تنهایی تا {bound} را توضیح می‌دهد.",
   collapseDiffers: "یکی نیست. در {point} شبکه می‌گوید {network} و آن یک ماتریس می‌گوید {affine}.",
   collapseBend: "هیچ ماتریس دیگری هم نمی‌شود: هر نگاشت آفین در میانهٔ {a} و {b} میانگین دو مقدارش است، یعنی {affine}؛ شبکه می‌گوید {value}.",
   collapseUnclear: "در {count} نقطهٔ تصویر اختلافی بیش از {distance} پیدا نشد. این نشان نمی‌دهد که در جای دیگر هم نیست.",
-  weight: "وزن", bias: "بایاس", close: "بستن",
+  weight: "وزن", bias: "بایاس",
 };
 
 export const WORDS = Object.freeze({ en, fa });
