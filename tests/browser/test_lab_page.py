@@ -91,7 +91,7 @@ class TestANewcomer:
     pytestmark = in_browser
 
     def test_makes_one_step_at_a_time(self, newcomer):
-        assert "After 0 steps" in newcomer["start"]
+        assert "At step 0 the loss" in newcomer["start"]
         assert newcomer["single"] == {"steps": 1, "query": {"steps": "1"}}
 
     def test_comes_down_to_the_floor_and_not_below(self, newcomer):

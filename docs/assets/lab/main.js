@@ -274,16 +274,17 @@ class Laboratory {
     this.notes.textContent = run && state.regions ? this.drawRegions(points) : "";
     picture.rows(this.rows, task);
     const shown = [];
+    if (values) {
+      if (task === "classification") picture.boundary(values, "ink", 3);
+      else picture.curve((x) => evaluate(run.network, [x]), "ink", 3);
+      shown.push(["ink", "legendNetwork"]);
+    }
+    // Over the network, which may lie on it.
     if (run && state.floor) {
       const { weight, bias } = this.bottom;
       if (task === "classification") picture.line(weight, bias, "green", 3, [10, 6]);
       else picture.curve((x) => weight[0] * x + bias, "green", 3, [10, 6]);
       shown.push(["green", "legendFloor"]);
-    }
-    if (values) {
-      if (task === "classification") picture.boundary(values, "ink", 3);
-      else picture.curve((x) => evaluate(run.network, [x]), "ink", 3);
-      shown.unshift(["ink", "legendNetwork"]);
     }
     if (this.product) {
       const { one, at } = this.product;

@@ -23,7 +23,7 @@ const en = {
   gradients: "Size of the gradient, layer by layer", layer: "Layer {k}",
   gradientsHelp: "The length of the loss’s gradient in the layer’s weights, on a logarithmic scale.",
   picture: "Picture of the data and of what the network computes. {summary}",
-  summary: "After {steps} steps the loss is {loss}. {floor}",
+  summary: "At step {steps} the loss is {loss}. {floor}",
   aboveFloor: "No affine model can go below {floor}; the network is {by} above it.",
   atFloor: "That is the linear floor, {floor}: no affine model goes lower.",
   belowFloor: "That is below the linear floor, {floor}: no affine model can do this.",
