@@ -169,13 +169,13 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
     ]
     state = State(module, leaves_of([example.args, dict(example.kwargs)]))
     tapes: dict[int, list[Tape]] = {1: [], 2: [], few: [], example.rows: []}
-    guides = {rows: Guide() for rows in tapes}
+    guides = {1: Guide(), 2: Guide()}  # the batch sizes that are recorded more than once
     missing: str | None = None
     for number, one in enumerate(inputs):
         locate = not tapes[one.rows]
         try:
             tape = record(
-                module, one.args, one.kwargs, locate=locate, state=state, filler=number, guide=guides[one.rows]
+                module, one.args, one.kwargs, locate=locate, state=state, filler=number, guide=guides.get(one.rows)
             )
             tapes[one.rows].append(tape)
             if tape.refusal is not None or tape.state:

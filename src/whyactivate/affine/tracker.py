@@ -53,7 +53,7 @@ def record(
     Raises:
         BaseException: whatever the module's forward itself raises.
     """
-    return _Recorder(module, locate, state or State(module), filler, guide or Guide()).run(args, kwargs)
+    return _Recorder(module, locate, state or State(module), filler, guide).run(args, kwargs)
 
 
 def run_unwatched(
@@ -80,7 +80,7 @@ def run_unwatched(
 
 
 class _Recorder(compat.DispatchMode):
-    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int, guide: Guide) -> None:
+    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int, guide: Guide | None) -> None:
         super().__init__()
         self._module, self._state = module, state
         self._memory = FollowedMemory(module, self._refuse, filler)
@@ -92,8 +92,8 @@ class _Recorder(compat.DispatchMode):
         self._refused_at = Location()
         self._notes: dict[str, None] = {}
         self._raised: BaseException | None = None
-        self._guide, self._is_guided = guide, guide.is_complete
-        self._steps: Sequence[Step | None] = guide.steps if guide.is_complete else ()
+        self._steps: Sequence[Step | None] = guide.steps if guide is not None and guide.is_complete else ()
+        self._filled = guide if guide is not None and not guide.is_complete else None
         self._turn = -1  # which operation this is
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ class _Recorder(compat.DispatchMode):
         finally:
             self._places.forget()
             changed = self._memory.restore() + self._state.restore(self._memory.depends)
-        if not self._is_guided:
-            self._guide.is_complete = self._refusal is None and not changed
+        if self._filled is not None:
+            self._filled.is_complete = self._refusal is None and not changed
         return Tape(
             inputs=tuple(inputs),
             given=tuple(given),
@@ -186,8 +186,8 @@ class _Recorder(compat.DispatchMode):
             with compat.without_functions():  # scripted code comes here with the guard still in force
                 if step is not None and self._is_met_again(step, func, args, kwargs):
                     return self._repeat(step, args, kwargs)
-                if not self._is_guided:
-                    self._guide.steps.append(None)
+                if self._filled is not None:
+                    self._filled.steps.append(None)
                 tensors = tensors_among((*args, *kwargs.values()) if kwargs else args)
                 keys = [*map(compat.storage_key, tensors)]
                 if facts.is_about_shapes or not any(map(self._memory.holds, keys)):
@@ -335,7 +335,8 @@ class _Recorder(compat.DispatchMode):
         notes: tuple[str, ...] = (),
     ) -> None:
         """Keep for later recordings what an operation that writes into nothing was called with, and what came of it."""
-        if self._is_guided or facts.is_random or facts.needs_data or facts.op is not facts.functional:
+        guide = self._filled
+        if guide is None or facts.is_random or facts.needs_data or facts.op is not facts.functional:
             return
         operands = [arguments[name] for name in facts.operands[: len(args)]]
         named = {name: arguments[name] for name in kwargs}
@@ -345,7 +346,7 @@ class _Recorder(compat.DispatchMode):
         if any(storage is not None and storage.initial is not None for storage in storages):
             return
         shows = source.storage if source is not None else None
-        self._guide.steps[turn] = Step(facts, tuple(operands), named, node, storages, shows, notes)
+        guide.steps[turn] = Step(facts, tuple(operands), named, node, storages, shows, notes)
 
     def _is_met_again(self, step: Step, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether an operation would leave on this tape just what it left on the earlier one."""
