@@ -134,7 +134,8 @@ def test_coefficients_hold_in_every_dtype(name: str, dtype: torch.dtype) -> None
     (output,) = Replay(tape).outputs([ExactArray.from_tensor(x)])
     expected = HALF_READ[name](x)
     gap = (output.to_float64()[0] - expected.double()).abs()
-    assert bool((gap <= 2 * torch.finfo(dtype).eps * (expected.double().abs() + 4)).all())
+    # A convolution adds up some dozens of terms, in an order of its own.
+    assert bool((gap <= 8 * torch.finfo(dtype).eps * (expected.double().abs() + 4)).all())
     if name.startswith("nearest"):
         assert not gap.any()
 
