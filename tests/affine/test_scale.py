@@ -137,8 +137,21 @@ def test_outputs_that_are_not_the_programs_are_seen_in_floats() -> None:
     assert "when its operations are not being recorded" in str(found)
 
 
-def test_enclosures_that_meet_decide_nothing() -> None:
-    analysis = wa.analyze(Call(lambda m, x: (x + x.relu() * 2.0**-60) * 2.0), torch.randn(2, 3, dtype=torch.float64))
+def barely_bent(m: Call, x: Tensor) -> Tensor:
+    """A kink so small that float64 enclosures cannot see it."""
+    return (x + x.relu() * 2.0**-60) * 2.0
+
+
+def test_where_enclosures_meet_balls_of_more_bits_decide() -> None:
+    analysis = wa.analyze(Call(barely_bent), torch.randn(2, 3, dtype=torch.float64))
+    assert analysis.verdict == "not_affine"
+    assert analysis.counterexample is not None
+    assert analysis.counterexample.arithmetic == "balls"
+
+
+def test_enclosures_that_meet_decide_nothing_where_balls_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort, "_MOST_IN_WIDE_BALLS", 0)
+    analysis = wa.analyze(Call(barely_bent), torch.randn(2, 3, dtype=torch.float64))
     assert analysis.verdict == "undecided"
     assert analysis.counterexample is None
     assert "too large for exact arithmetic" in analysis.tested

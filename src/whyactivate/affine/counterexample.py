@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
@@ -10,16 +11,18 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
-from whyactivate.affine.effort import count_tries, is_small
+from whyactivate.affine.effort import count_tries, count_wide_tries, is_small
 from whyactivate.affine.rare import rare_pairs
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.tape import Tape
-from whyactivate.arithmetic.balls import BallArray
+from whyactivate.arithmetic.balls import BallArray, working_precision
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
 
 _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
+_WIDE_BITS = (256, 512)
+"""With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 
 
@@ -27,7 +30,8 @@ def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) ->
     """Two inputs a, b and weights λ + μ = 1 with f(λa + μb) ≠ λf(a) + μf(b), verified; None where none was found.
 
     Tried are opposite and independent pairs of random inputs, from small to large. The three values are computed
-    without rounding, or enclosed in intervals where exponentials are on the way or the program is large.
+    without rounding, or enclosed in intervals where exponentials are on the way or the program is large. Intervals
+    around float64 numbers widen from layer to layer; where they end up too wide, balls of more bits are tried.
 
     Raises:
         CannotEvaluate: an operation on the way has no formula.
@@ -49,15 +53,27 @@ def _first(
     tape: Tape,
     constants: ExactConstants,
     pairs: Iterable[tuple[list[Tensor], list[Tensor]]],
-    mixes: Iterable[tuple[Fraction, Fraction]],
+    mixes: Sequence[tuple[Fraction, Fraction]],
     balls: bool,
 ) -> Counterexample | None:
+    """The first pair and weights that are one; where float64 enclosures were too wide, a few are tried in balls."""
+    if is_small(tape, balls):
+        arithmetic, most_wide = "balls" if balls else "exact", 0
+    else:
+        arithmetic, most_wide = "enclosed", count_wide_tries(tape, min(_WIDE_BITS))
+    tried: list[_Question] = []
     for a, b in islice(pairs, count_tries(tape, balls)):
         for weights in mixes:
-            try:
-                found = _check(tape, constants, a, b, weights, balls)
-            except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
-                continue
+            question = _Question(tape, constants, a, b, weights)
+            found = question.answer(arithmetic)
+            if found is not None:
+                return found
+            if len(tried) < most_wide:
+                tried.append(question)
+    for bits in _WIDE_BITS:
+        for question in tried[: count_wide_tries(tape, bits)]:
+            with working_precision(bits):
+                found = question.answer("balls")
             if found is not None:
                 return found
     return None
@@ -79,23 +95,32 @@ def _draw(like: Tensor, scale: float, generator: torch.Generator) -> Tensor:
     return ((drawn / scale * 64).round() / 64 * scale).to(like.dtype).double()
 
 
-def _check(
-    tape: Tape,
-    constants: ExactConstants,
-    a: list[Tensor],
-    b: list[Tensor],
-    weights: tuple[Fraction, Fraction],
-    balls: bool,
-) -> Counterexample | None:
-    """The counterexample that a and b are, if it can be verified: without rounding where that does not take long."""
-    first, second = weights
-    points: list[ExactArray] = []
-    for x, y in zip(a, b, strict=True):
-        exact_x, exact_y = ExactArray.from_tensor(x), ExactArray.from_tensor(y)
-        points.append(ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second]))
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Is f(λa + μb) another number than λf(a) + μf(b)?"""
 
-    def compare(inputs: list[Numbers], replay: Replay, arithmetic: str) -> Counterexample | None:
-        for output in replay.outputs(inputs):
+    tape: Tape
+    constants: ExactConstants
+    a: list[Tensor]
+    b: list[Tensor]
+    weights: tuple[Fraction, Fraction]
+
+    def answer(self, arithmetic: str) -> Counterexample | None:
+        """The counterexample that a and b are, if it can be verified in this arithmetic."""
+        try:
+            return self._compare(arithmetic)
+        except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
+            return None
+
+    def _compare(self, arithmetic: str) -> Counterexample | None:
+        first, second = self.weights
+        points: list[ExactArray] = []
+        for x, y in zip(self.a, self.b, strict=True):
+            exact_x, exact_y = ExactArray.from_tensor(x), ExactArray.from_tensor(y)
+            points.append(ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second]))
+        inputs: list[Numbers] = [_CONVERSIONS[arithmetic](one) for one in points]
+        constants = self.constants.enclosed if arithmetic == "enclosed" else self.constants
+        for output in Replay(self.tape, constants=constants).outputs(inputs):
             flat = output.flatten()
             if flat.points == 1:
                 continue
@@ -104,9 +129,9 @@ def _check(
             where = int(gap.argmax())
             if float(gap[where]) > 0:
                 return Counterexample(
-                    a=tuple(a),
-                    b=tuple(b),
-                    weights=weights,
+                    a=tuple(self.a),
+                    b=tuple(self.b),
+                    weights=self.weights,
                     output_index=where,
                     at_mix=float(at_mix.to_float64()[0, where]),
                     mix_of=float(mix_of.to_float64()[0, where]),
@@ -115,11 +140,12 @@ def _check(
                 )
         return None
 
-    if not is_small(tape, balls):
-        enclosed: list[Numbers] = [EnclosureArray.from_exact(one) for one in points]
-        return compare(enclosed, Replay(tape, constants=constants.enclosed), "enclosed")
-    inputs: list[Numbers] = [BallArray.from_exact(one) if balls else one for one in points]
-    return compare(inputs, Replay(tape, constants=constants), "balls" if balls else "exact")
+
+_CONVERSIONS: dict[str, Callable[[ExactArray], Numbers]] = {
+    "exact": lambda numbers: numbers,
+    "balls": BallArray.from_exact,
+    "enclosed": EnclosureArray.from_exact,
+}
 
 
 def _lower_gap(at_mix: Numbers, mix_of: Numbers) -> Tensor:

@@ -11,6 +11,11 @@ _MOST_IN_BALLS = 50_000
 """Work, as `count_work` counts it, that takes about a tenth of a second in the arithmetic that is meant."""
 _MOST_SEARCHED = 200_000_000
 """The same for a search in float64 enclosures: some seconds."""
+_MOST_IN_WIDE_BALLS = 6_000_000_000
+"""The same for a search in balls of several hundred bits, in fixed point: about a minute."""
+_WORK_PER_BALL = 1_000
+"""What it takes to make a ball from the digits of a product and to turn it into digits again, in the same unit."""
+_MOST_TRIES_IN_WIDE_BALLS = 6
 
 
 def count_work(tape: Tape) -> int:
@@ -22,6 +27,13 @@ def count_work(tape: Tape) -> int:
         terms = 1 if terms >= UNBOUNDED else terms
         work += max(1, terms) * sum(output.geometry.numel for output in node.outputs if output is not None)
     return work
+
+
+def count_wide_tries(tape: Tape, bits: int) -> int:
+    """How many pairs of inputs a search may try in balls of so many bits, after float64 enclosures were too wide."""
+    balls = sum(output.geometry.numel for node in tape.needed() for output in node.outputs if output is not None)
+    cost = (count_work(tape) + _WORK_PER_BALL * balls) * bits // 256
+    return min(_MOST_TRIES_IN_WIDE_BALLS, _MOST_IN_WIDE_BALLS // max(1, cost))
 
 
 def is_small(tape: Tape, balls: bool) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Real
@@ -14,11 +16,26 @@ import torch
 from flint import arb, ctx, fmpq
 from numpy.typing import NDArray
 
+from whyactivate.arithmetic.digits import LONGEST_SUM
 from whyactivate.arithmetic.exact import ExactArray, Scalar
+from whyactivate.arithmetic.fixed_point import FixedPoint, convolve, multiply_matrices
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
 from whyactivate.errors import InputError
 
 DEFAULT_BITS = 128
+_MANY_PRODUCTS = 1 << 14
+"""From so many products on, those of matrices with more than the default precision are carried out in fixed point."""
+_working_bits: ContextVar[int] = ContextVar("working_bits", default=DEFAULT_BITS)
+
+
+@contextmanager
+def working_precision(bits: int) -> Generator[None]:
+    """Within it, balls made without saying how precise are made for `bits`."""
+    token = _working_bits.set(bits)
+    try:
+        yield
+    finally:
+        _working_bits.reset(token)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,32 +60,33 @@ class BallArray(PointsArray):
     # -- making -----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_exact(cls, exact: ExactArray, bits: int = DEFAULT_BITS) -> Self:
+    def from_exact(cls, exact: ExactArray, bits: int | None = None) -> Self:
         """Enclosures of exact numbers; of radius 0 where `bits` suffice."""
+        bits = bits or _working_bits.get()
         unit = fmpq(exact.unit.numerator, exact.unit.denominator)
         with ctx.workprec(bits):
             scale = arb(unit)
             return cls(_map(lambda i: arb(i) * scale, exact.ints), bits)
 
     @classmethod
-    def from_tensor(cls, tensor: torch.Tensor, bits: int = DEFAULT_BITS) -> Self:
+    def from_tensor(cls, tensor: torch.Tensor, bits: int | None = None) -> Self:
         """The tensor's values as a constant; errors as `ExactArray.from_tensor`."""
         return cls.from_exact(ExactArray.from_tensor(tensor), bits)
 
     @classmethod
-    def from_points(cls, tensor: torch.Tensor, bits: int = DEFAULT_BITS) -> Self:
+    def from_points(cls, tensor: torch.Tensor, bits: int | None = None) -> Self:
         """The tensor's values, its first axis being the points."""
         return cls.from_exact(ExactArray.from_points(tensor), bits)
 
     @classmethod
-    def from_fraction(cls, value: Scalar, bits: int = DEFAULT_BITS) -> Self:
+    def from_fraction(cls, value: Scalar, bits: int | None = None) -> Self:
         """One number as a 0-dimensional constant."""
         return cls.from_exact(ExactArray.from_fraction(value), bits)
 
     @classmethod
-    def zeros(cls, points: int, shape: Sequence[int], bits: int = DEFAULT_BITS) -> Self:
+    def zeros(cls, points: int, shape: Sequence[int], bits: int | None = None) -> Self:
         """Zeros of shape `[points, *shape]`."""
-        return cls(np.full((points, *shape), arb(0), dtype=object), bits)
+        return cls(np.full((points, *shape), arb(0), dtype=object), bits or _working_bits.get())
 
     # -- arithmetic -------------------------------------------------------------------------------------------
 
@@ -99,27 +117,21 @@ class BallArray(PointsArray):
 
     def __matmul__(self, other: Self | ExactArray) -> Self:
         """Matrix product over the last two logical axes; leading axes broadcast, 1-D operands as in torch."""
-        factor = self._coerced(other)
-        left = self if self.ndim > 1 else self.reshape(1, -1)
-        right = factor if factor.ndim > 1 else factor.reshape(-1, 1)
-        if left.shape[-1] != right.shape[-2]:
-            raise InputError(f"cannot multiply shapes {self.shape} and {factor.shape}")
-        bits = max(self.bits, factor.bits)
-        a, b = align(left.balls, right.balls)
-        with ctx.workprec(bits):
-            if left.shape[-1]:
-                balls = np.matmul(a, b)
-            else:
-                leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-                balls = np.full((*leading, a.shape[-2], b.shape[-1]), arb(0), dtype=object)
-        if self.ndim == 1:
-            balls = balls[..., 0, :]
-        if factor.ndim == 1:
-            balls = balls[..., 0]
-        return type(self)(balls, bits)
+        return self._product(self, other)
 
     def __rmatmul__(self, other: ExactArray) -> Self:
-        return self._coerced(other) @ self
+        return self._product(other, self)
+
+    def convolve(self, weight: Self | ExactArray, transposed: bool, groups: int, **how: Sequence[int]) -> Self | None:
+        """The convolution of `(batch, channels, *size)` with a constant weight, laid out as in torch, in fixed point.
+
+        None where fixed point does not apply: at the default precision, or with filters of too many places. `how` gives
+        stride, padding, dilation and output_padding per axis.
+        """
+        if self.bits <= DEFAULT_BITS or weight.points > 1 or math.prod(weight.shape[2:]) > LONGEST_SUM:
+            return None
+        input, filters = self._fixed(self), self._fixed(weight)
+        return type(self)(convolve(input, filters, transposed, groups, how, self.bits), self.bits)
 
     def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """Sums over logical axes; over all of them where none is given."""
@@ -297,6 +309,32 @@ class BallArray(PointsArray):
             return other
         exact = other if isinstance(other, ExactArray) else ExactArray.from_fraction(other)
         return self.from_exact(exact, self.bits)
+
+    def _product(self, first: Self | ExactArray, second: Self | ExactArray) -> Self:
+        left: Self | ExactArray = first if first.ndim > 1 else first.reshape(1, -1)
+        right: Self | ExactArray = second if second.ndim > 1 else second.reshape(-1, 1)
+        if left.shape[-1] != right.shape[-2]:
+            raise InputError(f"cannot multiply shapes {first.shape} and {second.shape}")
+        bits = max(one.bits for one in (first, second) if isinstance(one, BallArray))
+        a, b = align(left.cells, right.cells)
+        leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        if bits > DEFAULT_BITS and math.prod((*leading, *a.shape[-2:], b.shape[-1])) >= _MANY_PRODUCTS:
+            balls = multiply_matrices(self._fixed(left), self._fixed(right), bits)
+        elif left.shape[-1]:
+            a, b = align(self._coerced(left).balls, self._coerced(right).balls)
+            with ctx.workprec(bits):
+                balls = np.matmul(a, b)
+        else:
+            balls = np.full((*leading, a.shape[-2], b.shape[-1]), arb(0), dtype=object)
+        if first.ndim == 1:
+            balls = balls[..., 0, :]
+        if second.ndim == 1:
+            balls = balls[..., 0]
+        return type(self)(balls, bits)
+
+    def _fixed(self, numbers: Self | ExactArray) -> FixedPoint:
+        exact = FixedPoint.from_exact(numbers) if isinstance(numbers, ExactArray) else None
+        return exact or FixedPoint.from_balls(self._coerced(numbers).balls, self.bits)
 
     def _binary(self, other: Self | ExactArray | Scalar, function: Callable[[Cells, Cells], Any]) -> Self:
         operand = self._coerced(other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from whyactivate.affine.rules.places import Index, sum_into
 from whyactivate.affine.rules.rule import shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
+from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
+from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
 
@@ -74,10 +76,12 @@ def convolution(
     axes = weight.ndim - 2
     how = [_per_axis(values, axes) for values in (stride, padding, dilation, output_padding)]
     batched = input if input.ndim == weight.ndim else input.reshape(1, *input.shape)
-    if isinstance(batched, EnclosureArray) and isinstance(weight, EnclosureArray) and weight.points == 1:
-        names = ("stride", "padding", "dilation", "output_padding")
-        result: Any = batched.convolve(weight, transposed, groups, **dict(zip(names, how, strict=True)))
-    else:
+    result: Any = None
+    named = dict(zip(("stride", "padding", "dilation", "output_padding"), how, strict=True))
+    kinds = EnclosureArray if isinstance(batched, EnclosureArray) else (BallArray, ExactArray)
+    if isinstance(batched, (EnclosureArray, BallArray)) and isinstance(weight, kinds) and weight.points == 1:
+        result = batched.convolve(cast(Any, weight), transposed, groups, **named)
+    if result is None:
         compute: Any = _transposed if transposed else _plain
         result = compute(batched, weight, *how, groups)
     if input.ndim < weight.ndim:
