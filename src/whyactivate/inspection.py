@@ -80,10 +80,8 @@ def inspect_module(module: nn.Module, example_input: Tensor | tuple[Any, ...] | 
     analysis = analyze(module, example_input)
     recordings = analysis.recordings
     assert recordings is not None
-    tapes = recordings.tapes
-    complete = recordings.missing is None and recordings.disagreement is None
-    complete = complete and all(tape.refusal is None and not tape.state for tape in tapes)
-    return Inspection(analysis, count_depth(tapes[0], module), plan_runs(module, example_input), complete)
+    depth = count_depth(recordings.tapes[0], module)
+    return Inspection(analysis, depth, plan_runs(module, example_input), recordings.is_complete)
 
 
 def _layers(count: int) -> str:

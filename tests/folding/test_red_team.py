@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import whyactivate as wa
+from whyactivate.errors import InputError
 
 
 class ReadsABias(nn.Module):
@@ -23,3 +28,25 @@ def test_a_number_that_forward_computes_in_float32_is_no_fault_of_the_fold() -> 
     folded = wa.collapse_runs(module, torch.randn(3, 4))
     assert torch.allclose(folded(x), module(x), atol=1e-5)
     assert any("computed" in note for run in wa.plan_runs(module, torch.randn(3, 4)).runs for note in run.notes)
+
+
+@pytest.mark.parametrize(
+    ("door", "refused"),
+    [
+        (wa.analyze, nn.LazyLinear(3)),
+        (wa.plan_runs, nn.LazyLinear(3)),
+        (wa.collapse_runs, nn.Linear(4, 3, device="meta")),
+        (wa.collapse_runs, "a name"),
+    ],
+)
+def test_a_module_without_numbers_is_refused_by_every_door(door: Any, refused: Any) -> None:
+    with pytest.raises(InputError, match=r"shape yet|without numbers|needs an nn\.Module"):
+        door(refused, torch.randn(3, 4))
+
+
+def test_a_fake_module_is_refused_by_every_door() -> None:
+    with FakeTensorMode():
+        fake = nn.Linear(4, 3)
+    for door in (wa.analyze, wa.plan_runs, wa.collapse_runs):
+        with pytest.raises(InputError, match="fake tensor"):
+            door(fake, torch.randn(3, 4))

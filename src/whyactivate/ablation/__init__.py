@@ -106,10 +106,8 @@ def _look(
     analysis = analyze(own, example)
     recordings = analysis.recordings
     assert recordings is not None
-    tapes = recordings.tapes
-    complete = recordings.missing is None and recordings.disagreement is None
-    complete = complete and all(tape.refusal is None and not tape.state for tape in tapes)
-    depth = count_depth(tapes[0], own)
+    complete = recordings.is_complete
+    depth = count_depth(recordings.tapes[0], own)
     chains = tuple(tuple(name_in(own, layer) for layer in chain) for chain in depth.chains)
     parameters: int | None = None
     note = ""

@@ -7,11 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from whyactivate.affine._torch_compat import is_uninitialised
 from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
-from whyactivate.affine.recording import Example, record_all
+from whyactivate.affine.recording import Example, check_module, record_all
 from whyactivate.affine.verdict import decide
-from whyactivate.errors import InputError
 
 _HELD_FIXED = "the verdict is about the floating inputs; integer and boolean ones are held fixed, as in the example"
 
@@ -33,15 +31,7 @@ def analyze(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[st
     Raises:
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
     """
-    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
-        raise InputError(f"analyze needs an nn.Module; what came is a {type(module).__name__}")
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if is_uninitialised(tensor):
-            raise InputError(f"{name} has no shape yet (a lazy module); run the module once, then analyse it")
-        if tensor.is_meta:
-            raise InputError(f"{name} is on the meta device, without numbers; load its weights first")
-        if type(tensor).__name__ == "FakeTensor":
-            raise InputError(f"{name} is a fake tensor, without numbers; load its weights first")
+    check_module(module, "analyze")
     example = Example.of(example_input)
     analysis = decide(module, record_all(module, example))
     return replace(analysis, notes=(_HELD_FIXED, *analysis.notes)) if example.holds_integers else analysis

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, storage_key
+from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, is_uninitialised, storage_key
 from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
@@ -50,6 +50,12 @@ class Recordings:
     def single(self) -> Tape | None:
         """The program for one row; None where the module does not run on one row."""
         return self.singles[0] if self.singles else None
+
+    @property
+    def is_complete(self) -> bool:
+        """True where all that the module does could be followed, and is the same on every input."""
+        followed = all(tape.refusal is None and not tape.state for tape in self.tapes)
+        return followed and self.missing is None and self.disagreement is None
 
     @property
     def tapes(self) -> tuple[Tape, ...]:
@@ -139,6 +145,23 @@ class Example:
 
     def _tensors(self) -> list[Tensor]:
         return tensors_in(map_leaves(lambda leaf: leaf if isinstance(leaf, Tensor) else None, [self.args, self.kwargs]))
+
+
+def check_module(module: object, asked: str) -> None:
+    """Make sure that `asked` was given a module with numbers in it.
+
+    Raises:
+        InputError: no `nn.Module`, or a parameter or buffer of it has no shape or no numbers.
+    """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{asked} needs an nn.Module; what came is a {type(module).__name__}")
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_uninitialised(tensor):
+            raise InputError(f"{name} has no shape yet (a lazy module); run the module once, then call {asked}")
+        if tensor.is_meta:
+            raise InputError(f"{name} is on the meta device, without numbers; load its weights first")
+        if type(tensor).__name__ == "FakeTensor":
+            raise InputError(f"{name} is a fake tensor, without numbers; load its weights first")
 
 
 def record_all(module: nn.Module, example: Example) -> Recordings:

@@ -30,7 +30,7 @@ _TESTED = (
     "and its outputs are the program's"
 )
 _TESTED_ROWS = "; how rows are treated was compared on random rows within float64 enclosures, not exactly"
-_ONLY_ENCLOSED = "that float64 enclosures could verify (the program is too large for exact arithmetic)"
+_ONLY_ENCLOSED = "that could be verified in enclosures (the program is too large for exact arithmetic)"
 _CANCELS = (
     "proved: every kink and every product of the recorded program cancels: in canonical form, carried out exactly on "
     "the unknown input, its output is W·x + b"

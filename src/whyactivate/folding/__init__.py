@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine._torch_compat import is_uninitialised
-from whyactivate.affine.recording import Example
+from whyactivate.affine.recording import Example, check_module
 from whyactivate.errors import FoldingError, InputError
 from whyactivate.folding.folding import Folding, find_folding
 from whyactivate.folding.graphs import build, put_all
@@ -76,13 +75,7 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
 
 
 def _find(module: nn.Module, example_input: Any, name: str) -> tuple[Folding, Example]:
-    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
-        raise InputError(f"{name} needs an nn.Module; what came is a {type(module).__name__}")
-    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if is_uninitialised(tensor):
-            raise InputError(f"{path} has no shape yet (a lazy module); run the module once, then fold it")
-        if tensor.is_meta:
-            raise InputError(f"{path} is on the meta device, without numbers; load its weights first")
+    check_module(module, name)
     example = Example.of(example_input)
     return find_folding(module, example), example
 

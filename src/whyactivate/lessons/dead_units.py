@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from whyactivate.activations import ACTIVATIONS, get_activation
 from whyactivate.datasets import Dataset, load_dataset
-from whyactivate.errors import DivergedError, InputError
+from whyactivate.errors import DivergedError
 from whyactivate.lessons.lesson import Lesson, digits, title_of
-from whyactivate.lessons.observe import slope, units_last, watch
+from whyactivate.lessons.observe import slope, units_last, watch_activations
 from whyactivate.models import MLP
 from whyactivate.training import TrainConfig, train
 
@@ -121,9 +121,7 @@ def dead_units_of(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, unit_a
     Raises:
         InputError: the module fails, or no activation was seen in it.
     """
-    watched = watch(module, inputs)
-    if not watched.calls:
-        raise InputError(f"no activation was seen in {type(module).__name__}; fused kernels (nn.LSTM) hide theirs")
+    watched = watch_activations(module, inputs)
     calls: list[UnitCall] = []
     for call in watched.calls:
         z = units_last(call.z, unit_axis)

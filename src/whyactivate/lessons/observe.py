@@ -85,6 +85,18 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
     return Watched(twin, result, watcher.calls)
 
 
+def watch_activations(module: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Watched:
+    """The same as `watch`, where there must be an activation to see.
+
+    Raises:
+        InputError: as for `watch`; or no activation was seen.
+    """
+    watched = watch(module, inputs)
+    if not watched.calls:
+        raise InputError(f"no activation was seen in {type(module).__name__}; fused kernels (nn.LSTM) hide theirs")
+    return watched
+
+
 @contextmanager
 def _paths(module: nn.Module, path: list[str]) -> Generator[None]:
     """Keeps `path` at the names of the modules that are running."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from whyactivate.activations import ACTIVATIONS, Activation, get_activation
 from whyactivate.errors import InputError
 from whyactivate.lessons.lesson import Lesson, digits, listing, title_of
-from whyactivate.lessons.observe import slope, units_last, watch
+from whyactivate.lessons.observe import slope, units_last, watch_activations
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _BITS = {
@@ -268,9 +268,7 @@ def saturation_of(
     Raises:
         InputError: the module fails, or no activation was seen in it.
     """
-    watched = watch(module, inputs)
-    if not watched.calls:
-        raise InputError(f"no activation was seen in {type(module).__name__}; fused kernels (nn.LSTM) hide theirs")
+    watched = watch_activations(module, inputs)
     found: list[SaturatedCall] = []
     for call in watched.calls:
         each = ACTIVATIONS[call.activation]
