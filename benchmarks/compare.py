@@ -22,9 +22,9 @@ from torch import nn
 
 import whyactivate as wa
 from whyactivate.activations import ACTIVATIONS
-from whyactivate.comparison.optimise import StackedAdam
-from whyactivate.comparison.stack import Company, Pass, Stack, parameter_count
-from whyactivate.comparison.weights import draw_row
+from whyactivate.training.stacked.optimise import StackedAdam
+from whyactivate.training.stacked.stack import Company, Pass, Stack, parameter_count
+from whyactivate.training.stacked.weights import draw_row
 
 FILE = Path(__file__).with_name("compare.json")
 FIVE = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")

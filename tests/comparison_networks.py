@@ -11,7 +11,7 @@ import torch
 
 import whyactivate as wa
 from whyactivate.comparison import Member
-from whyactivate.comparison.weights import row_of
+from whyactivate.training.stacked.weights import row_of
 
 
 def tiny(seed: int = 0, rows: int = 13, features: int = 3, classes: int = 0, test_rows: int = 7) -> wa.Dataset:

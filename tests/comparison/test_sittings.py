@@ -18,7 +18,7 @@ import torch
 import whyactivate as wa
 from comparison_networks import tiny
 from whyactivate.comparison import ComparisonResult, compare
-from whyactivate.comparison.block import _CALM
+from whyactivate.training.stacked.calm import CALM
 
 CONFIG = wa.TrainConfig(epochs=12, batch_size=3)
 GRID = {"activations": ["relu", "identity", "gelu"], "seeds": 6, "depths": [1, 2], "widths": 4, "chunk": 5}
@@ -146,7 +146,7 @@ class TestExecutor:
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(threads)
-        assert _CALM.users == 0
+        assert CALM.users == 0
 
     @pytest.mark.slow
     def test_processes(self, whole: ComparisonResult):

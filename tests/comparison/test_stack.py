@@ -9,12 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from whyactivate.activations import ACTIVATIONS, get_activation
-from whyactivate.comparison.activate import Bent, derivative_by_autograd
-from whyactivate.comparison.losses import CrossEntropy, SquaredError
-from whyactivate.comparison.optimise import StackedAdam, StackedSGD
-from whyactivate.comparison.stack import Company, Pass, Stack, parameter_count
-from whyactivate.comparison.weights import draw_row, put_row, row_of
 from whyactivate.models import INITS, MLP
+from whyactivate.training.stacked.activate import Bent, derivative_by_autograd
+from whyactivate.training.stacked.losses import CrossEntropy, SquaredError
+from whyactivate.training.stacked.optimise import StackedAdam, StackedSGD
+from whyactivate.training.stacked.stack import Company, Pass, Stack, parameter_count
+from whyactivate.training.stacked.weights import draw_row, put_row, row_of
 
 WIDTHS = (3, 5, 4, 2)
 

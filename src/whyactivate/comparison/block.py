@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from whyactivate.activations import Activation
-from whyactivate.comparison.activate import Array
-from whyactivate.comparison.losses import loss_of
-from whyactivate.comparison.optimise import StackedOptimiser, make_stacked
-from whyactivate.comparison.rows import Batches, Orders, Part
-from whyactivate.comparison.stack import Company, Pass, Stack
+from whyactivate.comparison.member import Member, Place
 from whyactivate.datasets import Dataset
 from whyactivate.errors import InputError
 from whyactivate.training import TrainConfig
 from whyactivate.training.history import Stopped
-from whyactivate.training.surroundings import single_thread
+from whyactivate.training.stacked.activate import Array
+from whyactivate.training.stacked.calm import CALM
+from whyactivate.training.stacked.engine import Engine
 
 NEAR_FLOOR = 1.01
 """A training loss up to this multiple of the linear floor is at the floor: within one percent of it."""
 
-_ROWS_AT_ONCE = 100
-"""Rows on their way through the stack when whole parts are measured: the same whatever the number of members."""
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set with its linear floor."""
+
+    data: Dataset
+    floor: float
+    floor_test: float
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one member is trained, apart from what the block has in common."""
+    """One member before its training: where it stands in the grid, its activation, and the index of its data."""
 
-    activation: Activation
+    place: Place
     seed: int
-    learning_rate: float
-    data: int
-    floor: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Where one member ended; the fields mean what they mean in `Member`."""
-
-    stopped: Stopped
-    epochs: int
-    train_loss: float
-    test_loss: float
-    train_accuracy: float | None
-    test_accuracy: float | None
-    epochs_to_floor: int | None
-    weights: Array
+    activation: Activation
+    source: int
 
 
 @dataclass
@@ -64,7 +49,8 @@ class Block:
         config: what all members have in common; its seed and learning rate are not used.
         recipes: one per member, neighbours where they have one activation.
         weights: (members, parameters) at the start.
-        data: the data sets that the recipes point to, all of one shape.
+        sources: the data sets that the recipes point to, all of one shape.
+        keep_weights: give the final weights to the members.
         test_always: measure the test part after every epoch, and not only at the end.
     """
 
@@ -72,125 +58,59 @@ class Block:
     config: TrainConfig
     recipes: Sequence[Recipe]
     weights: Array
-    data: Sequence[Dataset]
+    sources: Sequence[Source]
+    keep_weights: bool = False
     test_always: bool = False
 
-    def train(self, done: Callable[[int, Ending], object], tick: Callable[[int], object] | None = None) -> None:
+    def train(self, done: Callable[[Member], object], tick: Callable[[int], object] | None = None) -> None:
         """Trains to the end, and says so of each member as soon as it has ended.
 
         Args:
-            done: called with the member's place in `recipes` and its ending.
+            done: called with each member.
             tick: called after each epoch with its number.
 
         Raises:
             InputError: a member's loss is not finite before any training.
         """
-        with _CALM.kept():
+        with CALM.kept():
             unclear = _Training(self).run(done, tick)
         if unclear:
             # Finite on the training part to the end, yet not on the test part: look after which epoch that began.
-            again = replace(
-                self, recipes=[self.recipes[i] for i in unclear], weights=self.weights[unclear], test_always=True
-            )
-            again.train(lambda place, ending: done(unclear[place], ending))
-
-
-class _Calm:
-    """One thread for tiny products, for as long as any block trains; then as many as before.
-
-    Blocks may train in several threads at once, so the first to come changes the numbers and the last to go
-    brings them back.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.stack = threading.Lock(), 0, contextlib.ExitStack()
-
-    @functools.cached_property
-    def found(self) -> ThreadpoolController:
-        """NumPy's library, looked for once."""
-        return ThreadpoolController()
-
-    @contextlib.contextmanager
-    def kept(self) -> Generator[None]:
-        with self.lock:
-            if not self.users:
-                self.stack.enter_context(self.found.limit(limits=1, user_api="blas"))
-                self.stack.enter_context(single_thread())
-            self.users += 1
-        try:
-            # No warnings where a member's numbers overflow: it has diverged, and ends.
-            with np.errstate(all="ignore"):
-                yield
-        finally:
-            with self.lock:
-                self.users -= 1
-                if not self.users:
-                    self.stack.close()
-
-
-_CALM = _Calm()
+            recipes = [self.recipes[i] for i in unclear]
+            replace(self, recipes=recipes, weights=self.weights[unclear], test_always=True).train(done)
 
 
 class _Training:
     """One call of `Block.train`. Arrays along the members shrink when members end."""
 
     def __init__(self, block: Block) -> None:
-        self.block, config = block, block.config
-        self.loss = loss_of(block.data[0].task)
-        self.classes = block.data[0].outputs if block.data[0].classes else 0
-        which = np.array([recipe.data for recipe in block.recipes])
-        kind = block.weights.dtype.type
-        self.train_part, self.test_part = (Part(block.data, which, part, kind) for part in ("train", "test"))
-        self.orders = Orders([r.seed for r in block.recipes], self.train_part.rows) if config.shuffle else None
+        self.block, config, recipes = block, block.config, block.recipes
+        data = [source.data for source in block.sources]
+        self.engine = Engine(
+            block.widths, config, [r.activation for r in recipes], [r.seed for r in recipes],
+            [r.place.learning_rate for r in recipes], data, [r.source for r in recipes], block.weights,
+        )  # fmt: skip
+        self.kept = self.engine.weights.copy()
+        self.classes = bool(data[0].classes)
         self.test_always = block.test_always or config.patience is not None
-        self.ids = np.arange(len(block.recipes))
+        self.ids = np.arange(len(recipes))
         self.unclear: list[int] = []
-        self.floors = np.array([recipe.floor for recipe in block.recipes]) * NEAR_FLOOR
+        self.floors = np.array([block.sources[r.source].floor for r in recipes]) * NEAR_FLOOR
         self.at_floor = np.full(len(self.ids), -1)
         self.best, self.best_epoch = np.full(len(self.ids), np.inf), np.zeros(len(self.ids), dtype=int)
-        self.build(np.array(block.weights))
-        rates = np.array([recipe.learning_rate for recipe in block.recipes])
-        self.optimiser: StackedOptimiser = make_stacked(
-            config.optimizer, self.stack.flat, self.stack.slope, rates, config.momentum
-        )
 
-    def build(self, flat: Array) -> None:
-        """Everything whose shape depends on how many members there are."""
-        self.stack = Stack(np.ascontiguousarray(flat), self.block.widths, self.companies())
-        self.kept = self.stack.flat.copy()
-        batch = min(self.block.config.batch_size, self.train_part.rows)
-        self.batches = Batches(self.train_part, batch, gather=self.orders is not None)
-        self.passes: dict[int, Pass] = {}
-
-    def companies(self) -> list[Company]:
-        """The activations of the members that are left, as runs of neighbours."""
-        found: list[Company] = []
-        for place, member in enumerate(self.ids):
-            activation = self.block.recipes[int(member)].activation
-            if found and found[-1].activation is activation:
-                found[-1] = Company(activation, found[-1].first, place + 1)
-            else:
-                found.append(Company(activation, place, place + 1))
-        return found
-
-    def room_for(self, rows: int) -> Pass:
-        """The buffers for batches of this many rows."""
-        if rows not in self.passes:
-            self.passes[rows] = Pass(self.stack, rows)
-        return self.passes[rows]
-
-    def run(self, done: Callable[[int, Ending], object], tick: Callable[[int], object] | None) -> list[int]:
+    def run(self, done: Callable[[Member], object], tick: Callable[[int], object] | None) -> list[int]:
         """Trains all members and returns those whose ending is not clear without every epoch's test loss."""
-        config = self.block.config
-        self.before = self.measure(self.train_part)
+        config, engine = self.block.config, self.engine
+        self.before = engine.measure(engine.train_part)
         self.check_start()
-        self.tested = self.measure(self.test_part)
+        self.tested = engine.measure(engine.test_part)
         self.note_best(0)
         for epoch in range(1, config.epochs + 1):
-            self.train_epoch()
-            now = self.measure(self.train_part)
-            bad = ~self.are_finite(now[0])
-            tested = self.measure(self.test_part) if self.test_always or bad.any() else None
+            engine.train_epoch()
+            now = engine.measure(engine.train_part)
+            bad = ~(np.isfinite(now[0]) & engine.are_finite())
+            tested = engine.measure(engine.test_part) if self.test_always or bad.any() else None
             if tested is not None:
                 bad |= ~np.isfinite(tested[0])
             if bad.any():
@@ -200,7 +120,7 @@ class _Training:
             self.before = now
             if not len(self.ids):
                 return self.unclear
-            np.copyto(self.kept, self.stack.flat)
+            np.copyto(self.kept, engine.weights)
             self.at_floor[(self.at_floor < 0) & (now[0] <= self.floors)] = epoch
             if tested is not None:
                 self.tested = tested
@@ -213,38 +133,13 @@ class _Training:
                     return self.unclear
             if tick is not None:
                 tick(epoch)
-        self.tested = self.tested if self.test_always else self.measure(self.test_part)
+        self.tested = self.tested if self.test_always else engine.measure(engine.test_part)
         self.end(np.ones(len(self.ids), dtype=bool), "finished", config.epochs, done)
         return self.unclear
 
-    def train_epoch(self) -> None:
-        """One step per batch."""
-        if self.orders is not None:
-            self.batches.shuffle(self.orders.draw())
-        for x, y in self.batches.views:
-            room = self.room_for(x.shape[2])
-            self.loss.start_backward(room.forward(x), y, room.delta)
-            room.backward(x)
-            self.optimiser.step()
-
-    def measure(self, part: Part) -> tuple[Array, Array]:
-        """Loss and accuracy of each member over a whole part."""
-        loss, right = np.zeros(len(self.ids)), np.zeros(len(self.ids))
-        for x, y in part.pieces(_ROWS_AT_ONCE):
-            more, hits = self.loss.total(self.room_for(x.shape[2]).forward(x), y)
-            loss += more
-            right += hits
-        return loss / part.rows, right / part.rows
-
-    def are_finite(self, losses: Array) -> Array:
-        """Which members have a finite loss and finite weights."""
-        if np.isfinite(self.stack.flat.sum()):  # nearly always, and much cheaper than to look at each weight
-            return np.isfinite(losses)
-        return np.isfinite(losses) & np.isfinite(self.stack.flat).all(axis=1)
-
     def check_start(self) -> None:
         """Refuses members that start with a loss that is not finite."""
-        bad = ~self.are_finite(self.before[0])
+        bad = ~(np.isfinite(self.before[0]) & self.engine.are_finite())
         if bad.any():
             place = int(np.flatnonzero(bad)[0])
             raise InputError(
@@ -257,40 +152,40 @@ class _Training:
         better = self.tested[0] < self.best
         self.best[better], self.best_epoch[better] = self.tested[0][better], epoch
 
-    def end_diverged(self, bad: Array, epoch: int, done: Callable[[int, Ending], object]) -> None:
+    def end_diverged(self, bad: Array, epoch: int, done: Callable[[Member], object]) -> None:
         """Ends members at the weights of the last epoch at which all was finite, and measures them there."""
-        self.stack.flat[bad] = self.kept[bad]
-        tested = self.measure(self.test_part)
-        self.tested = tested
+        self.engine.weights[bad] = self.kept[bad]
+        self.tested = self.engine.measure(self.engine.test_part)
         self.end(bad, "diverged", epoch, done)
 
-    def end(self, which: Array, stopped: Stopped, epoch: int, done: Callable[[int, Ending], object]) -> None:
+    def end(self, which: Array, stopped: Stopped, epoch: int, done: Callable[[Member], object]) -> None:
         """Reports the members in the mask and goes on without them."""
-        (train, right), (test, test_right) = self.before, self.tested
         for place in np.flatnonzero(which):
-            if not (self.test_always or np.isfinite(test[place])):
+            if self.test_always or np.isfinite(self.tested[0][place]):
+                done(self.member(int(place), stopped, epoch))
+            else:
                 self.unclear.append(int(self.ids[place]))
-                continue
-            done(
-                int(self.ids[place]),
-                Ending(
-                    stopped, epoch, float(train[place]), float(test[place]),
-                    float(right[place]) if self.classes else None, float(test_right[place]) if self.classes else None,
-                    int(self.at_floor[place]) if self.at_floor[place] >= 0 else None, self.stack.flat[place].copy(),
-                ),
-            )  # fmt: skip
         if not which.all():
             self.go_on_with(np.flatnonzero(~which))
         else:
             self.ids = self.ids[:0]
+
+    def member(self, place: int, stopped: Stopped, epoch: int) -> Member:
+        """The member at this place of the arrays, as it is now."""
+        (train, right), (test, test_right) = self.before, self.tested
+        recipe = self.block.recipes[int(self.ids[place])]
+        source = self.block.sources[recipe.source]
+        return Member(
+            recipe.place, recipe.seed, stopped, epoch, float(train[place]), float(test[place]),
+            float(right[place]) if self.classes else None, float(test_right[place]) if self.classes else None,
+            int(self.at_floor[place]) if self.at_floor[place] >= 0 else None, source.floor, source.floor_test,
+            self.engine.weights[place].copy() if self.block.keep_weights else None,
+        )  # fmt: skip
 
     def go_on_with(self, rows: Array) -> None:
         """Leaves all but these members behind."""
         self.ids, self.floors, self.at_floor = self.ids[rows], self.floors[rows], self.at_floor[rows]
         self.best, self.best_epoch = self.best[rows], self.best_epoch[rows]
         self.before, self.tested = ((a[rows], b[rows]) for a, b in (self.before, self.tested))
-        self.train_part, self.test_part = self.train_part.select(rows), self.test_part.select(rows)
-        if self.orders is not None:
-            self.orders.select(rows)
-        self.build(self.stack.flat[rows])
-        self.optimiser = self.optimiser.keep(rows, self.stack.flat, self.stack.slope)
+        self.engine.keep(rows)
+        self.kept = self.engine.weights.copy()

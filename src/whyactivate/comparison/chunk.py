@@ -10,14 +10,13 @@ import numpy as np
 import torch
 
 from whyactivate.activations import get_activation
-from whyactivate.comparison.activate import Array
-from whyactivate.comparison.block import Block, Ending, Recipe
+from whyactivate.comparison.block import Block, Recipe, Source
 from whyactivate.comparison.grid import Choice
 from whyactivate.comparison.member import Member, Place
-from whyactivate.comparison.stack import parameter_count
-from whyactivate.comparison.weights import draw_row
-from whyactivate.datasets import Dataset
 from whyactivate.training import TrainConfig
+from whyactivate.training.stacked.activate import Array
+from whyactivate.training.stacked.stack import parameter_count
+from whyactivate.training.stacked.weights import draw_row
 
 Key = tuple[Place, int]
 
@@ -26,15 +25,6 @@ _CACHE = 1_600_000
 
 _MOST_ROWS = 100_000_000
 """Bytes of data that one chunk may hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A data set with its linear floor."""
-
-    data: Dataset
-    floor: float
-    floor_test: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +69,17 @@ class Chunk:
         kinds = {name: get_activation(choice) for name, choice in self.choices.items()}
         names = list(self.choices)
         ordered = sorted(self.keys, key=lambda key: names.index(key[0].activation))
-        seeds = sorted({seed if seed in self.sources else -1 for _, seed in ordered})
+        used = sorted({seed if seed in self.sources else -1 for _, seed in ordered})
         recipes = [
-            Recipe(
-                kinds[place.activation], seed, place.learning_rate,
-                seeds.index(seed if seed in self.sources else -1), self.source(seed).floor,
-            )
+            Recipe(place, seed, kinds[place.activation], used.index(seed if seed in self.sources else -1))
             for place, seed in ordered
-        ]  # fmt: skip
+        ]
         first = self.source(ordered[0][1]).data
         widths = (first.features, *ordered[0][0].hidden, first.outputs)
-        block = Block(
-            widths, self.config, recipes, self.first_weights(widths, ordered), [self.sources[s].data for s in seeds]
-        )
-
-        def pass_on(place: int, ending: Ending) -> None:
-            done(self.member(ordered[place], ending))
-
-        def count(epoch: int) -> None:
-            if tick is not None:
-                tick(epoch / self.config.epochs)
-
-        block.train(pass_on, count)
+        sources = [self.sources[seed] for seed in used]
+        block = Block(widths, self.config, recipes, self.first_weights(widths, ordered), sources, self.keep_weights)
+        epochs = self.config.epochs
+        block.train(done, None if tick is None else lambda epoch: tick(epoch / epochs))
 
     def first_weights(self, widths: Sequence[int], keys: Sequence[Key]) -> Array:
         """(members, parameters): what `MLP` draws; the activation has no say in it."""
@@ -110,16 +89,6 @@ class Chunk:
             if (place.init, seed) not in drawn:
                 drawn[place.init, seed] = draw_row(widths, place.init, seed, dtype)
         return np.stack([drawn[place.init, seed] for place, seed in keys])
-
-    def member(self, key: Key, ending: Ending) -> Member:
-        """The member of that key with what training gave."""
-        place, seed = key
-        source = self.source(seed)
-        return Member(
-            place, seed, ending.stopped, ending.epochs, ending.train_loss, ending.test_loss, ending.train_accuracy,
-            ending.test_accuracy, ending.epochs_to_floor, source.floor, source.floor_test,
-            ending.weights if self.keep_weights else None,
-        )  # fmt: skip
 
     def split(self, most: int | None) -> Iterator[Chunk]:
         """Chunks of one shape each, equally large, of at most so many members (None: what a cache holds)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from whyactivate.comparison.activate import Array
 from whyactivate.models import Init
 from whyactivate.training.history import Stopped
+from whyactivate.training.stacked.activate import Array
 
 
 @dataclass(frozen=True, slots=True)

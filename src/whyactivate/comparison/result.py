@@ -17,11 +17,11 @@ from torch import Tensor
 from whyactivate.comparison import words
 from whyactivate.comparison.member import COLUMNS, Member, Place
 from whyactivate.comparison.summary import Summary, summarise
-from whyactivate.comparison.weights import put_row
 from whyactivate.datasets import Task
 from whyactivate.errors import InputError
 from whyactivate.models import MLP
 from whyactivate.training import TrainConfig
+from whyactivate.training.stacked.weights import put_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

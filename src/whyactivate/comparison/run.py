@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from whyactivate._checks import check_whole
-from whyactivate.comparison.chunk import Chunk, Key, Source, train_chunk
+from whyactivate.comparison.block import Source
+from whyactivate.comparison.chunk import Chunk, Key, train_chunk
 from whyactivate.comparison.grid import ARTICLE_FIVE, Choice, Grid, make_grid
 from whyactivate.comparison.member import Member
 from whyactivate.comparison.result import ComparisonResult

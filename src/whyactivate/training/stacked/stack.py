@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 
 from whyactivate.activations import Activation
-from whyactivate.comparison.activate import Array, Bent
+from whyactivate.training.stacked.activate import Array, Bent
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from whyactivate.comparison.activate import Array
+from whyactivate.training.stacked.activate import Array
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -34,7 +34,7 @@ class StackedAdam:
     Args:
         flat: (M, parameters) weights.
         slope: the same shape.
-        rate: (M, 1) learning rates, or one for all.
+        rate: (M, 1) learning rates in float64, or one for all.
     """
 
     def __init__(self, flat: Array, slope: Array, rate: Array | float) -> None:
@@ -45,7 +45,7 @@ class StackedAdam:
         """Moves every weight once."""
         self.steps += 1
         spread = math.sqrt((1 - BETA2**self.steps) / (1 - BETA2))
-        rate = self.rate * ((1 - BETA1) / (1 - BETA1**self.steps) * spread)
+        rate = _as(self.flat, self.rate * ((1 - BETA1) / (1 - BETA1**self.steps) * spread))
         slope, mean, square, room = self.slope, self.mean, self.square, self.room
         np.multiply(mean, BETA1, out=mean)
         np.add(mean, slope, out=mean)
@@ -76,7 +76,7 @@ class StackedSGD:
         """Moves every weight once."""
         np.multiply(self.velocity, self.momentum, out=self.velocity)
         np.add(self.velocity, self.slope, out=self.velocity)
-        np.multiply(self.velocity, self.rate, out=self.room)
+        np.multiply(self.velocity, _as(self.flat, self.rate), out=self.room)
         np.subtract(self.flat, self.room, out=self.flat)
 
     def keep(self, rows: Array, flat: Array, slope: Array) -> StackedSGD:
@@ -87,8 +87,13 @@ class StackedSGD:
         return fewer
 
 
+def _as(flat: Array, rate: Array | float) -> Array | float:
+    """Rates rounded once to the number type of the weights, as NumPy rounds a plain float."""
+    return rate.astype(flat.dtype) if isinstance(rate, np.ndarray) else rate
+
+
 def make_stacked(name: str, flat: Array, slope: Array, rates: Array, momentum: float) -> StackedOptimiser:
     """The optimiser of that name; `rates` holds one learning rate per member."""
     alike = bool((rates == rates[0]).all())
-    rate: Array | float = float(rates[0]) if alike else rates.astype(flat.dtype)[:, None]
+    rate: Array | float = float(rates[0]) if alike else rates[:, None]
     return StackedAdam(flat, slope, rate) if name == "adam" else StackedSGD(flat, slope, rate, momentum)

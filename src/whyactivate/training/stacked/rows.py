@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from whyactivate.comparison.activate import Array
-from whyactivate.comparison.losses import targets
 from whyactivate.datasets import Dataset
+from whyactivate.training.stacked.activate import Array
+from whyactivate.training.stacked.losses import targets
 
 
 class Part:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from whyactivate.comparison.activate import Array
 from whyactivate.datasets import Task
+from whyactivate.training.stacked.activate import Array
 
 
 class SquaredError:

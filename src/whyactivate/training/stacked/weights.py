@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from whyactivate.comparison.activate import Array
-from whyactivate.comparison.stack import parameter_count
 from whyactivate.models import MLP, Init, draw_layer
+from whyactivate.training.stacked.activate import Array
+from whyactivate.training.stacked.stack import parameter_count
 
 
 def draw_row(widths: Sequence[int], init: Init, seed: int, dtype: torch.dtype) -> Array:
