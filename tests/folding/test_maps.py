@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from folding.blocks import rows
+from whyactivate.folding.composing import add, after, as_kernel, shift_after
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Scale, add, after, as_kernel, shift_after
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Scale
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

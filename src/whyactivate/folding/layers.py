@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from whyactivate.affine.tape import Geometry
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, as_kernel, as_vector
+from whyactivate.folding.composing import as_kernel
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed, as_vector
 
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 @dataclass(frozen=True)
@@ -66,33 +69,41 @@ def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.d
     if len(kernel.size) != axes:
         raise CannotFold("the convolution has another number of axes")
     vector = as_vector(shift, kernel.out) if shift is not None else None
-    kind = _CONVOLUTIONS[axes]
     return Layer(
-        words=_words(kind.__name__, kernel),
+        words=_words(kernel),
         weight=lambda: kernel.weight.value,
         bias=(lambda: vector.value) if vector is not None else None,
-        empty=lambda: kind(
-            kernel.into,
-            kernel.out,
-            kernel.size,  # pyright: ignore[reportArgumentType]
-            kernel.stride,  # pyright: ignore[reportArgumentType]
-            kernel.padding,  # pyright: ignore[reportArgumentType]
-            kernel.dilation,  # pyright: ignore[reportArgumentType]
-            kernel.groups,
-            bias=vector is not None,
-            device="meta",
-        ),
+        empty=lambda: _convolution(kernel, bias=vector is not None),
         device=device,
         dtype=view.dtype,
     )
 
 
-def _words(name: str, kernel: Kernel) -> str:
+def _convolution(kernel: Kernel, *, bias: bool) -> nn.Module:
+    form: dict[str, Any] = {
+        "kernel_size": kernel.size,
+        "stride": kernel.stride,
+        "padding": kernel.padding,
+        "dilation": kernel.dilation,
+        "groups": kernel.groups,
+        "bias": bias,
+        "device": "meta",
+    }
+    if isinstance(kernel, Transposed):
+        form["output_padding"] = kernel.output_padding
+        return _TRANSPOSED[len(kernel.size)](kernel.into, kernel.out, **form)
+    return _CONVOLUTIONS[len(kernel.size)](kernel.into, kernel.out, **form)
+
+
+def _words(kernel: Kernel) -> str:
+    axes = len(kernel.size)
+    name = (_TRANSPOSED if isinstance(kernel, Transposed) else _CONVOLUTIONS)[axes].__name__
     parts = [str(kernel.into), str(kernel.out), "×".join(map(str, kernel.size))]
     for word, numbers, usual in (
         ("stride", kernel.stride, 1),
         ("padding", kernel.padding, 0),
         ("dilation", kernel.dilation, 1),
+        ("output padding", kernel.output_padding if isinstance(kernel, Transposed) else (0,), 0),
     ):
         if any(number != usual for number in numbers):
             same = len(set(numbers)) == 1

@@ -8,19 +8,8 @@ from itertools import product as pairs
 from math import prod
 
 from whyactivate.affine.tape import Geometry, Node, Value
-from whyactivate.folding.maps import (
-    CannotFold,
-    Dense,
-    Diagonal,
-    Kernel,
-    Map,
-    Scale,
-    Shift,
-    add,
-    add_shifts,
-    after,
-    shift_after,
-)
+from whyactivate.folding.composing import add, add_shifts, after, shift_after
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed
 from whyactivate.folding.program import Key, Made, Program, axis_in_view, feature_key, key_of
 from whyactivate.folding.reading import Operand, Reading, read
 
@@ -119,7 +108,7 @@ class Planner:
         if reading is None or output is None:
             return 0.0, 1
         cells = output.geometry.numel / self.program.rows
-        work = sum(_work(operand.map, cells)[0] for operand in reading.operands)
+        work = sum(self._work(operand.map, cells, operand.value.geometry)[0] for operand in reading.operands)
         adds = len(reading.operands) - 1
         if reading.operands[0].axis is None and not adds and work == 0:
             adds = int(reading.shift is not None)
@@ -294,19 +283,21 @@ class Planner:
 
     def _price(self, terms: tuple[Term, ...], shift: Shift, geometry: Geometry) -> Price:
         cells = geometry.numel / self.program.rows
-        prices = [_work(term.map, cells) for term in terms]
+        prices = [self._work(term.map, cells, term.geometry) for term in terms]
         work = sum(price[0] for price in prices) + (len(terms) - 1) * cells
         kernels = sum(price[1] for price in prices) + len(terms) - 1
         if shift is not None and all(isinstance(term.map, Scale) for term in terms):
             return work + cells, kernels + 1
         return work, kernels
 
-
-def _work(map: Map, cells: float) -> Price:
-    if isinstance(map, Scale):
-        return (0.0, 0) if map.factor == 1 else (cells, 1)
-    if isinstance(map, Diagonal):
-        return cells, 1
-    if isinstance(map, Dense):
-        return cells * map.into, 1
-    return cells * (map.into // map.groups) * prod(map.size), 1
+    def _work(self, map: Map, cells: float, source: Geometry) -> Price:
+        """What a map costs that gives so many numbers per row, from a tensor of that geometry."""
+        if isinstance(map, Scale):
+            return (0.0, 0) if map.factor == 1 else (cells, 1)
+        if isinstance(map, Diagonal):
+            return cells, 1
+        if isinstance(map, Dense):
+            return cells * map.into, 1
+        if isinstance(map, Transposed):
+            return source.numel / self.program.rows * (map.out // map.groups) * prod(map.size), 1
+        return cells * (map.into // map.groups) * prod(map.size), 1

@@ -13,7 +13,7 @@ from torch import Tensor
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Node, Value
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed
 
 aten = torch.ops.aten
 
@@ -216,22 +216,27 @@ def _left_product(matrix: Any, value: Value, bias: Any) -> Reading:
 def _convolution(node: Node, args: dict[str, Any]) -> Reading:
     value, weight = _value(args["input"]), _numbers(args["weight"])
     axes = weight.ndim - 2
-    if args["transposed"]:
-        raise CannotFold("transposed convolutions are left alone")
     if len(value.geometry.size) != weight.ndim:
         raise CannotFold("the convolution's input has no batch axis")
     if isinstance(args.get("bias"), Value):
         raise CannotFold("a bias depends on the input")
     spread = [tuple(args[name]) * (axes if len(args[name]) == 1 else 1) for name in ("stride", "padding", "dilation")]
     stride, padding, dilation = spread
-    groups, out, into = int(args["groups"]), weight.shape[0], value.geometry.size[1]
-    numbers = Lazy.of(weight)
-    pointwise = all(n == 1 for n in weight.shape[2:]) and set(stride) == {1} and not any(padding)
-    found: Map = Kernel(out, into, groups, tuple(weight.shape[2:]), stride, padding, dilation, numbers)
+    groups, into, size = int(args["groups"]), value.geometry.size[1], tuple(weight.shape[2:])
+    transposed, numbers = bool(args["transposed"]), Lazy.of(weight)
+    out = weight.shape[1] * groups if transposed else weight.shape[0]
+    beyond = tuple(args["output_padding"])
+    pointwise = all(n == 1 for n in size) and set(stride) == {1} and not any((*padding, *beyond))
+    found: Map
     if pointwise and groups == 1:
-        found = Dense(out, into, (numbers.then(lambda w: w.flatten(1)),))
+        flat = numbers.then(lambda w: w.flatten(1).t() if transposed else w.flatten(1))
+        found = Dense(out, into, (flat,))
     elif pointwise and groups == out == into:
         found = Diagonal(out, numbers.then(torch.flatten))
+    elif transposed:
+        found = Transposed(out, into, groups, size, stride, padding, dilation, numbers, beyond)
+    else:
+        found = Kernel(out, into, groups, size, stride, padding, dilation, numbers)
     shift = Lazy.of(_numbers(args["bias"])) if args.get("bias") is not None else None
     return Reading((Operand(value, found, 1),), shift, 1, elementwise=False)
 

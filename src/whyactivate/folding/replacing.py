@@ -18,7 +18,9 @@ from whyactivate.folding.planning import Piece
 from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
 
-PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+PRODUCTS = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
+)  # fmt: skip
 """The layers that a folded one may take the place of."""
 
 
