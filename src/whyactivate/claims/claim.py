@@ -52,6 +52,7 @@ class Sketch(Lesson):
         x_label, y_label: with units; for bars only `x_label` is used.
         curves: the lines.
         bars: name to value.
+        log, log_y: whether the axes are logarithmic.
         small: what fixes the numbers, for the small print.
     """
 
@@ -63,6 +64,7 @@ class Sketch(Lesson):
     curves: tuple[Curve, ...] = ()
     bars: Mapping[str, float] = field(default_factory=dict[str, float])
     log: bool = False
+    log_y: bool = False
     small: str = ""
 
     @property

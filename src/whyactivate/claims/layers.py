@@ -14,7 +14,7 @@ from whyactivate.claims.claim import Curve, Finding, Point, Sketch
 from whyactivate.collapse import collapse_linear
 from whyactivate.datasets import load_dataset
 from whyactivate.floor import linear_floor
-from whyactivate.lessons import regions_in, training_path, xor
+from whyactivate.lessons import training_path, xor
 from whyactivate.lessons.batched import Stack, train_stack
 from whyactivate.lessons.lesson import digits
 from whyactivate.lessons.training_path import exact_rank
@@ -43,6 +43,7 @@ def finding_weights() -> Finding:
             "What training finds in the article's network",
             "numbers",
             bars={f"{name} ({' × '.join(map(str, p.shape))})": float(p.numel()) for name, p in named.items()},
+            small="10 → 18 → 18 → 4 → 1",
         ),
     )
 
@@ -64,7 +65,25 @@ def random_without() -> Finding:
             Point("it equals its one layer, exactly", proof.holds),
         ),
         {"proof": proof.to_dict()},
-        regions_in(MLP([2, 16, 16, 1], None)),
+        _along_a_line(model),
+    )
+
+
+def _along_a_line(model: SimpleModel) -> Sketch:
+    """The output of two runs along a straight line of inputs."""
+    start, end = torch.randn(2, 10, generator=torch.Generator().manual_seed(1))
+    places = torch.linspace(0, 1, 41)
+    with torch.no_grad():
+        runs = [model(start + places[:, None] * (end - start))[:, 0] for _ in range(2)]
+    return Sketch(
+        "Without activations: the output along a straight line of inputs",
+        "position on the line (0: one input, 1: another)",
+        "output",
+        tuple(
+            Curve(name, tuple(places.tolist()), tuple(values.tolist()))
+            for name, values in zip(("first run", "second run, the same"), runs, strict=True)
+        ),
+        small="the article's network, seed 0",
     )
 
 
@@ -129,7 +148,13 @@ def neuron_is_affine() -> Finding:
             Point("mixes with weights of sum 1 are kept: f is affine", mixes),
         ),
         {"biases_not_zero": moved},
-        Sketch("Bias of each unit in the first layer", "unit", "bias", curves=(_biases(layer),)),
+        Sketch(
+            "Bias of each unit in the first layer",
+            "unit",
+            "bias",
+            curves=(_biases(layer),),
+            small="the article's network, seed 0",
+        ),
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from functools import cache
+from time import perf_counter
 
+from whyactivate.datasets import load_dataset
 from whyactivate.lessons import (
     Approximation,
     Gradients,
@@ -14,6 +18,29 @@ from whyactivate.lessons import (
     memorisation,
     saturation,
 )
+from whyactivate.lessons.batched import Stack, Trained, train_stack
+
+ARTICLE_NAMES = ("relu", "sigmoid", "tanh", "leaky_relu")
+"""The activations that the article shows."""
+
+
+def train_relu(name: str, layers: list[int], seeds: range, *, epochs: int, rate: float) -> Trained:
+    """Networks of ReLUs, one per seed, trained on a data set by name."""
+    data = load_dataset(name)
+    stack = Stack.start(layers, "relu", seeds)
+    parts = (data.train_x, data.train_y), (data.test_x, data.test_y)
+    return train_stack(stack, *parts, epochs=epochs, batch_size=50, rate=rate)
+
+
+def race(rivals: Mapping[str, Callable[[], object]], rounds: int = 12) -> dict[str, float]:
+    """The fastest time of each, in seconds: taking turns, so that a busy machine is busy for all of them."""
+    best = dict.fromkeys(rivals, math.inf)
+    for _ in range(rounds):
+        for name, call in rivals.items():
+            begun = perf_counter()
+            call()
+            best[name] = min(best[name], perf_counter() - begun)
+    return best
 
 
 @cache

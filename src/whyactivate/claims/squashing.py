@@ -1,9 +1,8 @@
-"""Experiments on what activations do to numbers."""
+"""Experiments on sigmoid and tanh: where they end, and what can be got back from behind them."""
 
 from __future__ import annotations
 
 import math
-from time import perf_counter
 
 import torch
 from torch import nn
@@ -11,143 +10,13 @@ from torch.nn import functional as F
 
 from whyactivate.activations import ACTIVATIONS, get_activation
 from whyactivate.claims.claim import Curve, Finding, Point, Sketch
-from whyactivate.claims.shared import deep_gradients, ends
-from whyactivate.datasets import load_dataset
-from whyactivate.lessons import centring, dead_units, dead_units_of, gradients_of
+from whyactivate.claims.shared import ends
+from whyactivate.lessons import centring
 from whyactivate.lessons.lesson import digits
-from whyactivate.models import MLP, SimpleModel
-from whyactivate.training import TrainConfig, train
+from whyactivate.models import SimpleModel
 
-ARTICLE_NAMES = ("relu", "sigmoid", "tanh", "leaky_relu")
 FOUR = (0.99993320, 0.99999992, 0.00000003, 0.00000247)
 """The numbers that the article shows."""
-
-
-def decides_what_matters() -> Finding:
-    """4: an activation is one fixed function; what differs between units and changes in training is W and b."""
-    z = torch.linspace(-3, 3, 13)
-    order = torch.randperm(13, generator=torch.Generator().manual_seed(0))
-    fixed = {
-        name: torch.equal(get_activation(name)(z[order]), get_activation(name)(z)[order]) for name in ARTICLE_NAMES
-    }
-    parameters = sum(p.numel() for name in ARTICLE_NAMES for p in get_activation(name).module().parameters())
-    model = SimpleModel("relu")
-    before, weight = model.activation(z), model.fc1.weight.detach().clone()
-    train(model, load_dataset("article"), TrainConfig(epochs=3, shuffle=False))
-    after = model.activation(z)
-    moved = float((model.fc1.weight.detach() - weight).abs().max())
-    return Finding(
-        f"The article's four activations have {parameters} trainable numbers and treat each entry alike. After three "
-        f"epochs ReLU is "
-        f"{'the same function' if torch.equal(before, after) else 'another function'}; the first layer's weights moved "
-        f"by up to {digits(moved)}.",
-        (
-            Point("the activations hold nothing that training could change", parameters == 0),
-            Point("each entry is treated by itself and alike", all(fixed.values())),
-            Point("training leaves the activation as it is", torch.equal(before, after)),
-            Point("and moves the weights", moved > 0),
-        ),
-        {"parameters": parameters, "largest_change_of_a_weight": moved},
-        Sketch(
-            "The same four functions before and after training",
-            "pre-activation z",
-            "φ(z)",
-            tuple(Curve(name, tuple(z.tolist()), tuple(get_activation(name)(z).tolist())) for name in ARTICLE_NAMES),
-        ),
-    )
-
-
-def prevents_vanishing() -> Finding:
-    """5: gradients through twenty layers, over activations and initial weights."""
-    import sympy as sp
-
-    lesson = deep_gradients()
-    none = lesson.run("identity")
-    others = {name: lesson.run(name).ratio for name in ARTICLE_NAMES}
-    z = sp.Symbol("z", real=True)
-    s = ACTIVATIONS["sigmoid"].formula
-    assert s is not None
-    quarter = sp.simplify(sp.Rational(1, 4) - sp.diff(s(z), z) - (s(z) - sp.Rational(1, 2)) ** 2) == 0
-    he, xavier = lesson.run("relu", "he").ratio, lesson.run("sigmoid", "xavier").ratio
-    return Finding(
-        lesson.explain(),
-        (
-            Point(
-                "with default initial weights no activation vanishes less than none", none.ratio > max(others.values())
-            ),
-            Point("σ′ ≤ 1/4: 1/4 − σ′ is the square (σ − 1/2)², symbolically", quarter),
-            Point("the gradient is the product of Wᵀ·diag(φ′), to rounding", lesson.disagreement < 1e-9),
-            Point("He weights and ReLU keep it above a tenth", he > 0.1),
-            Point("Xavier weights and sigmoid let it vanish all the same", xavier < 1e-6),
-        ),
-        {"none": none.ratio, **others, "he+relu": he, "xavier+sigmoid": xavier},
-        lesson,
-        "Ratios depend on the loss and on the width of the output; only their order and size are claimed.",
-    )
-
-
-def vanishing_is_small() -> Finding:
-    """6: in a deep sigmoid network the first layer's gradient is too small to move its float32 weights."""
-    model = MLP([32] * 21, "sigmoid", dtype=torch.float32)
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(64, 32, generator=generator), torch.randn(64, 32, generator=generator)
-    lesson = gradients_of(model, x, y)
-    first, last = (layer.weight.detach().clone() for layer in (model.layers[0], model.layers[-1]))
-    with torch.inference_mode(False), torch.enable_grad():
-        F.mse_loss(model(x), y).backward()
-        torch.optim.SGD(model.parameters(), lr=0.1).step()
-    still = torch.equal(first, model.layers[0].weight.detach())
-    moved = float((model.layers[-1].weight.detach() != last).double().mean())
-    return Finding(
-        f"Through 20 sigmoid layers the gradient of the first weight is {digits(lesson.ratio)} times that of the last. "
-        f"A step of SGD with "
-        f"rate 0.1 changed {'none' if still else 'some'} of the first layer's float32 weights, and {100 * moved:.0f} % "
-        f"of the last layer's.",
-        (
-            Point("the gradient of the first layer is below a millionth of the last one's", lesson.ratio < 1e-6),
-            Point("a step leaves the first layer's weights as they are, bit by bit", still),
-            Point("and moves nearly all of the last layer's", moved > 0.9),
-        ),
-        {"ratio": lesson.ratio, "moved_in_last_layer": moved},
-        lesson,
-    )
-
-
-def negative_weights() -> Finding:
-    """10: ReLU leaves weights alone, and a negative weight times a negative input passes."""
-    model = SimpleModel("relu")
-    before = [p.detach().clone() for p in model.parameters()]
-    negative = sum(int((p < 0).sum()) for p in before)
-    with torch.no_grad():
-        model(torch.randn(100, 10, generator=torch.Generator().manual_seed(0)))
-        kept = all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-        unit = nn.Linear(1, 1, bias=False)
-        unit.weight.fill_(-2.0)
-        passed = float(get_activation("relu")(unit(torch.tensor([[-3.0]]))))
-        stopped = float(get_activation("relu")(unit(torch.tensor([[3.0]]))))
-    return Finding(
-        f"{negative} of the network's 621 parameters are negative; after a run on 100 inputs all are "
-        f"{'as they were' if kept else 'changed'}. With the weight −2 "
-        f"relu(−2·−3) is {passed:g} and relu(−2·3) is {stopped:g}.",
-        (
-            Point("there are negative weights, and they stay as they are, bit by bit", negative > 0 and kept),
-            Point("a negative weight lets a negative input through", passed == 6.0),
-            Point("what becomes 0 is the negative pre-activation", stopped == 0.0),
-        ),
-        {"negative": negative, "relu(6)": passed, "relu(-6)": stopped},
-        Sketch(
-            "One unit with the weight −2",
-            "input x",
-            "relu(−2x)",
-            (
-                Curve(
-                    "relu(−2x)",
-                    tuple(torch.linspace(-3, 3, 61).tolist()),
-                    tuple(get_activation("relu")(-2 * torch.linspace(-3, 3, 61)).tolist()),
-                ),
-            ),
-        ),
-    )
 
 
 def sigmoid_range() -> Finding:
@@ -182,37 +51,6 @@ def sigmoid_range() -> Finding:
     )
 
 
-def small_is_zero() -> Finding:
-    """12: a loss that takes logarithms sees the difference between a tiny number and 0."""
-    sigmoid = get_activation("sigmoid")
-    z = torch.tensor([-55.0], dtype=torch.float64)
-    value = float(sigmoid(z))
-    log = float(F.logsigmoid(z))
-    by_formula = math.log(value) if value > 0 else -math.inf
-    by_zero = float(torch.log(torch.zeros(1)))
-    return Finding(
-        f"σ(−55) is {digits(value)}; its logarithm is {log:.4g} (through σ itself {by_formula:.4g}), while that of 0 "
-        f"is {by_zero}.",
-        (
-            Point("the log-loss of σ(−55) is 55", abs(log + 55) < 1e-9 and abs(by_formula + 55) < 1e-9),
-            Point("that of 0 is infinite", by_zero == -math.inf),
-        ),
-        {"value": value, "log": log},
-        Sketch(
-            "The log-loss of a wrong answer grows with z without end",
-            "pre-activation z",
-            "−log σ(z)",
-            (
-                Curve(
-                    "−log σ(z)",
-                    tuple(torch.linspace(-55, 5, 61).tolist()),
-                    tuple((-F.logsigmoid(torch.linspace(-55, 5, 61, dtype=torch.float64))).tolist()),
-                ),
-            ),
-        ),
-    )
-
-
 def four_numbers() -> Finding:
     """13: which z the article's four numbers are the sigmoids of, given to eight digits."""
     half = 0.5e-8
@@ -222,6 +60,7 @@ def four_numbers() -> Finding:
     single = {z: float(sigmoid(torch.tensor([z], dtype=torch.float32))) for z in (7.0, 13.0, 55.0)}
     held = [not any(low <= z <= high for z in (7.0, 13.0, 55.0)) for low, high in spans]
     told = ", ".join(f"{p:.8f} is σ of {low:.4f} to {high:.4f}" for p, (low, high) in zip(FOUR, spans, strict=True))
+    told = told.replace("-", "−")
     return Finding(
         f"{told}. σ(7) = {values[7.0]:.8f}, σ(13) = {values[13.0]:.8f}, σ(55) in float32 = {single[55.0]:g}.",
         (
@@ -238,7 +77,15 @@ def four_numbers() -> Finding:
             ),
         ),
         {"spans": [list(span) for span in spans], "sigmoid": {str(z): v for z, v in values.items()}},
-        ends(),
+        Sketch(
+            "Which pre-activation gives which number",
+            "pre-activation z (7, 13 and 55 are what the article names)",
+            bars={
+                **{f"σ(z) = {p:.8f}": (low + high) / 2 for p, (low, high) in zip(FOUR, spans, strict=True)},
+                **{f"σ({z:g}) = {v:.8f}": z for z, v in values.items()},
+            },
+            small="float64; each printed number is known to eight digits",
+        ),
     )
 
 
@@ -263,46 +110,26 @@ def told_apart() -> Finding:
             Point("in float32 55 is lost", at_55 == math.inf),
         ),
         {"logit(sigmoid(13))": at_13, "logit(sigmoid(55))": at_55},
-        lesson,
+        _way_back(),
     )
 
 
-def relu_solved_it() -> Finding:
-    """15: ReLU keeps z > 0 exactly and throws away all else; what it costs is measured and not judged."""
-    z = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
-    relu = get_activation("relu")(z)
-    kept = torch.equal(relu[z > 0], z[z > 0])
-    lost = float((relu == 0).double().mean())
-    different = len(relu[z < 0].unique())
-    times = {name: _time(name, z) for name in ARTICLE_NAMES}
-    told = ", ".join(f"{name} {1e6 * seconds:.0f} µs" for name, seconds in times.items())
-    return Finding(
-        f"Of 100,000 draws from N(0, 1) ReLU kept {'every' if kept else 'NOT every'} positive one bit by bit and made "
-        f"{100 * lost:.1f} % zero: "
-        f"all negative ones become {different} value. On this machine, now: {told} per call (measured, not judged: it "
-        f"varies).",
-        (
-            Point("every z > 0 is kept exactly", kept),
-            Point("half of N(0, 1) is thrown away", 0.48 < lost < 0.52),
-            Point("no two negative z can be told apart behind it", different == 1),
+def _way_back() -> Sketch:
+    """What logit gives back of a z that went through sigmoid, for z up to where the value is 1."""
+    sigmoid = get_activation("sigmoid")
+    places = torch.linspace(0, 20, 401, dtype=torch.float64)
+    back = {dtype: torch.logit(sigmoid(places.to(dtype))).double() for dtype in (torch.float64, torch.float32)}
+    return Sketch(
+        "What comes back from behind a sigmoid",
+        "pre-activation z",
+        "logit(σ(z)); it ends where σ(z) is 1",
+        tuple(
+            Curve(str(dtype).removeprefix("torch."), tuple(places[there].tolist()), tuple(values[there].tolist()))
+            for dtype, values in back.items()
+            for there in [values.isfinite()]
         ),
-        {"zeroed": lost, "seconds": times},
-        Sketch(
-            "What a call costs on this machine now",
-            "microseconds for 100,000 numbers",
-            bars={name: 1e6 * seconds for name, seconds in times.items()},
-        ),
+        small=f"PyTorch {torch.__version__.split('+')[0]} on the CPU",
     )
-
-
-def _time(name: str, z: torch.Tensor) -> float:
-    """The fastest of some calls, in seconds."""
-    function, best = get_activation(name), math.inf
-    for _ in range(15):
-        begun = perf_counter()
-        function(z)
-        best = min(best, perf_counter() - begun)
-    return best
 
 
 def tanh_is_sigmoid() -> Finding:
@@ -326,7 +153,21 @@ def tanh_is_sigmoid() -> Finding:
             Point("an LSTM cell is made of them", gap < 1e-6),
         ),
         {"lstm_gap": gap},
-        ends(),
+        _two_of_a_kind(),
+    )
+
+
+def _two_of_a_kind() -> Sketch:
+    """The two activations, and the one stretched and moved onto the other."""
+    z = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    sigmoid = get_activation("sigmoid")
+    curves = {"tanh": get_activation("tanh")(z), "sigmoid": sigmoid(z), "2σ(2z) − 1": 2 * sigmoid(2 * z) - 1}
+    return Sketch(
+        "A sigmoid, stretched and moved, is a tanh",
+        "pre-activation z",
+        "φ(z)",
+        tuple(Curve(name, tuple(z.tolist()), tuple(values.tolist())) for name, values in curves.items()),
+        small="float64",
     )
 
 
@@ -357,63 +198,6 @@ def tanh_is_centred() -> Finding:
             Point("it still saturates: beyond |z| = 5 the slope is below 0.001", beyond < 1e-3),
         ),
         {"N(0,1)": at_0, "N(1,1)": at_1},
-        lesson,
-    )
-
-
-def leaky_slope() -> Finding:
-    """18: what is small is the slope, not the value."""
-    leaky = get_activation("leaky_relu")
-    z = torch.tensor([-1.0, -2.0, -1000.0], dtype=torch.float64)
-    values = leaky(z).tolist()
-    assert leaky.derivative is not None
-    slopes = leaky.derivative(z).tolist()
-    return Finding(
-        f"At −1, −2 and −1000 Leaky ReLU gives {', '.join(f'{v:g}' for v in values)}: the slope is {slopes[0]:g} "
-        f"everywhere, the value as "
-        "large as one likes.",
-        (
-            Point("for z < 0 the slope is 0.01 everywhere", all(abs(s - 0.01) < 1e-12 for s in slopes)),
-            Point(
-                "the value is 0.01·z, not one small number",
-                all(abs(v - 0.01 * x) < 1e-12 for v, x in zip(values, z.tolist(), strict=True)),
-            ),
-        ),
-        {"values": values, "slopes": slopes},
-        Sketch(
-            "Leaky ReLU",
-            "pre-activation z",
-            "φ(z)",
-            (Curve("Leaky ReLU", (-10.0, 0.0, 2.0), tuple(leaky(torch.tensor([-10.0, 0.0, 2.0])).tolist())),),
-        ),
-    )
-
-
-def negative_do_not_learn() -> Finding:
-    """19: dead means z ≤ 0 on all data; z ≤ 0 on some only silences those."""
-    lesson = dead_units(learning_rates=(0.1,), epochs=10)
-    relu, leaky = lesson.gradients["relu"], lesson.gradients["leaky_relu"]
-    data = load_dataset("moons")
-    model = MLP([2, 8, 1], "relu")
-    units = dead_units_of(model, data.train_x).calls[0]
-    with torch.inference_mode(False), torch.enable_grad():
-        model(data.train_x).square().mean().backward()
-    gradient = model.layers[0].weight.grad
-    assert gradient is not None
-    partly = [i for i, share in enumerate(units.negative) if 0.2 < share < 0.95]
-    learning = [i for i in partly if float(gradient[i].norm()) > 0]
-    return Finding(
-        f"A unit with the bias {lesson.bias:g} gets a gradient of {digits(relu)} with ReLU and {digits(leaky)} with "
-        f"Leaky ReLU. Of {len(partly)} ReLU units that "
-        f"are negative on a part of the data {len(learning)} get a gradient: they learn from the other part.",
-        (
-            Point("z ≤ 0 on all data: the gradient with ReLU is exactly 0", relu == 0.0),
-            Point("with Leaky ReLU it is not", leaky > 0),
-            Point(
-                "z ≤ 0 on a part of the data only: the unit learns all the same", bool(partly) and learning == partly
-            ),
-        ),
-        {"relu": relu, "leaky_relu": leaky, "partly_negative": len(partly), "learning": len(learning)},
         lesson,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from whyactivate.claims import layers, learning, squashing
+from whyactivate.claims import layers, learning, reach, recipe, rectifying, squashing, vanishing, zeros
 from whyactivate.claims.claim import Claim, Verdict
 
 _T, _I, _W = Verdict.TRUE, Verdict.IMPRECISE, Verdict.WRONG
@@ -34,7 +34,7 @@ _TABLE = (
         4, "activations decide which data matters.", _I,
         "An activation is one fixed function, applied to each number by itself. What matters is learned, and it is "
         "learned in W and b.",
-        f"{_RUN}: what training changes and what not", experiment=squashing.decides_what_matters,
+        f"{_RUN}: what training changes and what not", experiment=learning.decides_what_matters,
     ),
     Claim(
         5, "activations help to prevent vanishing gradients.", _W,
@@ -42,13 +42,13 @@ _TABLE = (
         "activations (σ′ ≤ 1/4). With "
         "PyTorch's initial weights, taking the activations away vanishes least. Initial weights and activation decide "
         "together.",
-        "Glorot & Bengio 2010; He et al. 2015; the gradients lesson", experiment=squashing.prevents_vanishing,
+        "Glorot & Bengio 2010; He et al. 2015; the gradients lesson", experiment=vanishing.prevents_vanishing,
     ),
     Claim(
         6, "a vanishing gradient is a signal too weak to move the weights.", _T,
         "The gradient of the first layers can be so small beside that of the last that a step leaves their float32 "
         "weights as they are.",
-        "Hochreiter 1991; the experiment here", experiment=squashing.vanishing_is_small,
+        "Hochreiter 1991; the experiment here", experiment=vanishing.vanishing_is_small,
     ),
     Claim(
         7, "without activations neurons pass data on at random.", _W,
@@ -71,7 +71,7 @@ _TABLE = (
         10, "ReLU turns a negative weight into 0.", _W,
         "It acts on the pre-activation z = Wx + b; weights keep their values. A negative weight times a negative input "
         "passes.",
-        f"{_RUN}: weights before and after", experiment=squashing.negative_weights,
+        f"{_RUN}: weights before and after", experiment=rectifying.negative_weights,
     ),
     Claim(
         11, "sigmoid gives numbers between 0 and 1 and is used at a binary output.", _T,
@@ -84,7 +84,7 @@ _TABLE = (
         12, "outputs like 0.00000003 might as well be 0.", _I,
         "The log-loss tells them apart: that of σ(−55) is 55, that of 0 is infinite. And zeros save work only where a "
         "sparse kernel uses them.",
-        f"{_RUN}: logsigmoid", experiment=squashing.small_is_zero,
+        f"{_RUN}: logsigmoid, and products with zeros, timed", experiment=zeros.small_is_zero,
     ),
     Claim(
         13, "0.99993320 and 0.99999992 could be 7 and 13, or 7 and 55.", _W,
@@ -102,8 +102,8 @@ _TABLE = (
     Claim(
         15, "ReLU solved this, and it is faster to compute.", _I,
         "It keeps z > 0 exactly and throws away all z < 0: half of N(0, 1). Speed depends on the machine and must be "
-        "measured.",
-        f"{_RUN}: bit by bit; times are told, not judged", experiment=squashing.relu_solved_it,
+        "measured; beside the product in front of it, any of them is cheap.",
+        f"{_RUN}: bit by bit; times are told as ratios, not judged", experiment=rectifying.relu_solved_it,
     ),
     Claim(
         16, "tanh gives numbers between −1 and 1 and is used in RNNs and LSTMs.", _T,
@@ -119,13 +119,13 @@ _TABLE = (
     Claim(
         18, "Leaky ReLU has a small negative value instead of 0.", _I,
         "It has a small slope, 0.01, for z < 0; its value there is as large as one likes.",
-        "Maas, Hannun & Ng 2013", experiment=squashing.leaky_slope,
+        "Maas, Hannun & Ng 2013", experiment=rectifying.leaky_slope,
     ),
     Claim(
         19, "ReLU neurons with negative values do not learn; leaky ones do.", _I,
         "That holds per example. A unit is dead only if z ≤ 0 on all data; then its gradient is exactly 0 with ReLU "
         "and not with Leaky ReLU.",
-        "the dead units lesson", experiment=squashing.negative_do_not_learn,
+        "the dead units lesson", experiment=rectifying.negative_do_not_learn,
     ),
     Claim(
         20, "a neuron is a linear transformation and an activation.", _I,
@@ -164,14 +164,14 @@ _TABLE = (
         "wide. One hidden layer is dense in C(K) if and only if "
         "the activation is not a polynomial (locally bounded, discontinuities of closure measure 0).",
         "Leshno, Lin, Pinkus & Schocken 1993; symbolic degrees and an exact barrier here", ours=True,
-        experiment=learning.any_nonlinearity,
+        experiment=reach.any_nonlinearity,
     ),
     Claim(
         26, "networks approximate every function correctly (universal approximation).", _I,
         "Continuous functions on a compact set, in the sup norm, with enough units; that such weights exist, not that "
         "training finds them. In one dimension the ReLU interpolant "
         "can be written down: its error is O(h²) for smooth functions.",
-        "Cybenko 1989 (sigmoidal); Hornik 1991; Leshno et al. 1993 (includes ReLU)", experiment=learning.every_function,
+        "Cybenko 1989 (sigmoidal); Hornik 1991; Leshno et al. 1993 (includes ReLU)", experiment=reach.every_function,
     ),
     Claim(
         27, "the network has two hidden layers of 18 and one hidden layer of 18.", _W,
@@ -182,24 +182,24 @@ _TABLE = (
         28, "here is a simple data set to train on.", _I,
         "There is nothing to learn in it: y is independent of X, and on fresh data always predicting 0 is best. "
         "Whatever goes below the linear floor there has memorised.",
-        "the memorisation lesson: noise beside a pattern", experiment=learning.something_to_learn,
+        "the memorisation lesson: noise beside a pattern", experiment=recipe.something_to_learn,
     ),
     Claim(
         29, "the printed number is the epoch's loss.", _W,
         "It is the loss of the epoch's last mini-batch, before the step on it.",
-        f"{_RUN}: both numbers, epoch by epoch", experiment=learning.printed_loss,
+        f"{_RUN}: both numbers, epoch by epoch", experiment=recipe.printed_loss,
     ),
     Claim(
         30, "zero_grad, backward and step, over epochs and batches, with Adam at a learning rate, train it.", _T,
         "They do. A single step need not lower the loss over the training set. (The article sets no seed and does not "
         "shuffle.)",
-        f"{_RUN}: the loss before every step; Kingma & Ba 2015", experiment=learning.training_loop,
+        f"{_RUN}: the loss before every step; Kingma & Ba 2015", experiment=recipe.training_loop,
     ),
     Claim(
         31, "activations are gatekeepers: limiting the flow learns better.", _I,
         "Being nonlinear is what helps, not holding back: Leaky ReLU and sin hold nothing back and go below the linear "
         "floor, 0.1·z holds back and does not.",
-        f"{_RUN}: against the linear floor", experiment=learning.gatekeepers,
+        f"{_RUN}: against the linear floor", experiment=reach.gatekeepers,
     ),
     Claim(
         32, "a network works like a football team (an analogy).", _I,
@@ -221,7 +221,7 @@ _TABLE = (
         35, "with millions of weights, could millions of 0.00000003 not be 0?", _I,
         "That mixes weights with activations. An activation that is 0 is so for some inputs; a weight that is pruned "
         "is 0 for all.",
-        f"{_RUN}: zeros of a trained network; Han et al. 2015 on pruning", experiment=learning.weights_and_activations,
+        f"{_RUN}: zeros of a trained network; Han et al. 2015 on pruning", experiment=zeros.weights_and_activations,
     ),
 )  # fmt: skip
 

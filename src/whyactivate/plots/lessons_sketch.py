@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whyactivate.lessons.lesson import digits, title_of
-from whyactivate.plots.style import BLUE, label_ends, new_figure, stroke_of
+from whyactivate.plots.style import BLUE, MUTED, label_ends, new_figure, stroke_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,8 +46,10 @@ def _lines(lesson: Sketch) -> Figure:
         if len(curves) > 1:
             ends.append((title_of(curve.name), *max(zip(curve.x, curve.y, strict=True)), stroke.colour))
     axes.grid(axis="y")
+    if lesson.log_y:
+        axes.set_yscale("log")
     if not (len(curves) == 1 and len(first) <= 20):
-        axes.set_xlim(first[0], max(first))
+        axes.set_xlim(min(first), max(first))
     axes.set_title(lesson.heading)
     axes.set_xlabel(lesson.x_label)
     axes.set_ylabel(lesson.y_label)
@@ -73,9 +75,14 @@ def _bars(lesson: Sketch) -> Figure:
     axes.barh(places, values, color=BLUE, height=0.6)
     for place, value in zip(places, values, strict=True):
         text = f"{value:.3g}" if abs(value) >= 10 or value == int(value) else digits(value)
-        axes.annotate(text, (value, place), xytext=(4, 0), textcoords="offset points", va="center")
+        side, away = ("left", 4) if value >= 0 else ("right", -4)
+        axes.annotate(text, (value, place), xytext=(away, 0), textcoords="offset points", va="center", ha=side)
     axes.set_yticks(list(places), [title_of(name) for name in lesson.bars])
-    axes.set_xlim(0, max([*values, 1e-9]) * 1.15)
+    low, high = min(0.0, *values), max(0.0, *values) or 1e-9
+    room = 0.15 * (high - low)
+    axes.set_xlim(low - room if low < 0 else 0, high + room)
+    if low < 0:
+        axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.invert_yaxis()
     if all(value == int(value) for value in values):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

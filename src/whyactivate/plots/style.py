@@ -89,6 +89,11 @@ _OTHERS = (
     Stroke(PURPLE, (0, (6, 1.5, 1.2, 1.5)), "h"),
 )
 
+DASHES = ("-", (0, (4, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
+COLOURS = (INK, BLUE, VERMILION, GREEN)
+MARKERS = ("s", "o", "D", "^")
+"""For what is no activation: dashes and markers differ wherever colours do."""
+
 
 def stroke_of(activation: str, position: int = 0) -> Stroke:
     """The line style of an activation: its own where it has one, else one by position."""
@@ -126,37 +131,36 @@ def finish(figure: Figure, footnote: str, passes: int = 1) -> Figure:
     return figure
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]], room: int) -> None:
+def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]], room: float) -> None:
     """Names lines where they end, pushed apart where they would overlap.
 
     Args:
-        axes: where; its limits must be set already.
+        axes: where; its limits and scales must be set already.
         ends: text, x and y of the line's end, colour of the leader.
         room: how many labels the height of the axes has room for.
     """
-    low, high = axes.get_ylim()
-    step = (high - low) / room
-    ordered = sorted(ends, key=lambda end: end[2])
+    _ = axes.viewLim  # finds the limits, where that is still to be done
+    to_axes = axes.transData + axes.transAxes.inverted()
+    placed = sorted(((*to_axes.transform((x, y)), text, colour) for text, x, y, colour in ends), key=lambda end: end[1])
+    step = 1 / room
     places: list[float] = []
-    for _, _, y, _ in ordered:
-        places.append(max(y, places[-1] + step) if places else y)
-    over = max(0.0, places[-1] - high)
-    for index in reversed(range(len(places))):
-        ceiling = high if index == len(places) - 1 else places[index + 1] - step
-        places[index] = min(places[index], ceiling) if over else places[index]
-    for (text, x, y, colour), place in zip(ordered, places, strict=True):
-        start = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
+    for _, height, _, _ in placed:
+        places.append(max(height, places[-1] + step) if places else height)
+    if places[-1] > 1:
+        for index in reversed(range(len(places))):
+            places[index] = min(places[index], 1.0 if index == len(places) - 1 else places[index + 1] - step)
+    for (start, height, text, colour), place in zip(placed, places, strict=True):
         axes.plot(
             (start, start + 0.012, start + 0.035, start + 0.045),
-            (y, y, place, place),
-            transform=axes.get_yaxis_transform(),
+            (height, height, place, place),
+            transform=axes.transAxes,
             color=colour,
             linewidth=1.0,
             clip_on=False,
             scalex=False,
             scaley=False,
         )
-        axes.text(start + 0.052, place, text, transform=axes.get_yaxis_transform(), va="center")
+        axes.text(start + 0.052, place, text, transform=axes.transAxes, va="center")
 
 
 def svg_of(figure: Figure) -> str:
