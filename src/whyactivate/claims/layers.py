@@ -70,19 +70,16 @@ def random_without() -> Finding:
 
 
 def _along_a_line(model: SimpleModel) -> Sketch:
-    """The output of two runs along a straight line of inputs."""
+    """The output along a straight line of inputs."""
     start, end = torch.randn(2, 10, generator=torch.Generator().manual_seed(1))
     places = torch.linspace(0, 1, 41)
     with torch.no_grad():
-        runs = [model(start + places[:, None] * (end - start))[:, 0] for _ in range(2)]
+        output = model(start + places[:, None] * (end - start))[:, 0]
     return Sketch(
-        "Without activations: the output along a straight line of inputs",
+        "Without activations: straight along a line of inputs",
         "position on the line (0: one input, 1: another)",
         "output",
-        tuple(
-            Curve(name, tuple(places.tolist()), tuple(values.tolist()))
-            for name, values in zip(("first run", "second run, the same"), runs, strict=True)
-        ),
+        (Curve("output", tuple(places.tolist()), tuple(output.tolist())),),
         small="the article's network, seed 0",
     )
 

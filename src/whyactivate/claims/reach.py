@@ -42,7 +42,7 @@ def any_nonlinearity() -> Finding:
         ),
         {"barriers": {str(b.degree): float(b.distance) for b in lesson.barriers}},
         Sketch(
-            "How near to |x| on [−1, 1]: no polynomial comes below these",
+            "Distance to |x| on [−1, 1], at least",
             "largest error",
             bars={f"any polynomial of degree {b.degree}": float(b.distance) for b in lesson.barriers}
             | {"two ReLU units": lesson.relu_on_absolute},

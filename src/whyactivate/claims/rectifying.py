@@ -75,7 +75,7 @@ def relu_solved_it() -> Finding:
         ),
         {"zeroed": lost, "times_of_relu": alone, "times_of_relu_in_a_layer": layer},
         Sketch(
-            "What an activation costs by itself, and with the layer before it",
+            "What it costs, by itself and with a layer",
             "time, with ReLU = 1",
             bars={title_of(name): times for name, times in alone.items()}
             | {f"layer and {title_of(name)}": times for name, times in layer.items()},

@@ -115,17 +115,19 @@ def told_apart() -> Finding:
 
 
 def _way_back() -> Sketch:
-    """What logit gives back of a z that went through sigmoid, for z up to where the value is 1."""
+    """By how much logit misses a z that went through sigmoid, for z up to where the value is 1."""
     sigmoid = get_activation("sigmoid")
     places = torch.linspace(0, 20, 401, dtype=torch.float64)
-    back = {dtype: torch.logit(sigmoid(places.to(dtype))).double() for dtype in (torch.float64, torch.float32)}
+    missed = {
+        dtype: torch.logit(sigmoid(places.to(dtype))).double() - places for dtype in (torch.float64, torch.float32)
+    }
     return Sketch(
-        "What comes back from behind a sigmoid",
+        "What is lost behind a sigmoid; it ends where σ(z) is 1",
         "pre-activation z",
-        "logit(σ(z)); it ends where σ(z) is 1",
+        "logit(σ(z)) − z",
         tuple(
             Curve(str(dtype).removeprefix("torch."), tuple(places[there].tolist()), tuple(values[there].tolist()))
-            for dtype, values in back.items()
+            for dtype, values in missed.items()
             for there in [values.isfinite()]
         ),
         small=f"PyTorch {torch.__version__.split('+')[0]} on the CPU",
@@ -161,7 +163,7 @@ def _two_of_a_kind() -> Sketch:
     """The two activations, and the one stretched and moved onto the other."""
     z = torch.linspace(-4, 4, 81, dtype=torch.float64)
     sigmoid = get_activation("sigmoid")
-    curves = {"tanh": get_activation("tanh")(z), "sigmoid": sigmoid(z), "2σ(2z) − 1": 2 * sigmoid(2 * z) - 1}
+    curves = {"2σ(2z) − 1": 2 * sigmoid(2 * z) - 1, "tanh": get_activation("tanh")(z), "sigmoid": sigmoid(z)}
     return Sketch(
         "A sigmoid, stretched and moved, is a tanh",
         "pre-activation z",
@@ -228,5 +230,6 @@ def outputs_of_linear() -> Finding:
             "largest |output|",
             (Curve("affine layer", scales, tuple(outputs)), Curve("behind a sigmoid", scales, tuple(squashed))),
             log=True,
+            small="the article's network, seed 0",
         ),
     )

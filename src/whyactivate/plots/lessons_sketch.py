@@ -32,8 +32,9 @@ def _lines(lesson: Sketch) -> Figure:
         axes.set_xticks(first, [f"{x:g}" for x in first])
         axes.minorticks_off()
     ends: list[tuple[str, float, float, str]] = []
+    free = [name for name in _ORDER if all(curve.name != name for curve in curves)]
     for position, curve in enumerate(curves):
-        stroke = stroke_of(curve.name if curve.name in _ORDER else _ORDER[position % len(_ORDER)])
+        stroke = stroke_of(curve.name if curve.name in _ORDER else free[position % len(free)])
         few = len(curve.x) <= 20
         axes.plot(
             curve.x,
@@ -74,7 +75,7 @@ def _bars(lesson: Sketch) -> Figure:
     values = list(lesson.bars.values())
     axes.barh(places, values, color=BLUE, height=0.6)
     for place, value in zip(places, values, strict=True):
-        text = f"{value:.3g}" if abs(value) >= 10 or value == int(value) else digits(value)
+        text = f"{value:.3g}".replace("-", "−") if abs(value) >= 10 or value == int(value) else digits(value)
         side, away = ("left", 4) if value >= 0 else ("right", -4)
         axes.annotate(text, (value, place), xytext=(away, 0), textcoords="offset points", va="center", ha=side)
     axes.set_yticks(list(places), [title_of(name) for name in lesson.bars])
