@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import html
+import json
+import re
 import shlex
 import sys
 import tempfile
@@ -13,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from whyactivate.claims import Evidence
 
 
 def on_config(config: Any) -> None:
@@ -67,3 +72,99 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table: the first column is text, the others are numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@functools.cache
+def _evidence(number: int) -> Evidence:
+    """What came of checking a claim; once per build, whatever the language."""
+    from whyactivate.claims import find_claim
+
+    return find_claim(number).check()
+
+
+@functools.cache
+def _translation(language: str) -> dict[str, Any]:
+    """`docs/<language>/claims.json`; empty where there is none.
+
+    It may hold `labels` (see `_LABELS`) and `claims`: by number `statement`, `precise`, `source`, `points` (in order),
+    `caption`, and `found`, in which `{name}` stands for a number of the evidence. What it leaves out stays English.
+    """
+    path = Path(__file__).parent / language / "claims.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+_LABELS = {
+    "true": "True as stated.",
+    "imprecise": "Imprecise.",
+    "wrong": "Wrong as stated.",
+    "ours": "Asked here; the article does not say it.",
+    "source": "Source:",
+    "ran": "Checked while this page was built:",
+    "cited": "Nothing was run: this rests on its source.",
+    "holds": "holds",
+    "fails": "does NOT hold",
+}
+_SIGNS = {"true": "✓", "imprecise": "≈", "wrong": "✗"}
+
+
+def show_claims(first: int, last: int, *, figures: Iterable[int] = (), language: str = "en") -> str:
+    """The claims of the article from one number to another, each with what came of checking it in this build.
+
+    Args:
+        first: number of the first.
+        last: and of the last.
+        figures: which of them show their figure.
+        language: of the page; texts that `docs/<language>/claims.json` does not hold stay English, marked as such.
+
+    Raises:
+        AssertionError: a check disagrees with its verdict; the page must not be built then.
+    """
+    return "\n\n".join(_show_claim(number, number in set(figures), language) for number in range(first, last + 1))
+
+
+def _show_claim(number: int, drawn: bool, language: str) -> str:
+    from whyactivate.claims import find_claim
+
+    claim, evidence, own = find_claim(number), _evidence(number), _translation(language)
+    assert evidence.agrees is not False, f"the check of claim {number} disagrees with its verdict"
+    words: dict[str, Any] = own.get("claims", {}).get(str(number), {})
+    labels = {**_LABELS, **own.get("labels", {})}
+
+    def say(name: str, text: str) -> str:
+        return _escape(words[name]) if name in words else _foreign(_escape(text), language)
+
+    title = claim.statement.removesuffix(".")
+    if "_" not in title.split(" ", 1)[0].strip(","):
+        title = title[0].upper() + title[1:]
+    title = say("statement", title)
+    lines = [
+        f"### {number}. {title} {{ #claim-{number} }}",
+        f"**{_SIGNS[claim.verdict]} {labels[claim.verdict]}** {say('precise', claim.precise)}",
+        *([labels["ours"]] if claim.ours else []),
+        f"<small>{labels['source']} {say('source', claim.source)}</small>",
+    ]
+    if not evidence.ran:
+        return "\n\n".join([*lines, f"*{labels['cited']}*"])
+    found = words["found"].format_map(evidence.numbers) if "found" in words else evidence.found
+    lines.append(f"**{labels['ran']}** {_escape(found) if 'found' in words else _foreign(_escape(found), language)}")
+    points = dict(enumerate(words.get("points", ())))
+    lines.append("\n".join(
+        f"- {labels['holds' if point.holds else 'fails']}: "
+        + (_escape(points[place]) if place in points else _foreign(_escape(point.words), language))
+        for place, point in enumerate(evidence.points)
+    ))  # fmt: skip
+    if drawn and evidence.lesson is not None:
+        lesson = evidence.lesson
+        caption = words.get("caption") or getattr(lesson, "heading", lesson.title)
+        lines.append(show_figure(evidence.plot(), f"claim-{number}", alt=lesson.explain(), caption=caption))
+    return "\n\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    """Plain text as Markdown."""
+    return re.sub(r"([*_`|\[\]])", r"\\\1", html.escape(text, quote=False))
+
+
+def _foreign(text: str, language: str) -> str:
+    """English text on a page in another language."""
+    return text if language == "en" else f'<bdi lang="en" dir="ltr">{text}</bdi>'

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 import whyactivate as wa
 from whyactivate.activations import ACTIVATIONS
-from whyactivate.claims import CLAIMS, Claim, Evidence, Point, Sketch, Verdict, check_claims, find_claim
+from whyactivate.claims import CLAIMS, Claim, Curve, Evidence, Point, Sketch, Verdict, check_claims, find_claim
 from whyactivate.claims import lookup as lookup_module
 from whyactivate.claims.shared import forget
 from whyactivate.cli import app
@@ -209,5 +209,7 @@ class TestCommand:
         assert run("claims", "x").exit_code == 2
 
 
-def test_a_sketch_tells_its_bars():
-    assert "a 1" in Sketch("h", "x", bars={"a": 1.0}).explain()
+def test_a_sketch_tells_its_bars_and_the_ends_of_its_curves():
+    assert "a 1.000" in Sketch("h", "x", bars={"a": 1.0}).explain()
+    rising = Sketch("h", "x", curves=(Curve("b", (0.0, 2.0), (1.0, 3.0)),))
+    assert "b from 1.000 at 0 to 3.000 at 2.000" in rising.explain()

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from whyactivate import claims, exercises, lessons
     from whyactivate.ablation import Ablation, ActivationCall, Losses, Without, ablate
     from whyactivate.activations import ACTIVATIONS, Activation, get_activation
     from whyactivate.affine import analyze
@@ -61,6 +62,8 @@ __all__ = [
     "ablate", "Ablation", "Without", "ActivationCall", "Losses",
     # why should I believe it?
     "Proof",
+    # what activations add, what the article says, what you can try: chapters with names of their own
+    "lessons", "claims", "exercises",
     # what can go wrong
     "WhyActivateError", "InputError", "UnknownNameError", "DivergedError", "CannotProveError", "WorkerError",
     "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError", "FoldingError",

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from whyactivate.errors import InputError
-from whyactivate.lessons.lesson import Lesson, plain
+from whyactivate.lessons.lesson import Lesson, digits, plain
 from whyactivate.training.surroundings import single_thread
 
 if TYPE_CHECKING:
@@ -74,7 +74,13 @@ class Sketch(Lesson):
 
     def explain(self) -> str:
         """The numbers, in words."""
-        return f"{self.heading}: " + ", ".join(f"{name} {value:.4g}" for name, value in self.bars.items())
+        told = [f"{name} {digits(value)}" for name, value in self.bars.items()]
+        told += [
+            f"{curve.name} from {digits(curve.y[0])} at {digits(curve.x[0])} to {digits(curve.y[-1])} at "
+            f"{digits(curve.x[-1])}"
+            for curve in self.curves
+        ]
+        return f"{self.heading} ({self.x_label}): {', '.join(told)}"
 
 
 @dataclass(frozen=True)
