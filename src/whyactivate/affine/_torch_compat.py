@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -130,6 +131,16 @@ def global_hooks() -> list[dict[int, Any]]:
     """The hooks that PyTorch calls for every module."""
     hooks = vars(nn.modules.module)
     return [value for name, value in hooks.items() if name.startswith("_global_") and isinstance(value, dict)]
+
+
+def names_not_saved(module: nn.Module) -> set[str]:
+    """The names of a module's own buffers that are no part of its state dict."""
+    return module._non_persistent_buffers_set
+
+
+def only_checks_sizes(hook: Any) -> bool:
+    """True for the hooks that exported programs come with: they look at the sizes of the inputs, and change nothing."""
+    return getattr(hook, "__module__", None) == "torch.export._unlift"
 
 
 def is_looked_up(value: Any) -> bool:
@@ -335,6 +346,32 @@ def eager() -> Generator[None]:
             yield
     else:
         yield
+
+
+def is_changed(variable: contextvars.ContextVar[Any], before: Any, now: Any) -> bool:
+    """Whether a context variable has another value than before; PyTorch's own settings count by what they amount to.
+
+    Args:
+        variable: the variable, which has a value in a context that is not the current one.
+        before: its value in the current one, or the variable itself where it has none.
+        now: its value.
+    """
+    if before is variable:
+        with contextlib.suppress(LookupError):
+            before = contextvars.Context().run(variable.get)  # its default
+    if before is now:
+        return False
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("torch.") and "config" in name:
+            if any(vars(module).get(cache) is variable for cache in _CACHES_OF_SETTINGS):
+                return False
+            for setting, entry in vars(module).get("_config", {}).items():
+                if getattr(entry, "user_override", None) is variable:
+                    return bool(getattr(module, setting) != now)
+    return True
+
+
+_CACHES_OF_SETTINGS = ("_hash_dirty_var", "_hash_cache_var", "_get_dict_dirty_keys_var", "_get_dict_cache_var")
 
 
 def global_settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:

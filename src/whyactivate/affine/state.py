@@ -115,6 +115,10 @@ class State:
                 changed.append(path)
         return list(dict.fromkeys(changed))
 
+    def leads_to(self, kind: type) -> bool:
+        """True where something of that kind is among what the module leads to."""
+        return any(isinstance(value, kind) for value in self._seen.values())
+
     # -- looking up -------------------------------------------------------------------------------------------
 
     def _visit(self, value: Any, path: str) -> None:

@@ -155,7 +155,9 @@ class _Recorder(compat.DispatchMode):
         before = dict(context)
         with same_surroundings(note), watched_threads(note), compat.eager(), guard, self:
             result = context.run(self._module, *args, **kwargs)
-        if any(before.get(variable) is not value for variable, value in context.items()):
+        if any(
+            compat.is_changed(variable, before.get(variable, variable), value) for variable, value in context.items()
+        ):
             note("it changes a context variable, and so remembers something")
         return result
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from whyactivate.affine.recording import Example, check_module
 from whyactivate.errors import FoldingError, InputError
 from whyactivate.folding.folding import Folding, find_folding
-from whyactivate.folding.graphs import build, put_all
 from whyactivate.folding.maps import CannotFold
 from whyactivate.folding.plan import Cost, Plan, PlannedRun
+from whyactivate.folding.regions import build, put_all
 from whyactivate.folding.verifying import verify
 
 __all__ = ["Cost", "Plan", "PlannedRun", "collapse_runs", "plan_runs"]

@@ -20,6 +20,7 @@ from whyactivate.affine.recording import Example
 from whyactivate.affine.tape import Node, Tape, Value
 from whyactivate.affine.tracker import record
 from whyactivate.affine.trees import map_leaves, tensors_in
+from whyactivate.folding.sizes import Asked, SizeWatch, plain
 
 _SIGN = 0.7390851332151607
 _mark = torch.ops.aten.threshold.default
@@ -62,7 +63,8 @@ class Call:
 class Recorded:
     """A tape without the marks, the calls in the order in which they began, and the copy that ran.
 
-    `readers` gives, for the memory of each parameter and buffer, the modules whose own code reads it.
+    `readers` gives, for the memory of each parameter and buffer, the modules whose own code reads it; `asked` what
+    the code of modules asked about the sizes of tensors.
     """
 
     module: nn.Module
@@ -70,6 +72,7 @@ class Recorded:
     nodes: tuple[Node, ...]
     calls: tuple[Call, ...]
     readers: Mapping[int, set[str]]
+    asked: tuple[Asked, ...]
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,14 @@ def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
             part.register_forward_pre_hook(reporter.before, with_kwargs=True)
             part.register_forward_hook(reporter.after, with_kwargs=True, prepend=True)
     changed = example.with_rows(rows)
-    with _Watch(marked, reporter) as watch:
+    with _Watch(marked, reporter) as watch, SizeWatch(lambda: reporter.open[-1].path if reporter.open else "") as sizes:
         tape = record(marked, changed.args, changed.kwargs)
-    return _read(marked, tape, reporter.calls, watch.readers)
+    nodes = _read(tape, reporter.calls)
+    return Recorded(marked, tape, nodes, tuple(reporter.calls), watch.readers, tuple(sizes.asked))
 
 
-def _read(module: nn.Module, tape: Tape, calls: list[Call], readers: Mapping[int, set[str]]) -> Recorded:
+def _read(tape: Tape, calls: list[Call]) -> tuple[Node, ...]:
+    """The operations without the marks; what the calls were given and gave is told by the marks."""
     marks: dict[int, tuple[Value, int]] = {}
     nodes: list[Node] = []
     for node in tape.nodes:
@@ -160,7 +165,7 @@ def _read(module: nn.Module, tape: Tape, calls: list[Call], readers: Mapping[int
 
         def told(leaf: Any, places: list[int] = places) -> Any:
             if not isinstance(leaf, _Mark):
-                return leaf
+                return plain(leaf)
             if leaf.number not in marks:
                 return Fixed(leaf.tensor)
             places.append(marks[leaf.number][1])
@@ -169,7 +174,8 @@ def _read(module: nn.Module, tape: Tape, calls: list[Call], readers: Mapping[int
         call.args, call.kwargs = map_leaves(told, call.args), map_leaves(told, call.kwargs)
         entered = len(places)
         call.result = map_leaves(told, call.result)
-        if 0 < entered < len(places):
+        if entered and (entered < len(places) or call.result is None):
             call.first, call.last = min(places), max(places)
+        if call.first is not None and call.last is not None and call.result is not None:
             call.nodes = tuple(node.index for node in nodes if call.first < node.index < call.last)
-    return Recorded(module, tape, tuple(nodes), tuple(calls), readers)
+    return tuple(nodes)

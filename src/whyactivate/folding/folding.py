@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine._torch_compat import global_hooks, short_name, storage_key
+from whyactivate.affine._torch_compat import global_hooks, only_checks_sizes, short_name, storage_key
 from whyactivate.affine.analysis import AffineRun
 from whyactivate.affine.recording import Example, Recordings, record_all
 from whyactivate.affine.tape import Node, Tape
 from whyactivate.folding.calls import Call, Recorded, record_calls
-from whyactivate.folding.graphs import Region, emit_region
+from whyactivate.folding.emitting import emit_region
 from whyactivate.folding.layers import describe
 from whyactivate.folding.plan import Cost, Plan, PlannedRun
 from whyactivate.folding.planning import Piece, Planner
 from whyactivate.folding.program import Key, Program, differ, key_of
+from whyactivate.folding.regions import Region
 from whyactivate.folding.replacing import Calls, CannotPlace, Replacement, replace_calls
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -52,10 +53,13 @@ def find_folding(module: nn.Module, example: Example) -> Folding:
     if obstacle is not None:
         return Folding(Plan(name, (), obstacle))
     alone = recordings.single is None or _operations(recordings.single) == _operations(recorded.tape, recorded.nodes)
-    hooked = frozenset(
-        path for path, part in module.named_modules() if any(getattr(part, kind, None) for kind in _HOOKS)
-    )
+    hooked = frozenset(path for path, part in module.named_modules() if _has_hooks(part))
     return _Search(name, Program(recorded, other, rows), Calls(recorded, hooked), regions=alone).run()
+
+
+def _has_hooks(part: nn.Module) -> bool:
+    hooks = [hook for kind in _HOOKS for hook in getattr(part, kind, {}).values()]
+    return not all(map(only_checks_sizes, hooks))
 
 
 def _obstacle(recordings: Recordings) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Value
 from whyactivate.folding.calls import Recorded
+from whyactivate.folding.sizes import told_apart
 
 Key = tuple[int, int]
 """A tensor: the number of its storage, and which version of it."""
@@ -42,6 +43,7 @@ class Program:
     Attributes:
         rows: the batch size.
         dependent: operations whose constants or plain numbers are others at another batch size.
+        sized: the modules whose own code does with the batch size what two recordings cannot tell, with what that is.
     """
 
     def __init__(self, recorded: Recorded, other: Recorded, rows: int) -> None:
@@ -54,7 +56,8 @@ class Program:
                 kept.append(node)
                 live.update(value.storage for value in node.values())
         self.nodes = tuple(reversed(kept))
-        self.needed = {node.index for node in self.nodes}
+        self._by_index = {node.index: node for node in self.nodes}
+        self.needed = {*self._by_index}
         self.twin = {a.index: b for a, b in zip(recorded.nodes, other.nodes, strict=True)}
         self.dependent = {node.index for node in self.nodes if not _same_plain(node, self.twin[node.index])}
         self.tensors: dict[Key, Made] = {}
@@ -68,7 +71,12 @@ class Program:
                 if output is not None:
                     whole = output.geometry.numel == tape.storages[output.storage].numel
                     self.tensors[key_of(output)] = Made(key_of(output), output.geometry, node, whole=whole)
+        self.sized = told_apart(recorded.asked, other.asked)
         self.outputs = {key_of(value) for value in tape.outputs if isinstance(value, Value)}
+
+    def node(self, index: int) -> Node:
+        """The operation of that number."""
+        return self._by_index[index]
 
     def overwritten_before(self, key: Key, index: int) -> bool:
         """True where a tensor's memory holds something else by the time of operation `index`."""

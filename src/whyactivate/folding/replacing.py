@@ -61,6 +61,17 @@ class Calls:
             call = call.parent
         return call
 
+    def is_read(self, part: nn.Module, path: str) -> bool:
+        """True where a tensor of the module's own is read by its code, or by code of a module that does not own it."""
+        for tensor in [*part.parameters(recurse=False), *part.buffers(recurse=False)]:
+            key = storage_key(tensor)
+            for reader in self.recorded.readers[key]:
+                owner = self.modules[reader]
+                own = [*owner.parameters(recurse=False), *owner.buffers(recurse=False)]
+                if reader == path or key not in map(storage_key, own):
+                    return True
+        return False
+
     def reads_from_outside(self, path: str) -> bool:
         """True where a parameter or buffer of the module is read by the code of a module that does not own it."""
         part = self.modules[path]

@@ -1,0 +1,172 @@
+"""What the values of a recorded program are called in a torch.fx graph, and how views and sizes are written there.
+
+The program was recorded at two batch sizes; a whole number that is not the same in both becomes a·B + c, where B is
+read off an input's shape when the graph runs.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from whyactivate.affine._torch_compat import check_in_graph, storage_key
+from whyactivate.affine.tape import Constant, Geometry, Value
+from whyactivate.folding.calls import Fixed
+from whyactivate.folding.program import Key, Program, key_of
+from whyactivate.folding.replacing import CannotPlace
+from whyactivate.folding.views import cut, picked, steps
+
+aten = torch.ops.aten
+
+
+class Unknown(CannotPlace):
+    """A value comes from outside the graph."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A tensor as a node of the graph, with its geometry at both batch sizes."""
+
+    node: fx.Node
+    here: Geometry
+    there: Geometry
+
+
+class Scope:
+    """The values that a graph has so far, and how to write others in terms of them.
+
+    Args:
+        module: the module whose forward becomes the graph.
+        program: what was recorded, at two batch sizes.
+
+    Attributes:
+        graph: the graph.
+        constants: tensors made on the way, by the names that the graph has for them.
+        parameters: tensors of the module that the graph reads, by path.
+    """
+
+    def __init__(self, module: nn.Module, program: Program) -> None:
+        self.program, self.graph = program, fx.Graph()
+        self.constants: dict[str, Tensor] = {}
+        self.parameters: set[str] = set()
+        self.bound: dict[Key, Bound] = {}
+        self._batch: fx.Node | None = None
+        self._slope = program.other.tape.inputs[0].geometry.size[0] - program.rows
+        tensors = [*module.named_parameters(), *module.named_buffers()]
+        self._named = {_place(tensor): name for name, tensor in reversed(tensors)}
+
+    def bind(self, value: Value, node: fx.Node, there: Geometry) -> None:
+        """Say which node a value is."""
+        self.bound[key_of(value)] = Bound(node, value.geometry, there)
+
+    def bind_tree(self, node: fx.Node, here: Any, there: Any, given: str = "") -> None:
+        """Bind the tensors in what a graph node stands for; where it is `given` to the graph, check all else."""
+        if isinstance(here, Value):
+            self.bind(here, node, there.geometry)
+            self._note_batch(node, here.geometry, there.geometry)
+        elif isinstance(here, (list, tuple)) and here:
+            for i, (a, b) in enumerate(zip(list(here), list(there), strict=True)):
+                self.bind_tree(self.graph.call_function(operator.getitem, (node, i)), a, b, given)
+        elif isinstance(here, dict) and here:
+            for key, item in dict(here).items():
+                self.bind_tree(self.graph.call_function(operator.getitem, (node, key)), item, there[key], given)
+        elif given:
+            self._check_given(node, here, there, given)
+
+    def tree(self, here: Any, there: Any) -> Any:
+        """An argument as the graph has it."""
+        if isinstance(here, Value):
+            return self.shown(self.known(key_of(here)), here.geometry, there.geometry)
+        if isinstance(here, (Constant, Fixed)):
+            return self._constant(here.tensor, there.tensor)
+        if isinstance(here, (list, tuple)):
+            items = [self.tree(a, b) for a, b in zip(list(here), list(there), strict=True)]
+            return items if isinstance(here, list) else tuple(items)
+        if isinstance(here, dict):
+            return {key: self.tree(item, there[key]) for key, item in dict(here).items()}
+        if isinstance(here, int) and not isinstance(here, bool):
+            return self.whole(here, there)
+        if type(here) is not type(there) or here != there:
+            raise CannotPlace(f"{here!r} is {there!r} at another batch size")
+        return here
+
+    def whole(self, here: int, there: int) -> Any:
+        """A whole number that may grow with the batch."""
+        if here == there:
+            return here
+        slope, rest = divmod(there - here, self._slope)
+        if rest or self._batch is None:
+            raise CannotPlace(f"{here} is {there} at another batch size, and that is no multiple of it")
+        start = here - slope * self.program.rows
+        scaled = self._batch if slope == 1 else self.graph.call_function(operator.mul, (self._batch, slope))
+        return scaled if start == 0 else self.graph.call_function(operator.add, (scaled, start))
+
+    def known(self, key: Key) -> Bound:
+        """The node of a tensor.
+
+        Raises:
+            Unknown: the graph has none.
+        """
+        if key not in self.bound:
+            raise Unknown("a value of it comes from outside the module's arguments")
+        return self.bound[key]
+
+    def shown(self, bound: Bound, here: Geometry, there: Geometry) -> fx.Node:
+        """The node for a view of a tensor."""
+        if (bound.here, bound.there) == (here, there):
+            return bound.node
+        way, other = steps(bound.here, here), steps(bound.there, there)
+        if way is not None and other is not None and (way[0], way[2]) == (other[0], other[2]):
+            node = bound.node
+            if way[0] is not None:
+                node = self.graph.call_function(aten.permute.default, (node, list(way[0])))
+            shape = [self.whole(a, b) for a, b in zip(way[1], other[1], strict=True)]
+            node = self.graph.call_method("reshape", (node, shape))
+            return node if way[2] is None else self.graph.call_function(aten.permute.default, (node, list(way[2])))
+        part = cut(bound.here, here)
+        if part is not None and part == cut(bound.there, there):
+            return self.graph.call_method("narrow", (bound.node, *part))
+        place = picked(bound.here, here)
+        if place is not None and place == picked(bound.there, there):
+            return self.graph.call_function(aten.select.int, (bound.node, *place))
+        raise CannotPlace("a view in it is neither a reshape, nor a permutation, nor a slice")
+
+    def _check_given(self, node: fx.Node, here: Any, there: Any, given: str) -> None:
+        """The graph was recorded for this value, and says so where it is called with another."""
+        if not isinstance(here, (type(None), bool, int, float, str, tuple, list, dict)):
+            raise CannotPlace(f"{given} is a {type(here).__name__} that does not depend on the input")
+        if type(here) is not type(there) or here != there:
+            raise CannotPlace(f"{given} is another at another batch size")
+        same = self.graph.call_function(operator.is_ if here is None else operator.eq, (node, here))
+        words = f"this folded copy was made for {given} = {here!r}; fold the original again for another value"
+        self.graph.call_function(check_in_graph, (same, words))
+
+    def _note_batch(self, node: fx.Node, here: Geometry, there: Geometry) -> None:
+        for axis, (a, b) in enumerate(zip(here.size, there.size, strict=True)):
+            slope, rest = divmod(b - a, self._slope)
+            if self._batch is None and slope and not rest and a == slope * self.program.rows:
+                size = self.graph.call_function(aten.sym_size.int, (node, axis))
+                self._batch = size if slope == 1 else self.graph.call_function(operator.floordiv, (size, slope))
+
+    def _constant(self, here: Tensor, there: Tensor) -> fx.Node:
+        name = self._named.get(_place(here))
+        if name is not None:
+            self.parameters.add(name)
+            return self.graph.get_attr(name)
+        turned = self._named.get(_place(here.t())) if here.ndim == 2 else None
+        if turned is not None:
+            self.parameters.add(turned)
+            return self.graph.call_function(aten.t.default, (self.graph.get_attr(turned),))
+        if here.shape != there.shape or not torch.equal(here, there):
+            raise CannotPlace("a tensor that is made on the way is another at another batch size")
+        name = f"_constant_{len(self.constants)}"
+        self.constants[name] = here.detach().clone()
+        return self.graph.get_attr(name)
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    return storage_key(tensor), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
