@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from whyactivate.activations import ACTIVATIONS
 from whyactivate.datasets import Dataset, Task, load_dataset
 from whyactivate.errors import DivergedError, InputError, UnknownNameError
 from whyactivate.models import MLP, SimpleModel
 from whyactivate.training import History, TrainConfig, loop, train
+from whyactivate.training.plain import read_plain
 
 ARTICLE = TrainConfig(shuffle=False)
 SHORT = TrainConfig(epochs=3)
@@ -70,6 +72,14 @@ class Troubled(nn.Module):
         return self.inner(self.norm(x))
 
 
+class ByItsForward(SimpleModel):
+    """Another class, so its own forward runs, and autograd finds the slopes."""
+
+
+class PerceptronByItsForward(MLP):
+    """The same for any widths."""
+
+
 class TestTheArticlesLoop:
     """`train` beside the tutorial's own loop."""
 
@@ -111,6 +121,97 @@ class TestTheArticlesLoop:
         config = TrainConfig()
         assert (config.epochs, config.batch_size, config.learning_rate, config.optimizer) == (150, 10, 1e-3, "adam")
         assert config.shuffle
+
+
+class TestPlainPerceptrons:
+    """SimpleModel and MLP go through the stacked engine; what everything else goes through gives the same."""
+
+    @pytest.mark.parametrize("name", ACTIVATIONS)
+    @pytest.mark.parametrize("task", ["article", "moons"])
+    @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+    def test_by_hand_and_by_autograd(self, name: str, task: str, optimizer: Any):
+        data = load_dataset(task)
+        few = Dataset(
+            "few", data.train_x[:23], data.train_y[:23], data.test_x[:9], data.test_y[:9], data.task, data.classes
+        )
+        config = TrainConfig(epochs=6, batch_size=7, optimizer=optimizer, learning_rate=0.02)
+        widths = [data.features, 6, 5, data.outputs]
+        kinds = MLP, PerceptronByItsForward
+        hand, autograd = (kind(widths, name, seed=3, dtype=torch.float64) for kind in kinds)
+        assert read_plain(hand) is not None
+        assert read_plain(autograd) is None
+        mine, theirs = train(hand, few, config), train(autograd, few, config)
+        for a, b in zip(hand.parameters(), autograd.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+        for column in ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "last_batch_loss"):
+            np.testing.assert_allclose(getattr(mine, column), getattr(theirs, column), rtol=1e-9)
+
+    @pytest.mark.parametrize("own", [torch.sin, F.elu, nn.Softplus(2.0), nn.ELU(inplace=True), nn.LeakyReLU(0.3)])
+    def test_elementwise_functions_and_pytorchs_modules(self, article: Dataset, own: Any):
+        hand, autograd = (kind([10, 6, 1], own, dtype=torch.float64) for kind in (MLP, PerceptronByItsForward))
+        assert read_plain(hand) is not None
+        train(hand, article, SHORT)
+        train(autograd, article, SHORT)
+        for a, b in zip(hand.parameters(), autograd.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+
+    def test_what_must_run_its_own_forward(self):
+        def changed(change: Callable[[SimpleModel], object]) -> SimpleModel:
+            model = SimpleModel("tanh")
+            change(model)
+            return model
+
+        def share(model: SimpleModel) -> None:
+            model.fc2 = model.fc1
+
+        def own_forward(model: SimpleModel) -> None:
+            model.forward = lambda x: x  # type: ignore[method-assign]
+
+        hooked = [
+            lambda m: m.register_forward_hook(print),
+            lambda m: m.fc1.register_forward_pre_hook(print),
+            lambda m: m.activation.register_full_backward_hook(print),
+            lambda m: m.fc1.weight.register_hook(print),
+            lambda m: m.fc1.bias.register_post_accumulate_grad_hook(print),
+            lambda m: m.fc3.bias.requires_grad_(False),
+            lambda m: m.add_module("more", nn.Linear(2, 2)),
+            lambda m: nn.utils.parametrizations.weight_norm(m.fc2),
+            lambda m: setattr(m, "activation", nn.PReLU()),
+            lambda m: setattr(m, "activation", nn.RReLU()),
+            lambda m: setattr(m, "activation", nn.Softmax(dim=1)),
+            lambda m: setattr(m, "activation", nn.Sequential(nn.ReLU())),
+            share,
+            own_forward,
+        ]
+        assert read_plain(changed(lambda m: None)) is not None
+        assert [read_plain(changed(change)) for change in hooked] == [None] * len(hooked)
+        assert read_plain(MLP([3, 4, 1], bias=False)) is None
+        assert read_plain(MLP([3, 4, 1], lambda x: F.dropout(x, 0.5))) is None
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert read_plain(SimpleModel()) is None
+
+    def test_hooks_see_every_batch(self, article: Dataset):
+        model, seen = SimpleModel(), list[int]()
+        model.fc2.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if module.training else None)
+        train(model, article, TrainConfig(epochs=1, batch_size=40))
+        assert seen == [40, 40, 20]
+
+    @pytest.mark.parametrize("kind", [SimpleModel, ByItsForward])
+    def test_a_callback_sees_gradients_and_may_change_weights(self, article: Dataset, kind: type[SimpleModel]):
+        model, sizes = kind(), list[float]()
+
+        def callback(*news: object) -> None:
+            sizes.extend(float(p.grad.abs().sum()) for p in model.parameters() if p.grad is not None)
+            with torch.no_grad():
+                model.fc4.weight.zero_()
+                model.fc4.bias.fill_(5.0)
+
+        history = train(model, article, TrainConfig(epochs=2, learning_rate=1e-9, optimizer="sgd"), callback=callback)
+        assert len(sizes) == 16
+        assert all(size > 0 for size in sizes[:8])
+        assert all(parameter.grad is None for parameter in model.parameters())
+        assert history.train_loss[2] == pytest.approx(((article.train_y - 5) ** 2).mean().item(), rel=1e-5)
+        assert torch.equal(model.fc4.bias, torch.tensor([5.0]))
 
 
 class TestOptimisers:
@@ -345,7 +446,7 @@ class TestInterrupt:
                     raise KeyboardInterrupt
                 return super().forward(x)
 
-        model, whole = Slow(), SimpleModel()
+        model, whole = Slow(), ByItsForward()
         history = train(model, article, SHORT)
         expected = train(whole, article, TrainConfig(epochs=2))
         assert (history.epochs, history.train_loss) == (2, expected.train_loss)
@@ -411,7 +512,7 @@ class TestDivergence:
                 self.steps += self.training
                 return super().forward(x) * (math.inf if self.steps > 20 else 1.0)
 
-        model, whole = Breaks(), SimpleModel()
+        model, whole = Breaks(), ByItsForward()
         with pytest.raises(DivergedError, match=r"after epoch 3, the train loss is nan; it was 0.7651 on") as caught:
             train(model, article, TrainConfig(epochs=9))
         expected = train(whole, article, TrainConfig(epochs=2))

@@ -14,7 +14,7 @@ from whyactivate.training.stacked.activate import Bent, derivative_by_autograd
 from whyactivate.training.stacked.losses import CrossEntropy, SquaredError
 from whyactivate.training.stacked.optimise import StackedAdam, StackedSGD
 from whyactivate.training.stacked.stack import Company, Pass, Stack, parameter_count
-from whyactivate.training.stacked.weights import draw_row, put_row, row_of
+from whyactivate.training.stacked.weights import draw_row, layers_of, put_row, row_of
 
 WIDTHS = (3, 5, 4, 2)
 
@@ -22,7 +22,7 @@ WIDTHS = (3, 5, 4, 2)
 def stack_of(names: list[str], dtype: torch.dtype = torch.float64, widths: tuple[int, ...] = WIDTHS):
     models = [MLP(widths, name, seed=seed, dtype=dtype) for seed, name in enumerate(names)]
     companies = [Company(ACTIVATIONS[name], place, place + 1) for place, name in enumerate(names)]
-    return models, Stack(np.stack([row_of(model) for model in models]), widths, companies)
+    return models, Stack(np.stack([row_of(layers_of(model)) for model in models]), widths, companies)
 
 
 def with_ones(x: torch.Tensor) -> np.ndarray:
@@ -49,7 +49,7 @@ class TestBackward:
                 with torch.no_grad():
                     layer.weight.copy_(layer.weight.grad)
                     layer.bias.copy_(layer.bias.grad)
-            assert np.allclose(stack.slope[place], row_of(model), rtol=1e-11, atol=1e-13), names[place]
+            assert np.allclose(stack.slope[place], row_of(layers_of(model)), rtol=1e-11, atol=1e-13), names[place]
 
     def test_without_hidden_layers(self):
         models, stack = stack_of(["relu", "relu"], widths=(3, 2))
@@ -198,11 +198,12 @@ class TestRows:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_draws_what_a_perceptron_draws(self, init, dtype: torch.dtype):
         model = MLP(WIDTHS, init=init, seed=5, dtype=dtype)
-        assert np.array_equal(draw_row(WIDTHS, init, 5, dtype), row_of(model))
-        assert len(row_of(model)) == parameter_count(WIDTHS)
+        assert np.array_equal(draw_row(WIDTHS, init, 5, dtype), row_of(layers_of(model)))
+        assert len(row_of(layers_of(model))) == parameter_count(WIDTHS)
 
     def test_there_and_back(self):
         model = MLP(WIDTHS, seed=1)
-        other = put_row(MLP(WIDTHS, seed=2), row_of(model))
+        other = MLP(WIDTHS, seed=2)
+        put_row(layers_of(other), row_of(layers_of(model)))
         for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
             assert torch.equal(mine, theirs)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from whyactivate.comparison.statistics import Estimate, estimate_difference, estimate_median
+from whyactivate.comparison.statistics import Estimate, estimate_difference, estimate_median, student_reach
 
 
 class TestMedian:
@@ -56,6 +56,10 @@ class TestDifference:
         theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
         assert mine.value == pytest.approx((a - b).mean())
         assert (mine.low, mine.high) == pytest.approx((theirs.low, theirs.high))
+
+    @pytest.mark.parametrize("freedom", [*range(1, 40), 99, 100, 999, 5000])
+    def test_students_t_is_scipys(self, freedom: int):
+        assert student_reach(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-12)
 
     def test_needs_pairs(self):
         with pytest.raises(ValueError, match=r"shorter|longer"):

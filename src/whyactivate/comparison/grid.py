@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from whyactivate._checks import check_number, check_seed, check_whole
@@ -17,6 +16,7 @@ from whyactivate.comparison.member import Place
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.models import INITS, Init
 from whyactivate.training.config import LARGEST_RATE
+from whyactivate.training.plain import acts_elementwise
 
 ARTICLE_FIVE = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
 """No activation, and the article's four."""
@@ -85,11 +85,8 @@ def check_elementwise(name: str, choice: Choice) -> Activation:
     module = activation.module()
     if isinstance(module, nn.Module) and list(module.parameters()):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"activation {name!r} has weights of its own, which compare does not train; use train")
-    z = torch.linspace(-2.0, 2.0, 12).reshape(1, 3, 4)
     try:
-        whole, again = activation(z), activation(z)
-        alone = torch.stack([activation(v.reshape(1, 1, 1)).reshape(()) for v in z.ravel()]).reshape(z.shape)
-        fine = torch.equal(whole, again) and torch.allclose(whole, alone, rtol=1e-5, atol=1e-6)
+        fine = acts_elementwise(module.train())
     except Exception as error:
         raise InputError(f"activation {name!r} failed on a tensor of shape (1, 3, 4): {error}") from error
     if not fine:
@@ -109,6 +106,8 @@ def _read_activations(activations: object) -> dict[str, Choice]:
         plain = cast(Choice, choice)
         if isinstance(choice, Activation):
             plain = name if _is_in_table(choice) else choice.function
+        if name == "identity" and callable(plain):
+            raise InputError("a function called 'identity' would be taken for no activation: pass None, or rename it")
         found[name] = name if isinstance(plain, str) or plain is None else plain
         check_elementwise(name, found[name])
     return found

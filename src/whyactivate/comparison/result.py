@@ -21,7 +21,7 @@ from whyactivate.datasets import Task
 from whyactivate.errors import InputError
 from whyactivate.models import MLP
 from whyactivate.training import TrainConfig
-from whyactivate.training.stacked.weights import put_row
+from whyactivate.training.stacked.weights import layers_of, put_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +123,8 @@ class ComparisonResult:
             cast("str | Callable[[Tensor], Tensor] | None", choice),
             init=wanted.init, seed=number, dtype=torch.float64 if self.dtype == "float64" else torch.float32,
         )  # fmt: skip
-        return put_row(model, member.weights)
+        put_row(layers_of(model), member.weights)
+        return model
 
     def check_continues(self, other: ComparisonResult) -> None:
         """Raises InputError unless the networks of both are trained alike on the same data."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from whyactivate.datasets import Dataset, Task
+from whyactivate.datasets import Dataset
 from whyactivate.errors import DivergedError, InputError
+from whyactivate.training.by_hand import ByHand
 from whyactivate.training.checks import check_arguments, check_device, check_fit
 from whyactivate.training.config import TrainConfig
 from whyactivate.training.history import History, Stopped
-from whyactivate.training.optimisers import make_optimiser
+from whyactivate.training.learners import ByAutograd, Learner
+from whyactivate.training.plain import read_plain
 from whyactivate.training.surroundings import TINY_STEP, surroundings_kept
 
 Metrics = Mapping[str, float]
 Callback = Callable[[int, int, Metrics], object]
-
-_ROWS_AT_ONCE = 8192
 
 
 def train(
@@ -29,7 +27,9 @@ def train(
 ) -> History:
     """Trains `model` in place and returns the losses after each epoch.
 
-    Mean squared error for regression, cross-entropy for classification. Apart from the weights (and
+    Mean squared error for regression, cross-entropy for classification. A `SimpleModel` or `MLP` as this library
+    builds it goes through the stacked engine of `compare`, on one thread; the slopes of any other model are left to
+    PyTorch's autograd. Apart from the weights (and
     buffers such as BatchNorm's) nothing changes: the mode of every submodule, the gradients, the global
     random state, the device and the number of threads are afterwards what they were.
 
@@ -53,7 +53,11 @@ def train(
     device = check_device(config.device)
     multiply_adds = config.batch_size * sum(parameter.numel() for parameter in model.parameters())
     with surroundings_kept(model, device, config.seed, one_thread=multiply_adds < TINY_STEP):
-        return _Run(model, data, config, device).train(callback)
+        rows = data.train_x[:2].to(device, next(p.dtype for p in model.parameters() if p.requires_grad))
+        check_fit(model, data, rows)
+        plain = read_plain(model)
+        learner = ByAutograd(model, data, config, device) if plain is None else ByHand(plain, data, config)
+        return _Run(learner, data, config).train(callback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +71,21 @@ class _Epoch:
 class _Run:
     """One call of `train`."""
 
-    def __init__(self, model: nn.Module, data: Dataset, config: TrainConfig, device: torch.device) -> None:
-        self.model, self.data, self.config = model, data, config
-        dtype = next(parameter.dtype for parameter in model.parameters() if parameter.requires_grad)
-        self.numbers = data.task is Task.REGRESSION
-        self.train_x, self.test_x = (x.to(device, dtype) for x in (data.train_x, data.test_x))
-        self.train_y, self.test_y = (
-            y.to(device, dtype if self.numbers else torch.int64) for y in (data.train_y, data.test_y)
-        )
-        self.loss = F.mse_loss if self.numbers else F.cross_entropy
-        self.order = torch.Generator().manual_seed(config.seed)
+    def __init__(self, learner: Learner, data: Dataset, config: TrainConfig) -> None:
+        self.learner, self.data, self.config = learner, data, config
         self.epochs: list[_Epoch] = []
         self.kept: tuple[int, list[Tensor]] = (0, [])
 
     def train(self, callback: Callback | None) -> History:
         config = self.config
-        check_fit(self.model, self.data, self.train_x[:2])
-        optimiser = make_optimiser(
-            config.optimizer, list(self.model.parameters()), config.learning_rate, config.momentum
-        )
         self.close_epoch(math.nan)
         stopped: Stopped = "finished"
         try:
             for epoch in range(1, config.epochs + 1):
-                self.model.train()
-                last = torch.tensor(math.nan)
-                for x, y in self.batches():
-                    optimiser.clear()
-                    last = self.backward(x, y)
-                    optimiser.step()
-                self.close_epoch(last.item())
+                self.close_epoch(self.learner.train_epoch())
                 if callback is not None:
                     callback(epoch, config.epochs, dict(self.epochs[-1].metrics))
+                    self.learner.look_again()
                 if self.out_of_patience():
                     stopped = "early"
                     break
@@ -110,51 +97,21 @@ class _Run:
             raise
         return self.history(stopped)
 
-    def batches(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """The rows of one epoch."""
-        x, y = self.train_x, self.train_y
-        if self.config.shuffle:
-            order = torch.randperm(len(x), generator=self.order).to(x.device)
-            x, y = x[order], y[order]
-        return zip(x.split(self.config.batch_size), y.split(self.config.batch_size), strict=True)
-
-    def backward(self, x: Tensor, y: Tensor) -> Tensor:
-        """The loss of a batch in training mode; its gradients are then in place."""
-        try:
-            loss = self.loss(self.model(x), y)
-            loss.backward()
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise InputError(f"the model cannot be trained on a batch of {len(x)} rows: {error}") from error
-        return loss
-
     def close_epoch(self, last_batch_loss: float) -> None:
         """Measures the model, and keeps what it needs to come back to this point."""
-        self.model.eval()
-        metrics = self.measure("train", self.train_x, self.train_y) | self.measure("test", self.test_x, self.test_y)
+        metrics = self.learner.measure()
         self.check_finite(metrics)
-        values = [tensor.detach().clone() for tensor in self.state()]
+        values = self.learner.state()
         self.epochs.append(_Epoch(metrics, last_batch_loss))
         # One assignment: Ctrl-C finds either the old values with the old count, or the new with the new.
         self.kept = (len(self.epochs), values)
-
-    def measure(self, part: str, x: Tensor, y: Tensor) -> dict[str, float]:
-        """Loss (and accuracy) over a whole part."""
-        total, right = 0.0, 0
-        with torch.no_grad():
-            for rows, wanted in zip(x.split(_ROWS_AT_ONCE), y.split(_ROWS_AT_ONCE), strict=True):
-                result = self.model(rows)
-                total += self.loss(result, wanted).item() * len(rows)
-                if not self.numbers:
-                    right += int((result.argmax(dim=1) == wanted).sum())
-        accuracy = {} if self.numbers else {f"{part}_accuracy": right / len(x)}
-        return {f"{part}_loss": total / len(x)} | accuracy
 
     def check_finite(self, metrics: Metrics) -> None:
         """Raises where a loss or a weight is not finite."""
         bad = [
             f"the {name.replace('_', ' ')} is {value}" for name, value in metrics.items() if not math.isfinite(value)
         ]
-        if not bad and all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+        if not bad and self.learner.weights_are_finite():
             return
         what = bad[0] if bad else "a weight is not finite"
         if not self.epochs:
@@ -174,17 +131,11 @@ class _Run:
         losses = [epoch.metrics["test_loss"] for epoch in self.epochs]
         return len(losses) - 1 - losses.index(min(losses)) >= self.config.patience
 
-    def state(self) -> list[Tensor]:
-        """Everything that training may change."""
-        return [*self.model.parameters(), *self.model.buffers()]
-
     def go_back(self) -> None:
-        """Puts the weights and buffers of the last whole epoch back."""
+        """Puts the model back to the last whole epoch."""
         count, values = self.kept
         del self.epochs[count:]
-        with torch.no_grad():
-            for tensor, value in zip(self.state(), values, strict=True):
-                tensor.copy_(value)
+        self.learner.go_back(values)
 
     def history(self, stopped: Stopped) -> History:
         """What is known so far."""

@@ -102,7 +102,8 @@ def _tanh(z: Array, delta: Array) -> tuple[Step, Step]:
 
 def _by_derivative(activation: Activation, z: Array, delta: Array) -> tuple[Step, Step]:
     """Any other activation: keep z, and call its derivative."""
-    derivative = activation.derivative or derivative_by_autograd(activation.function)
+    function = activation.function
+    derivative = activation.derivative or derivative_by_autograd(function)
     z, delta = z[:, :-1], delta[:, :-1]
     members, units, rows = z.shape
     used = units * rows
@@ -116,7 +117,8 @@ def _by_derivative(activation: Activation, z: Array, delta: Array) -> tuple[Step
 
     def forward() -> None:
         cut(before).copy_(same)
-        same.copy_(cut(activation.function(before)))
+        # A function of somebody's own may work in place.
+        same.copy_(cut(function(before if activation.derivative else before.clone())))
 
     def backward() -> None:
         slope.mul_(cut(derivative(before)))
@@ -130,7 +132,7 @@ def derivative_by_autograd(function: Callable[[Tensor], Tensor]) -> Callable[[Te
     def derivative(z: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             leaf = z.clone().requires_grad_()
-            result = function(leaf)
+            result = function(leaf.clone())
             return torch.autograd.grad(result, leaf, torch.ones_like(result))[0]
 
     return derivative

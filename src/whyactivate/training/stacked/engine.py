@@ -110,7 +110,7 @@ class Engine:
         """Which members have finite weights."""
         if np.isfinite(self.stack.flat.sum()):  # nearly always, and much cheaper than to look at each weight
             return np.ones(self.stack.members, dtype=bool)
-        return np.isfinite(self.stack.flat).all(axis=1)
+        return np.array(np.isfinite(self.stack.flat).all(axis=1))
 
     def keep(self, rows: Array) -> None:
         """Goes on with the members in `rows` only."""

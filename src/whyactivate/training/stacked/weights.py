@@ -1,4 +1,4 @@
-"""The row of numbers that stands for a perceptron in a stack: drawn, or taken from and given to an `MLP`."""
+"""The row of numbers that stands for a perceptron in a stack: drawn, or taken from and given to its layers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import nn
 
-from whyactivate.models import MLP, Init, draw_layer
+from whyactivate.models import MLP, Init, SimpleModel, draw_layer
 from whyactivate.training.stacked.activate import Array
 from whyactivate.training.stacked.stack import parameter_count
 
@@ -27,21 +28,27 @@ def draw_row(widths: Sequence[int], init: Init, seed: int, dtype: torch.dtype) -
     return row.numpy()
 
 
-def row_of(model: MLP) -> Array:
+def layers_of(model: MLP | SimpleModel) -> tuple[nn.Linear, ...]:
+    """fc1, fc2, … to the last."""
+    names = {name for name, _ in model.named_children()}
+    count = next(number for number in range(1, len(names) + 2) if f"fc{number}" not in names)
+    return tuple(getattr(model, f"fc{number}") for number in range(1, count))
+
+
+def row_of(layers: Sequence[nn.Linear]) -> Array:
     """The weights and biases as one row: layer by layer the rows of [W | b]."""
     with torch.no_grad():
-        parts = [torch.cat([layer.weight, layer.bias[:, None]], dim=1).ravel() for layer in model.layers]
+        parts = [torch.cat([layer.weight, layer.bias[:, None]], dim=1).ravel() for layer in layers]
         return torch.cat(parts).numpy()
 
 
-def put_row(model: MLP, row: Array) -> MLP:
-    """Gives the model the weights and biases of the row, and the model back."""
+def put_row(layers: Sequence[nn.Linear], row: Array) -> None:
+    """Gives the layers the weights and biases of the row."""
     values, start = torch.from_numpy(np.array(row)), 0
     with torch.no_grad():
-        for layer in model.layers:
+        for layer in layers:
             units, inputs = layer.weight.shape
             part = values[start : start + units * (inputs + 1)].view(units, inputs + 1)
             layer.weight.copy_(part[:, :-1])
             layer.bias.copy_(part[:, -1])
             start += part.numel()
-    return model
