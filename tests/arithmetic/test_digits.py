@@ -199,3 +199,23 @@ def test_large_matrices_of_full_range_floats_multiply_exactly(dtype: torch.dtype
     columns = [[Fraction(v) for v in column] for column in other.T.double().tolist()]
     for i, j in ((0, 0), (1, 1), (2, 2), (23, 5), (7, 23)):
         assert product[i, j] == sum(a * b for a, b in zip(rows[i], columns[j], strict=True))
+
+
+@pytest.mark.parametrize("outliers", [0, 1, 3, 40])
+@pytest.mark.parametrize("turned", [False, True])
+def test_digits_that_few_numbers_have_are_multiplied_too(outliers: int, turned: bool) -> None:
+    """The numbers of a layer are about as large as each other; a few are much smaller, or larger, than the rest."""
+    generator = np.random.default_rng(outliers)
+    few, many = (generator.integers(-(2**20), 2**20, shape).astype(np.float64) for shape in ((3, 50), (50, 9)))
+    for row in generator.permutation(50)[:outliers]:
+        many[row, row % 9] *= 2.0 ** (-30 if row % 2 else 50)
+    left, right = Digits.from_floats(few), Digits.from_floats(many)
+    if turned:
+        left, right = (Digits(np.ascontiguousarray(one.planes.swapaxes(1, 2)), one.low) for one in (right, left))
+        few, many = many.T, few.T
+    plain = [
+        sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(row, column, strict=True)), Fraction(0))
+        for row in few
+        for column in many.T
+    ]
+    assert fractions_of(left.matmul(right)) == plain

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyactivate.arithmetic import exact
+from whyactivate.arithmetic.digits import Digits
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.modular import LEAST_PRIMES, ModularArray, draw_prime, residues_modulo
 from whyactivate.errors import InputError
@@ -93,3 +94,17 @@ def test_what_has_no_residue_is_refused() -> None:
             residues_modulo(number)
     with pytest.raises(TypeError):
         of([1]) > of([0])  # noqa: B015
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 512])
+def test_numbers_of_many_digits_are_reduced_a_few_digits_at_a_time(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whyactivate.arithmetic.modular._PLANES_AT_ONCE", at_once)
+    kind = residues_modulo(*(draw_prime(secrets.token_bytes) for _ in range(2)))
+    numbers = [(-1) ** k * (secrets.randbits(22 * 9) - (1 << 22 * 8)) for k in range(6)]
+    ints = np.array(numbers, dtype=object).reshape(1, 6)
+    digits = Digits.from_ints(ints, -5)
+    residues = kind._from_digits(digits).residues
+    for row, prime in zip(residues.tolist(), kind.primes, strict=True):
+        assert row == [number * pow(2, -5, prime) % prime for number in numbers]

@@ -31,6 +31,25 @@ class ExactStep(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Composable:
+    """An affine map that `@` composes with the one that acts before it."""
+
+    weight: ExactArray
+    bias: ExactArray | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.weight.shape
+
+    def __matmul__(self, inner: _Composable) -> _Composable:
+        weight = self.weight @ inner.weight
+        if inner.bias is None:
+            return _Composable(weight, self.bias)
+        carried = self.weight @ inner.bias
+        return _Composable(weight, carried if self.bias is None else carried + self.bias)
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One entry in which two affine maps differ.
 
@@ -82,18 +101,16 @@ class ExactAffine:
     def multiply_out(cls, steps: Sequence[ExactStep]) -> ExactAffine:
         """The single map that equals the steps one after another, the first in the list acting first.
 
-        The weight is W_n … W_1, multiplied in the cheapest order; the bias follows b <- W_k b + b_k.
+        Neighbours are composed two at a time, in the cheapest order: (W, b) after (A, a) is (WA, Wa + b).
 
         Raises:
             InputError: no steps, or widths that do not meet.
         """
         check_widths(steps)
-        bias = ExactArray.zeros(1, (steps[0].exact_weight.shape[1],))
-        for step in steps:
-            bias = step.exact_weight @ bias
-            if step.exact_bias is not None:
-                bias = bias + step.exact_bias
-        return cls(multiply_chain([step.exact_weight for step in reversed(steps)]), bias)
+        maps = [_Composable(step.exact_weight, step.exact_bias) for step in reversed(steps)]
+        composed = multiply_chain(maps)
+        bias = composed.bias
+        return cls(composed.weight, bias if bias is not None else ExactArray.zeros(1, composed.weight.shape[:1]))
 
     @property
     def inputs(self) -> int:

@@ -22,6 +22,7 @@ MOST_FROM_FLOATS = 40
 """Up to how many digits a float64 matrix is split into; its numbers then span 860 binades at most."""
 _BLOCK = 2**13
 _AT_ONCE = 4
+_SAMPLED_ROWS = 8
 
 
 def flushes_subnormals() -> bool:
@@ -226,11 +227,29 @@ def _add_products(left: Floats, right: Floats, total: Floats) -> None:
     count, m, k = left.shape
     rows = torch.from_numpy(np.array(left, order="C").reshape(count * m, k))
     for j, plane in enumerate(right):
-        products = torch.mm(rows, _as_tensor(plane)).numpy().reshape(count, m, -1)
+        used = _rows_of(plane)
+        if used is None:
+            products = torch.mm(rows, _as_tensor(plane)).numpy().reshape(count, m, -1)
+        elif len(used):
+            products = torch.mm(rows[:, used], torch.from_numpy(plane[used])).numpy().reshape(count, m, -1)
+        else:
+            continue
         high = np.rint(products * (1 / BASE))
         total[j + 1 : j + 1 + count] += high
         products -= high * BASE
         total[j : j + count] += products
+
+
+def _rows_of(plane: Floats) -> NDArray[np.int64] | None:
+    """The rows of a plane that are not all zero, where they are few; None where they are not.
+
+    The numbers of a layer have about the same size: the last digit, and the first, are mostly 0 for all but a few.
+    """
+    sample = plane if plane.strides[0] >= plane.strides[1] else plane.T
+    if sample[:: max(1, len(sample) // _SAMPLED_ROWS)].any():
+        return None
+    used = np.flatnonzero(plane.any(axis=1))
+    return used if 4 * len(used) < len(plane) else None
 
 
 def _as_tensor(matrix: Floats) -> torch.Tensor:
@@ -250,7 +269,9 @@ def _carried(total: Sequence[Floats], low: int) -> tuple[Floats, int]:
         whole = carry
         carry = np.rint(whole * (1 / BASE))
         planes.append(whole - carry * BASE)
-    used = [k for k, plane in enumerate(planes) if plane.any()]
-    if not used:
+    first = next((k for k, plane in enumerate(planes) if plane.any()), None)
+    if first is None:
         return np.zeros((0, *planes[0].shape)), 0
-    return np.stack(planes[used[0] : used[-1] + 1]), low + used[0]
+    while not planes[-1].any():
+        planes.pop()
+    return np.stack(planes[first:]), low + first

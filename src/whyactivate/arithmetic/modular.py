@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Real
 from typing import Any, ClassVar, Self, TypeGuard
 
@@ -24,6 +24,7 @@ PRIME_BITS = 62
 LEAST_PRIMES = 2**55
 """There are more primes from 2^61 to 2^62 than this: x/ln x < π(x) < 1.25506 x/ln x (Rosser & Schoenfeld 1962)."""
 _HALF = 31
+_PLANES_AT_ONCE = 2**9
 
 
 Bytes = Callable[[int], bytes]
@@ -116,14 +117,19 @@ class ModularArray(PointsArray):
 
     @classmethod
     def _from_digits(cls, digits: Digits) -> Self:
-        """By Horner's rule from the leading digit down."""
+        """The sum of digit times power of 2^22, the powers reduced and cut into three digits themselves."""
         total = np.zeros((len(cls.primes), *digits.shape[1:]), dtype=np.int64)
-        moduli = cls._moduli(total)
-        for plane in digits.planes[::-1]:
-            digit = plane.astype(np.int64)
-            total = cls._plus(cls._times_small(total, 1 << DIGIT_BITS), np.where(digit < 0, digit + moduli, digit))
-        powers = [pow(2, DIGIT_BITS * digits.low, prime) for prime in cls.primes]
-        return cls(cls._times(total, np.array(powers, dtype=np.int64).reshape(moduli.shape)))
+        for start in range(0, digits.count, _PLANES_AT_ONCE):
+            planes = digits.planes[start : start + _PLANES_AT_ONCE]
+            sums = np.empty((3, *total.shape))
+            for place, prime in enumerate(cls.primes):
+                own = planes[:, place if digits.shape[0] > 1 else 0].reshape(len(planes), -1)
+                np.matmul(_cut_powers(prime, digits.low + start, len(planes)), own, out=sums[:, place].reshape(3, -1))
+            moduli, part = cls._moduli(total), np.zeros_like(total)
+            for plane in sums[::-1].astype(np.int64):  # each below 2^53 in size
+                part = cls._plus(cls._times_small(part, 1 << DIGIT_BITS), np.where(plane < 0, plane + moduli, plane))
+            total = cls._plus(total, part)
+        return cls(total)
 
     # -- arithmetic -------------------------------------------------------------------------------------------
 
@@ -267,6 +273,16 @@ class ModularArray(PointsArray):
             rest = a * b - quotient * moduli
         rest = np.where(rest < 0, rest + moduli, rest)
         return np.where(rest >= moduli, rest - moduli, rest)
+
+
+@lru_cache(maxsize=256)
+def _cut_powers(prime: int, low: int, count: int) -> NDArray[np.float64]:
+    """2^(22 k) modulo the prime for k from `low` on, each as three digits to the base 2^22: shape `(3, count)`."""
+    powers = [pow(2, DIGIT_BITS * (low + k), prime) for k in range(count)]
+    return np.array(
+        [[power >> DIGIT_BITS * part & ((1 << DIGIT_BITS) - 1) for power in powers] for part in range(3)],
+        dtype=np.float64,
+    )
 
 
 def _inverse(number: int, prime: int) -> int:
