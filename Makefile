@@ -37,7 +37,7 @@ formal:  ## the theorem, checked by Coq, with nothing assumed (needs coqc; Debia
 	sh docs/proofs/check.sh
 
 docs: .venv/dev.stamp  ## the site, in site/; every figure and number on it is computed now
-	NO_MKDOCS_2_WARNING=1 $(ONE_THREAD) $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(ONE_THREAD) $(BIN)/mkdocs build --strict
 	@echo "The site is in site/: open site/index.html, or run make serve."
 
 serve: .venv/dev.stamp  ## the site on this machine, rebuilt when a page changes
