@@ -25,8 +25,7 @@ class FloatNetworks(Lesson):
         unequal: share of them at which f((a + b)/2) and (f(a) + f(b))/2, both as PyTorch computes them, differ.
         gap: the largest such difference, relative to the largest output.
         bound: a proved bound of how far the float32 network is from the real affine map, over the same inputs,
-        relative to the
-            same output.
+            relative to the same output.
         tiny: the scale of the hidden numbers in the second network.
         line: inputs of the second network, which multiplies by `tiny` and then by 1/`tiny`.
         output: what it gives, in float32.

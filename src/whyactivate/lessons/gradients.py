@@ -269,8 +269,8 @@ def gradients_of(
         module: any module.
         inputs: what its forward takes, rows first.
         targets: what it should give. Where None, the loss is the mean square of the output.
-        loss: takes the module's output (and targets, where given) and gives one number; the mean squared error where
-        None.
+        loss: takes the module's output (and targets, where given) and gives one number; the mean squared error
+            where None.
 
     Raises:
         InputError: the module fails, or no weight got a gradient.

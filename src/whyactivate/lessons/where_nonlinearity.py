@@ -31,9 +31,8 @@ class Variant:
         without: what was taken out.
         verdict: affine, not affine, or undecided.
         breakers: the operations that keep it from being one affine map, by name, each once.
-        degree: of its outputs as polynomials along a line of inputs, where they are such: found in exact arithmetic,
-        from
-            finite differences that are exactly 0; None otherwise.
+        degree: of its outputs as polynomials along a line of inputs, where they are such: found in exact
+            arithmetic, from finite differences that are exactly 0; None otherwise.
         gap: of the verified counterexample; None where there is none.
     """
 

@@ -24,8 +24,8 @@ class Xor(Lesson):
         weight, bias: of the affine map with the smallest mean squared error, rational.
         affine_error: that error, rational.
         fitted: what it gives at the four points.
-        network: what relu(s) − 2·relu(s − 1), s = x₁ + x₂, gives at the four points, from its recorded program,
-        rational.
+        network: what relu(s) − 2·relu(s − 1), s = x₁ + x₂, gives at the four points, from its recorded
+            program, rational.
         targets: what is wanted.
     """
 

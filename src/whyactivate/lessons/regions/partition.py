@@ -191,7 +191,7 @@ def regions_in(
 
     Args:
         module: made of affine operations and of operations with kinks (ReLU, Leaky ReLU, PReLU, hardtanh, clamp, abs
-        …).
+            …).
         extent: low and high of both coordinates, or one number r for −r to r.
         origin: the input at (0, 0), without the batch axis; the zero vector where None (for two input features).
         directions: by which the input moves per unit of each coordinate; the two axes where None.
