@@ -1,0 +1,180 @@
+"""The Persian edition is the same book: the same pages, headings and code, written as Persian is written."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from docs.persian import faults
+
+DOCS = Path(__file__).parents[2] / "docs"
+EN, FA = DOCS / "en", DOCS / "fa"
+PAGES = sorted(str(page.relative_to(EN)) for page in EN.rglob("*.md"))
+BOTH = [page for page in PAGES if (FA / page).exists()]
+PERSIAN = sorted(FA.rglob("*.md"))
+
+# Shown in English for now. This list must become empty.
+NOT_YET = {
+    "article.md",
+    "benchmarks.md",
+    "changelog.md",
+    "exercises.md",
+    "explanations/four-kinds-of-proof.md",
+    "explanations/how-a-module-is-analysed.md",
+    "explanations/how-the-batching-works.md",
+    "explanations/linear-or-affine.md",
+    "explanations/the-theorem-checked-by-machine.md",
+    "glossary.md",
+    "how-to/check-a-certificate-by-hand.md",
+    "how-to/check-your-model.md",
+    "how-to/compare-on-a-cluster.md",
+    "how-to/fold-a-model.md",
+    "how-to/make-a-release.md",
+    "how-to/what-does-each-activation-add.md",
+    "laboratory.md",
+    "teaching.md",
+    "tutorials/any-function-you-like.md",
+    "tutorials/check-your-own-model.md",
+    "tutorials/four-activations.md",
+    "tutorials/what-a-neuron-computes.md",
+}
+
+
+def test_no_page_is_there_in_one_language_only():
+    assert {str(page.relative_to(FA)) for page in PERSIAN} - set(PAGES) == set()
+    assert set(PAGES) - set(BOTH) - NOT_YET == set()
+
+
+@pytest.mark.parametrize("page", BOTH)
+def test_headings_are_those_of_the_original(page):
+    assert headings(FA / page) == headings(EN / page)
+
+
+@pytest.mark.parametrize("page", BOTH)
+def test_code_is_that_of_the_original_but_for_persian_words(page):
+    original, translated = fences(EN / page), fences(FA / page)
+    assert [info for info, _ in translated] == [info for info, _ in original]
+    for (info, code), (_, twin) in zip(original, translated, strict=True):
+        if info.startswith("python"):
+            assert difference(ast.parse(code), ast.parse(twin)) is None, code
+        else:
+            assert comments_cut(twin) == comments_cut(code)
+
+
+@pytest.mark.parametrize("page", PERSIAN, ids=lambda page: str(page.relative_to(FA)))
+def test_persian_is_written_as_persian_is(page):
+    assert list(faults(page.read_text(encoding="utf-8"))) == []
+
+
+def test_every_title_in_the_navigation_is_translated():
+    # Only the part of mkdocs.yml that YAML reads without MkDocs.
+    text = re.sub(r"!ENV \[.*?\]", "''", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load(text)
+    i18n = next(plugin["i18n"] for plugin in config["plugins"] if isinstance(plugin, dict) and "i18n" in plugin)
+    translations = i18n["languages"][1]["nav_translations"]
+    titles = set(titles_of(config["nav"]))
+    assert len(titles) > 20
+    assert titles - set(translations) == set()
+    assert set(translations) - titles == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "شبكه", "چرا?", "یکی, دو", '"شبکه"', "می شود", "میشود", "نمیکند", "لایه ها", "بزرگ تر", "لایه\u200c است",
+        "لایه\u200cی پنهان", "چرا ؟", "یکی،دو", "۱۰ نمونه و 20 لایه",
+    ],
+)  # fmt: skip
+def test_faults_are_found(text):
+    assert len(list(faults(f"# سرآغاز\n\n{text}\n"))) >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cشود، میان لایه\u200cها؛ چرا؟", "«شبکه» (network, layer)", "با Python 3.11 و ۱۰ نمونه",
+        "\\(x, y\\) و `f(a, b)`",
+        "شبکهٔ عصبی: لایه\u200cای بزرگ\u200cتر", "[مرجع](a/b.md?c)", "```python\nx = 'چرا?'\n```",
+    ],
+)  # fmt: skip
+def test_what_is_right_is_no_fault(text):
+    assert list(faults(f"# سرآغاز\n\n{text}\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("twin", "same"),
+    [
+        ("show(f'خطا {a:.2f}', alt='شکل')", True),
+        ("show(f'خطا {a:.3f}', alt='شکل')", False),
+        ("show(f'loss {a:.2f}', alt='picture')", True),
+        ("show(f'loss {b:.2f}', alt='picture')", False),
+        ("show(f'loss {a:.2f}', alt='other')", False),
+        ("show(f'خطا {a:.2f}', title='شکل')", False),
+    ],
+)
+def test_words_may_differ_and_nothing_else(twin, same):
+    original = ast.parse("show(f'loss {a:.2f}', alt='picture')")
+    assert (difference(original, ast.parse(twin)) is None) == same
+
+
+def headings(page: Path) -> list[str]:
+    return [token.tag for token in tokens(page) if token.type == "heading_open"]
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    return [(token.info, token.content) for token in tokens(page) if token.type == "fence"]
+
+
+def tokens(page: Path):
+    text = re.sub(r"\A---\n.*?\n---\n", "", page.read_text(encoding="utf-8"), flags=re.S)
+    return MarkdownIt("commonmark").parse(re.sub(r"^( *)(\?\?\?\+?|!!!|===).*", "", text, flags=re.M))
+
+
+def titles_of(nav: list | dict | str) -> list[str]:
+    if isinstance(nav, list):
+        return [title for entry in nav for title in titles_of(entry)]
+    if isinstance(nav, dict):
+        return [*nav, *(title for below in nav.values() if isinstance(below, list) for title in titles_of(below))]
+    return []
+
+
+def comments_cut(code: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", code)
+
+
+def is_persian(text: str) -> bool:
+    return bool(re.search("[\u0600-\u06ff]", text))
+
+
+def difference(original: ast.AST, twin: ast.AST) -> str | None:
+    """Where the translation's code does something else; a text may be replaced by one in Persian."""
+    if isinstance(original, ast.Constant | ast.JoinedStr) and isinstance(twin, ast.Constant | ast.JoinedStr):
+        words = [
+            part.value for part in ast.walk(twin) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        ]
+        if is_persian("".join(words)) or words == ["fa"]:
+            values = [
+                sorted(ast.dump(part) for part in ast.walk(text) if isinstance(part, ast.FormattedValue))
+                for text in (original, twin)
+            ]
+            return None if values[0] == values[1] else ast.unparse(twin)
+    if type(original) is not type(twin):
+        return ast.unparse(twin)
+    for name in original._fields:
+        mine, theirs = getattr(original, name), getattr(twin, name)
+        pairs = zip(mine, theirs, strict=False) if isinstance(mine, list) else [(mine, theirs)]
+        if isinstance(mine, list) and len(mine) != len(theirs):
+            return ast.unparse(twin)
+        for one, other in pairs:
+            if isinstance(one, ast.AST) and isinstance(other, ast.AST):
+                found = difference(one, other)
+                if found is not None:
+                    return found
+            elif one != other:
+                return ast.unparse(twin)
+    return None
