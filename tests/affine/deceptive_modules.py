@@ -2875,7 +2875,6 @@ UNUSABLE: dict[str, Callable[[], tuple[Any, Any]]] = {
     "scalar_input": lambda: (nn.Linear(4, 4), torch.tensor(1.0)),
     "empty_batch": lambda: (nn.Linear(4, 4), torch.zeros(0, 4)),
     "integer_input": lambda: (nn.Embedding(4, 4), torch.tensor([1, 2])),
-    "complex_input": lambda: (nn.Identity(), torch.zeros(2, 2, dtype=torch.complex64)),
     "meta_input": lambda: (nn.Identity(), torch.zeros(2, 2, device="meta")),
     "sparse_input": lambda: (nn.Identity(), torch.eye(4).to_sparse()),
     "float8_input": lambda: (nn.Identity(), torch.ones(2, 2).to(torch.float8_e4m3fn)),

@@ -249,7 +249,6 @@ UNUSABLE: dict[str, tuple[Callable[[], tuple[nn.Module, Any]], str]] = {
     "a fake input": (fake_input, "FakeTensor|fake tensor"),
     "a fake module": (fake_module, "load its weights first"),
     "a lazy module": (lambda: (nn.Sequential(nn.LazyLinear(3), nn.ReLU()), rows()), "run the module once"),
-    "a complex input": (lambda: (nn.Linear(4, 2), rows().to(torch.complex64)), "real and imaginary parts"),
     "no tensor": (lambda: (chain(None), ([1.0, 2.0],)), "at least one floating tensor"),
 }
 

@@ -17,7 +17,7 @@ import rule_samples
 from rule_samples import Sample, s
 from whyactivate.affine._torch_compat import argument_names, number_operands, short_name
 from whyactivate.affine.replay import ExactConstants, Part, Replay
-from whyactivate.affine.rules import RULES, CannotEvaluate, Label, Rule
+from whyactivate.affine.rules import RULES, CannotEvaluate, Label, Rule, fourier
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
 from whyactivate.affine.tracker import record
 from whyactivate.arithmetic.balls import BallArray
@@ -207,19 +207,37 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     **rule_samples.PLACES,
     **rule_samples.PRODUCTS,
     **rule_samples.CURVES,
+    # -- complex numbers as pairs
+    fourier.quotient: [s(t(3, 2), t(3, 2)), s(t(2, 3, 2), t(2)), s(t(2), t(3, 2))],
+    fourier.fft_r2c: [
+        s(t(3, 8), [1], 0, True), s(t(7, 2), [0], 1, True), s(t(3, 4, 5), [1, 2], 2, True), s(t(5), [0], 2, False),
+        s(t(4, 3), [1, 0], 0, False), s(t(2, 1), [1], 0, True),
+    ],
+    fourier.fft_c2c: [
+        s(t(3, 4, 2), [1], 0, True), s(t(5, 2), [0], 1, False), s(t(2, 3, 4, 2), [0, 2], 2, True),
+        s(t(3, 3, 2), [1, 0], 1, False),
+    ],
+    fourier.fft_c2r: [
+        s(t(3, 5, 2), [1], 2, 8), s(t(3, 5, 2), [1], 0, 9), s(t(2, 3, 4, 2), [1, 2], 1, 6), s(t(4, 2, 2), [0], 2, 7),
+        s(t(3, 1, 2), [1], 2, 1),
+    ],
 }  # fmt: skip
 
 AFFINE = [op for op, rule in RULES.items() if rule.form is not None]
 CURVES = [op for op in RULES if op in rule_samples.CURVES]
 NONLINEAR = [op for op, rule in RULES.items() if rule.form is None and rule.formula is not None and op not in CURVES]
-VIEWS = [op for op, rule in RULES.items() if rule.is_view]
+OF_COMPLEX = {  # tested with the other operations on complex numbers
+    aten.view_as_real.default, aten.view_as_complex.default, aten._conj.default, aten._neg_view.default,
+    aten.view.dtype,
+}  # fmt: skip
+VIEWS = [op for op, rule in RULES.items() if rule.is_view and op not in OF_COMPLEX]
 CONSTANT = [op for op, rule in RULES.items() if rule.constant_result]
 
 
 def test_every_rule_has_samples_and_every_sample_a_rule() -> None:
-    assert {str(op) for op in RULES} == {str(op) for op in SAMPLES}
+    assert {str(op) for op in RULES} == {str(op) for op in [*SAMPLES, *OF_COMPLEX]}
     assert all(SAMPLES.values())
-    assert set(RULES) == {*AFFINE, *NONLINEAR, *CURVES, *VIEWS, *CONSTANT}
+    assert set(RULES) == {*AFFINE, *NONLINEAR, *CURVES, *VIEWS, *OF_COMPLEX, *CONSTANT}
 
 
 # -- the operation itself, as a function of some of its operands ------------------------------------------------------
@@ -648,7 +666,6 @@ def test_a_rule_objects_wherever_superposition_fails() -> None:
         (lambda x: x.to(torch.int64).to(torch.float32), "a cast to torch.int64"),
         (lambda x: torch.zeros(x.shape, dtype=torch.int64).copy_(x).float(), "torch.int64 numbers"),
         (lambda x: torch.zeros(x.shape, dtype=torch.bool).copy_(x).float(), "torch.bool numbers"),
-        (lambda x: x * torch.complex(x.new_ones(1), x.new_ones(1)), "complex64"),
         (lambda x: nn.functional.batch_norm(x, None, None, training=True), "training mode"),
         (lambda x: nn.functional.dropout(x, 0.5, training=True), "random"),
         (lambda x: x @ x.t(), "both depend on the input"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from whyactivate.affine.rules import find_rule
-from whyactivate.affine.rules.rule import UNBOUNDED
 from whyactivate.affine.tape import Tape
 
 _MOST_EXACT = 1_000_000
@@ -23,9 +22,8 @@ def count_work(tape: Tape) -> int:
     work = 0
     for node in tape.needed():
         rule = find_rule(node.op)
-        terms = rule.count_roundings(node.arguments) if rule else 1
-        terms = 1 if terms >= UNBOUNDED else terms
-        work += max(1, terms) * sum(output.geometry.numel for output in node.outputs if output is not None)
+        terms = rule.count_terms(node.arguments) if rule else 1
+        work += terms * sum(output.geometry.numel for output in node.outputs if output is not None)
     return work
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine.pairs import real_dtype, real_geometry
 from whyactivate.affine.tape import Argument, Constant, Geometry, Storage, Value
 from whyactivate.affine.trees import tensors_in
 
@@ -60,11 +61,11 @@ class FollowedMemory:
     def value(self, tensor: Tensor, key: int) -> Value:
         """A tensor that depends on the input, as the tape names it."""
         number = self._followed[key][0]
-        if tensor.dtype != self.storages[number].dtype:
+        geometry = real_geometry(tensor)
+        if geometry.dtype != self.storages[number].dtype:
             self._refuse(f"memory of {self.storages[number].dtype} numbers is read as {tensor.dtype}")
         if tensor.is_conj() or tensor.is_neg():
             self._refuse("a lazily conjugated or negated view")
-        geometry = Geometry(int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride(), tensor.dtype)
         return Value(number, self._versions[number], geometry, self._roots[number])
 
     def argument(self, operand: Any) -> Argument:
@@ -162,7 +163,9 @@ class FollowedMemory:
 
     def contents(self, tensor: Tensor) -> Constant:
         """A copy of all that a tensor's memory holds, in one row."""
-        flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.untyped_storage()).clone()
+        flat = (
+            torch.empty(0, dtype=real_dtype(tensor.dtype), device=tensor.device).set_(tensor.untyped_storage()).clone()
+        )
         return Constant(flat, compat.version(flat))
 
     # -- writing ----------------------------------------------------------------------------------------------
@@ -177,7 +180,8 @@ class FollowedMemory:
         start, end = _extent(storage)
         if start < end:
             bisect.insort(self._extents, (start, end))
-        self.storages[number] = Storage((end - start) // tensor.element_size(), tensor.dtype, initial)
+        dtype = real_dtype(tensor.dtype)
+        self.storages[number] = Storage((end - start) // dtype.itemsize, dtype, initial)
         self._versions.append(0)
         self._roots.append(roots)
         return self.value(tensor, key)
@@ -197,7 +201,7 @@ class FollowedMemory:
                 )
             return self.adopt(tensor, key, roots, before)
         number, storage = seen
-        if storage.nbytes() != self.storages[number].numel * tensor.element_size():
+        if storage.nbytes() != self.storages[number].numel * real_dtype(tensor.dtype).itemsize:
             self._refuse("memory that depends on the input changes its size or its type")
         self._versions[number] += 1
         self._roots[number] |= roots
@@ -247,7 +251,7 @@ class FollowedMemory:
         """Fill unwritten memory, so that reading it before writing it is noticed: NaN, and what differs each time."""
         for tensor in tensors_in(result):
             if tensor.is_floating_point() or tensor.is_complex():
-                tensor.fill_(float("nan"))
+                tensor.fill_(complex("nan+nanj") if tensor.is_complex() else float("nan"))
             elif tensor.layout == torch.strided and not tensor.is_quantized:
                 tensor.fill_(self._filler % 2 if tensor.dtype == torch.bool else self._filler)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, is_uninitialised, storage_key
 from whyactivate.affine.garbage import rarely_collected
+from whyactivate.affine.pairs import as_pairs, real_dtype
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
 from whyactivate.affine.steps import Guide
@@ -67,7 +68,8 @@ class Recordings:
 class Example:
     """An example input, taken apart into the arguments of forward.
 
-    Tensors whose first axis is as long as that of the first floating one are taken to have one entry per row.
+    Tensors whose first axis is as long as that of the first floating one are taken to have one entry per row. Complex
+    tensors count as floating: a complex number is two real ones.
     """
 
     args: tuple[Any, ...]
@@ -86,14 +88,13 @@ class Example:
             example = cls(tuple(example_input), {})
         else:
             example = cls((example_input,), {})
-        floating = [tensor for tensor in example._tensors() if tensor.is_floating_point()]
+        floating = [tensor for tensor in example._tensors() if _is_input(tensor)]
         if not floating:
             came = [str(tensor.dtype) for tensor in example._tensors()] or [type(example_input).__name__]
             raise InputError(
                 "example_input must hold at least one floating tensor, batch dimension first: affinity is a "
                 f"question about real inputs. What came: {', '.join(came)}. For integer inputs (an embedding), "
-                "analyse the part of the module that comes after them; for complex ones, wrap the module in one that "
-                "takes real and imaginary parts."
+                "analyse the part of the module that comes after them."
             )
         first = floating[0]
         if first.ndim == 0 or first.shape[0] == 0:
@@ -107,21 +108,21 @@ class Example:
             if tensor.layout != torch.strided or tensor.is_quantized or is_foreign(type(tensor)):
                 kind = f"{type(tensor).__name__}, {tensor.layout}, {tensor.dtype}"
                 raise InputError(f"example_input must hold plain dense tensors; what came: {kind}")
-            if tensor.is_floating_point() and not is_real(tensor.dtype):
+            if _is_input(tensor) and not is_real(real_dtype(tensor.dtype)):
                 raise InputError(f"example_input is {tensor.dtype}; pass float16, bfloat16, float32 or float64")
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            if _is_input(tensor) and not bool(torch.isfinite(as_pairs(tensor.detach())).all()):
                 raise InputError("example_input holds NaN or infinity; pass finite numbers")
         return example
 
     @property
     def rows(self) -> int:
         """The batch size of the example."""
-        return next(tensor for tensor in self._tensors() if tensor.is_floating_point()).shape[0]
+        return next(tensor for tensor in self._tensors() if _is_input(tensor)).shape[0]
 
     @property
     def holds_integers(self) -> bool:
         """True where a tensor of it is not floating, and so is held fixed."""
-        return not all(tensor.is_floating_point() for tensor in self._tensors())
+        return not all(_is_input(tensor) for tensor in self._tensors())
 
     def with_rows(self, rows: int, generator: torch.Generator | None = None, scale: float = 1.0) -> Example:
         """The example with another batch size: its own rows repeated, or random ones where a generator is given."""
@@ -131,9 +132,10 @@ class Example:
             if not isinstance(item, Tensor):
                 return item
             has_rows = item.ndim > 0 and item.shape[0] == own
-            if item.is_floating_point() and generator is not None:
+            if _is_input(item) and generator is not None:
                 shape = (rows, *item.shape[1:]) if has_rows else item.shape
-                drawn = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu") * scale
+                dtype = torch.complex128 if item.is_complex() else torch.float64
+                drawn = torch.randn(shape, generator=generator, dtype=dtype, device="cpu") * scale
                 changed = drawn.to(item.dtype).to(item.device)
             elif has_rows:
                 changed = item.detach()[torch.arange(rows, device=item.device) % own]
@@ -145,6 +147,10 @@ class Example:
 
     def _tensors(self) -> list[Tensor]:
         return tensors_in(map_leaves(lambda leaf: leaf if isinstance(leaf, Tensor) else None, [self.args, self.kwargs]))
+
+
+def _is_input(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def check_module(module: object, asked: str) -> None:

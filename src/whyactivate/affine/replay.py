@@ -218,7 +218,11 @@ _MOST_EXACT_DEGREE = 64
 
 
 def needs_balls(tape: Tape) -> bool:
-    """True where values on the way are not rational, or polynomials so high that exact ones have too many digits."""
+    """True where balls must do.
+
+    Values on the way are not rational, or polynomials so high that exact ones have too many digits, or coefficients
+    are enclosed together with others.
+    """
     degrees: dict[int, int] = {}
     for node in tape.needed():
         rule = find_rule(node.op)
@@ -226,7 +230,7 @@ def needs_balls(tape: Tape) -> bool:
             continue
         degree = max((degrees.get(value.storage, 1) for value in node.values()), default=1)
         degree *= rule.degree(node.arguments)
-        if rule.needs_enclosures(node.arguments) or degree > _MOST_EXACT_DEGREE:
+        if rule.needs_enclosures(node.arguments) or rule.widens or degree > _MOST_EXACT_DEGREE:
             return True
         for output in node.outputs:
             if output is not None:

@@ -89,7 +89,11 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an operation was asked for: the module's path, and the nearest line of code outside PyTorch."""
+    """Where an operation was asked for: the module's path, and the nearest line of code outside PyTorch.
+
+    In a traced program that says where its operations came from, as exported ones do, these are the places in the
+    module that was traced; `ran_in` is then the path of the module whose code ran.
+    """
 
     module: str = ""
     kind: str = ""
@@ -97,6 +101,12 @@ class Location:
     file: str | None = None
     line: int | None = None
     text: str = ""
+    ran_in: str | None = None
+
+    @property
+    def caller(self) -> str:
+        """The path of the module whose code ran."""
+        return self.module if self.ran_in is None else self.ran_in
 
     @property
     def source(self) -> str:
@@ -147,7 +157,8 @@ class Tape:
     `outputs` has one entry per tensor that the module returned, a Constant where it does not depend on
     the input; `given` and `returned` are the numbers of this very run. `refusal` says what the tracker
     would not follow; where it is not None the tape is not the whole program. `state` names what the
-    module changed about itself.
+    module changed about itself. Complex numbers stand on it as pairs of reals, along a last axis of two;
+    `is_complex` tells for each output whether it is such pairs.
     """
 
     inputs: tuple[Value, ...]
@@ -160,6 +171,7 @@ class Tape:
     refused_at: Location = field(default_factory=Location)
     state: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_complex: tuple[bool, ...] = ()
 
     def needed(self) -> tuple[Node, ...]:
         """The nodes on which an output may depend, in order."""

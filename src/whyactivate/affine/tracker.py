@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, watched_threads
 from whyactivate.affine.locator import Locator
+from whyactivate.affine.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
 from whyactivate.affine.memory import FollowedMemory
+from whyactivate.affine.pairs import as_pairs, as_tensor, real_dtype, write_parts
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
@@ -38,7 +40,7 @@ def record(
 ) -> Tape:
     """The tape of `module(*args, **kwargs)`; the module, its buffers and all random states stay as they were.
 
-    Floating tensors among the arguments are the input; everything else is held fixed.
+    Floating and complex tensors among the arguments are the input; everything else is held fixed.
 
     Args:
         module: the module, in the mode (train or eval) it is to be judged in.
@@ -70,7 +72,7 @@ def run_unwatched(
     try:
         with same_surroundings(lambda words: None), compat.eager():
             result = module(*map_leaves(fresh, list(args)), **map_leaves(fresh, dict(kwargs)))
-        return tuple(tensor.detach().clone() for tensor in tensors_in(result))
+        return tuple(as_pairs(tensor.detach()).clone() for tensor in tensors_in(result))
     except KeyboardInterrupt:
         raise
     except BaseException:
@@ -106,8 +108,8 @@ class _Recorder(compat.DispatchMode):
             if not isinstance(argument, Tensor):
                 return _copied(argument)
             own = argument.detach().clone(memory_format=torch.contiguous_format)
-            if own.is_floating_point():
-                given.append(argument.detach())
+            if own.is_floating_point() or own.is_complex():
+                given.append(as_pairs(argument.detach()))
                 inputs.append(self._memory.adopt(own, compat.storage_key(own), _INPUT_ROOT))
                 own.requires_grad_(argument.requires_grad)
             else:
@@ -116,14 +118,14 @@ class _Recorder(compat.DispatchMode):
 
         given: list[Tensor] = []
         args, kwargs = map_leaves(fresh, list(args)), map_leaves(fresh, dict(kwargs))
-        result: Any = None
+        shown: list[Any] = []
         changed: list[str] = []
         if self._state.obstacle is not None:
             self._refusal = self._state.obstacle
         try:
             if self._refusal is None:
-                result = self._call(args, kwargs)
-            outputs = [self._output(leaf) for leaf in leaves_of(result) if not isinstance(leaf, _PLAIN)]
+                shown = self._call(args, kwargs)
+            outputs = [self._output(leaf) for leaf in shown]
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -138,16 +140,18 @@ class _Recorder(compat.DispatchMode):
             inputs=tuple(inputs),
             given=tuple(given),
             outputs=tuple(outputs),
-            returned=tuple(tensor.detach() for tensor in tensors_in(result)),
+            returned=tuple(as_pairs(leaf.detach()) for leaf in shown if isinstance(leaf, Tensor)),
             nodes=tuple(self._nodes),
             storages=self._memory.storages,
             refusal=self._refusal,
             refused_at=self._refused_at,
             state=tuple(dict.fromkeys(changed)),
             notes=tuple(self._notes),
+            is_complex=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
         )
 
-    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """What the module returns, tensors without lazy signs."""
         memory = self._memory
         guard = LeakGuard(memory.depends, self._refuse, memory.lend, memory.own)
         note = self._note_refusal
@@ -155,17 +159,22 @@ class _Recorder(compat.DispatchMode):
         before = dict(context)
         with same_surroundings(note), watched_threads(note), compat.eager(), guard, self:
             result = context.run(self._module, *args, **kwargs)
+            with compat.without_functions():
+                shown = [_settled(leaf) for leaf in leaves_of(result) if not isinstance(leaf, _PLAIN)]
         if any(
             compat.is_changed(variable, before.get(variable, variable), value) for variable, value in context.items()
         ):
             note("it changes a context variable, and so remembers something")
-        return result
+        return shown
 
     def _output(self, leaf: Any) -> Value | Constant:
         if not isinstance(leaf, Tensor):
             self._refuse(f"the module returns a {type(leaf).__name__}; what that holds cannot be followed")
         key = compat.storage_key(leaf)
-        return self._memory.value(leaf, key) if self._memory.holds(key) else Constant(leaf, compat.version(leaf))
+        if self._memory.holds(key):
+            return self._memory.value(leaf, key)
+        constant = as_pairs(leaf.detach()) if leaf.is_complex() else leaf
+        return Constant(constant, compat.version(constant))
 
     # -- one operation ----------------------------------------------------------------------------------------
 
@@ -196,6 +205,8 @@ class _Recorder(compat.DispatchMode):
                     for tensor, key in zip(tensors, keys, strict=True):
                         self._memory.check_alias(tensor, key)
                     return self._constant_operation(facts, {*keys}, args, kwargs)
+                if is_about_complex(func, tensors, (*args, *kwargs.values())):
+                    return self._complex_operation(facts, args, kwargs)
                 return self._operation(facts, turn, args, kwargs)
         except Exception as error:
             if error is not self._raised:  # the module must not catch what it would not meet without a recorder
@@ -318,8 +329,66 @@ class _Recorder(compat.DispatchMode):
         """A view shares memory with its operand, so it needs no node: whoever reads it gives its geometry."""
         for tensor in tensors_in(result):
             shared = self._memory.number(compat.storage_key(tensor)) == source
-            if not shared or tensor.dtype != dtype:
+            if not shared or real_dtype(tensor.dtype) != dtype:
                 self._refuse(f"{op} gave a tensor that does not share its operand's memory or element type")
+        return result
+
+    # -- complex numbers --------------------------------------------------------------------------------------
+
+    def _complex_operation(self, facts: compat.Facts, args: Any, kwargs: Any) -> Any:
+        """An operation on complex numbers, or on a lazy sign: followed as one on real and imaginary parts."""
+        memory, operands = self._memory, facts.bind(args, kwargs)
+        rule = find_rule(facts.functional)
+        if rule is not None and rule.is_view:
+            keys = map(compat.storage_key, tensors_among(operands.values()))
+            source = next(number for number in map(memory.number, keys) if number is not None)
+            result = self._run(facts.op, args, kwargs)
+            return self._view(facts.op, source, memory.storages[source].dtype, result)
+        if rule is not None and rule.constant_result and not facts.written:
+            result = self._run(facts.op, args, kwargs)
+            memory.own(result)
+            if rule.uninitialised:
+                memory.poison(result)
+            return result
+        written: Any = operands[facts.written[0]] if facts.written else None
+        if not can_lower(facts.functional) or facts.is_random or facts.needs_data or len(facts.written) > 1:
+            self._refuse(f"there is no formula here for what {facts.op} does to complex numbers")
+        is_out = operands.pop("out", None) is not None
+        tried = {name: x.clone() if x is written and x is not None else x for name, x in operands.items()}
+        result = self._run(facts.functional, (), tried)
+        if written is not None and not is_out:  # what cannot be held there raises
+            again = tuple(tried.get(name, x) for name, x in zip(facts.operands, args, strict=False))
+            self._run(facts.op, again, kwargs)
+        if is_out and isinstance(written, Tensor) and written.shape != result.shape:
+            self._refuse(f"{facts.op} gives its result another shape")
+        like = torch.view_as_real(result).select(-1, 0) if result.is_complex() else result
+        parts: list[Tensor] = []
+        try:
+            with self:
+                lowered = lower(ComplexCall(facts.functional, operands, result))
+                re, im = lowered if isinstance(lowered, tuple) else (lowered, None)
+                if written is not None:
+                    write_parts(written, re, im)
+                    return written
+                if not like.is_floating_point():
+                    return re
+                parts = [as_tensor(part, like) for part in ((re, im) if result.is_complex() else (re,))]
+        except CannotLower as error:
+            self._refuse(f"{facts.op}: {error}")
+        if result.is_complex():
+            return self._emit(torch.ops.aten.stack.default, {"tensors": parts, "dim": -1}, result)
+        return self._emit(torch.ops.aten.clone.default, {"self": parts[0], "memory_format": None}, result)
+
+    def _emit(self, op: compat.OpOverload, operands: Mapping[str, Any], result: Tensor) -> Tensor:
+        """Put an affine operation on the tape that gives `result`, a tensor with memory of its own."""
+        arguments = {name: self._memory.argument(operand) for name, operand in operands.items()}
+        values = _values(arguments)
+        if not values:
+            self._memory.own(result)
+        elif result.numel():
+            roots = frozenset[int]().union(*(value.roots for value in values))
+            output = self._memory.write(result, roots, None)
+            self._nodes.append(Node(len(self._nodes), op, arguments, (output,), self._places.locate()))
         return result
 
     # -- what an earlier recording met ------------------------------------------------------------------------
@@ -399,6 +468,11 @@ class _Recorder(compat.DispatchMode):
     def _refuse(self, reason: str) -> None:
         self._note_refusal(reason)
         raise Refusal(reason)
+
+
+def _settled(leaf: Any) -> Any:
+    """A leaf of what the module returns, with a lazy sign carried out."""
+    return leaf.resolve_conj().resolve_neg() if isinstance(leaf, Tensor) else leaf
 
 
 def _copied(argument: Any) -> Any:

@@ -21,6 +21,8 @@ for view in (
     aten.expand.default, aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims,
     aten.slice.Tensor, aten.select.int, aten.narrow.default, aten.diagonal.default, aten.as_strided.default,
     aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int, aten.unfold.default, aten.movedim.intlist,
+    aten.view_as_real.default, aten.view_as_complex.default, aten._conj.default, aten._neg_view.default,
+    aten.view.dtype,
 ):  # fmt: skip
     add_rule(Rule(view, is_view=True))
 

@@ -96,6 +96,9 @@ class Rule:
         masks: selectors that may depend on the input; the formula then gets them as numbers 1 (true) and 0.
         gives_mask: the result is true or false, held as 1 and 0.
         smooth_when: for which operands the value is no fraction, although the label does not say so.
+        work: how many terms an entry of the result has, where `roundings` does not tell.
+        widens: in balls its coefficients are enclosed together with unrounded ones, so a counterexample must be
+            verified there.
     """
 
     op: OpOverload
@@ -120,6 +123,8 @@ class Rule:
     masks: frozenset[str] = frozenset()
     gives_mask: bool = False
     smooth_when: Callable[[Mapping[str, Argument]], bool] | None = None
+    work: Callable[[Mapping[str, Argument]], int] | None = None
+    widens: bool = False
 
     def __post_init__(self) -> None:
         names = set(argument_names(self.op))
@@ -142,6 +147,13 @@ class Rule:
     def count_roundings(self, arguments: Mapping[str, Argument]) -> int:
         """How many roundings a term goes through at most, for these operands."""
         return self.roundings if isinstance(self.roundings, int) else self.roundings(arguments)
+
+    def count_terms(self, arguments: Mapping[str, Argument]) -> int:
+        """About how many numbers are added up for one entry of the result."""
+        if self.work is not None:
+            return self.work(arguments)
+        terms = self.count_roundings(arguments)
+        return 1 if terms >= UNBOUNDED else max(1, terms)
 
     def degree(self, arguments: Mapping[str, Argument]) -> int:
         """The degree of the result as a polynomial, piece by piece, in the operands that depend on the input."""
