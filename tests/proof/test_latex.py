@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import pytest
@@ -61,8 +62,9 @@ def test_the_articles_architecture_stays_in_matrix_form() -> None:
 def test_small_weights_are_written_out_exactly() -> None:
     text = wa.collapse_linear(small()).prove("exact").latex()
     assert r"W_{1} = \begin{pmatrix} 3 \cdot 2^{-2} & -3 \end{pmatrix}" in text
-    assert r"W = \begin{pmatrix} 3 \cdot 2^{-3} & -3 \cdot 2^{-1} \end{pmatrix}" in text
-    assert r"b = \begin{pmatrix} 1 \cdot 2^{-31} \end{pmatrix}" in text
+    assert r"W = W_{2} W_{1} = \begin{pmatrix}" in text
+    assert r"& -3 \end{pmatrix} = \begin{pmatrix} 3 \cdot 2^{-3} & -3 \cdot 2^{-1} \end{pmatrix}" in text
+    assert r"b = W_{2} b_{1} = \begin{pmatrix} 2^{-31} \end{pmatrix}" in text
     assert r"f(x) = W_{2} \left(W_{1} x + b_{1}\right) = W x + b" in text
     assert balanced(text)
 
@@ -71,7 +73,17 @@ def test_large_weights_stay_in_matrix_form() -> None:
     text = wa.collapse_linear(nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 40))).prove("exact").latex()
     assert r"\mathbb{Z}\right)^{40 \times 30}" in text
     assert "pmatrix" not in text
+    assert re.search(r"b \\in \\left\(2\^\{-\d+\}\\mathbb\{Z\}\\right\)\^\{40\}", text)
     assert balanced(text)
+
+
+def test_a_single_number_is_a_multiple_of_a_power_of_two_too() -> None:
+    layers = nn.Sequential(nn.Linear(17, 17), nn.Linear(17, 1))
+    with torch.no_grad():
+        layers[1].bias.fill_(3 * 2.0**-50)
+        layers[0].bias.zero_()
+    text = wa.collapse_linear(layers).prove("exact").latex()
+    assert r"b \in \left(2^{-50}\mathbb{Z}\right)^{1}" in text
 
 
 def test_the_numeric_bound_is_derived_with_its_numbers() -> None:
@@ -92,6 +104,7 @@ def test_pieces() -> None:
     assert fraction(Fraction(-1, 3)) == r"-\tfrac{1}{3}"
     assert fraction(Fraction(3 * 2**40)) == r"3 \cdot 2^{40}"
     assert fraction(Fraction(0)) == "0"
+    assert fraction(Fraction(-1, 4)) == "-2^{-2}"
     assert number(1.234e-7) == r"1.23 \cdot 10^{-7}"
     assert variable("W1_0_11") == "w^{(1)}_{1,12}"
     assert product(9) == r"W_{9} W_{8} \cdots W_{1}"

@@ -97,7 +97,9 @@ def for_exact(steps: Sequence[ExactStep], claimed: ExactAffine | None) -> tuple[
             if step.exact_bias is not None:
                 parts.append(rf"b_{{{layer}}} = {matrix(step.exact_bias)}")
             formulas.append(r",\quad ".join(parts))
-        formulas.append(rf"W = {matrix(claimed.weight)},\quad b = {matrix(claimed.bias)}")
+        weights = " ".join(matrix(step.exact_weight) for step in reversed(steps))
+        formulas.append(rf"W = {product(len(steps))} = {weights} = {matrix(claimed.weight)}")
+        formulas.append(rf"b = {bias_sum(len(steps), biases)} = {matrix(claimed.bias)}")
     else:
         formulas.append(
             rf"W \in {_lattice(claimed.weight)}^{{{claimed.outputs} \times {claimed.inputs}}}, \qquad "
@@ -128,13 +130,15 @@ def matrix(array: ExactArray) -> str:
 
 
 def fraction(value: Fraction) -> str:
-    r"""`-3`, `5 \cdot 2^{-24}`, or a quotient where the denominator is no power of two."""
+    r"""`-3`, `5 \cdot 2^{-24}`, `2^{-1}`, or a quotient where the denominator is no power of two."""
     numerator, denominator = value.numerator, value.denominator
     if denominator & (denominator - 1) == 0:
         exponent = 1 - denominator.bit_length()
         zeros = (numerator & -numerator).bit_length() - 1 if numerator else 0
         if not exponent and zeros > 20:
             numerator, exponent = numerator >> zeros, zeros
+        if exponent and abs(numerator) == 1:
+            return rf"{'-' if numerator < 0 else ''}2^{{{exponent}}}"
         return str(numerator) if not exponent else rf"{numerator} \cdot 2^{{{exponent}}}"
     return rf"{'-' if numerator < 0 else ''}\tfrac{{{abs(numerator)}}}{{{denominator}}}"
 
@@ -168,7 +172,8 @@ def _ring(biases: Sequence[bool]) -> str:
 
 
 def _lattice(array: ExactArray) -> str:
-    unit = array.unit
-    exponent = unit.numerator.bit_length() - unit.denominator.bit_length()
-    power = unit == Fraction(2) ** exponent
-    return rf"\left(2^{{{exponent}}}\mathbb{{Z}}\right)" if power else rf"\left({fraction(unit)}\,\mathbb{{Z}}\right)"
+    """The multiples of a power of two, where the entries are such, or of another fraction."""
+    top, bottom = array.unit.numerator, array.unit.denominator
+    if bottom & (bottom - 1) == 0:
+        return rf"\left(2^{{{(top & -top).bit_length() - bottom.bit_length()}}}\mathbb{{Z}}\right)"
+    return rf"\left({fraction(array.unit)}\,\mathbb{{Z}}\right)"
