@@ -28,6 +28,15 @@ def test_prints_the_table_with_the_floor_and_what_can_be_said():
     assert "none of 5 networks went below the linear floor" in result.stdout
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+def test_in_a_narrow_terminal_the_table_is_cut_between_columns(columns: int):
+    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, ["compare", *SMALL])
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    heads = [line for line in result.stdout.splitlines() if "train loss" in line or "test loss − none" in line]
+    assert len(heads) == 2
+    assert "ReLU" in result.stdout[result.stdout.index("further columns") :]
+
+
 def test_json_is_all_there_is_on_stdout():
     result = run(*SMALL, "--depths", "1,2", "--widths", "3", "--lr", "0.01,0.1", "--inits", "he", "--json")
     values = json.loads(result.stdout)

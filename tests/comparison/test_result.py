@@ -14,7 +14,7 @@ import torch
 
 import whyactivate as wa
 from comparison_networks import tiny
-from whyactivate.comparison import ComparisonResult, Member, Place, compare
+from whyactivate.comparison import ComparisonResult, Member, Place, compare, words
 from whyactivate.comparison.member import COLUMNS
 from whyactivate.plots import describe_comparison, svg_of
 
@@ -42,6 +42,11 @@ def made(losses: dict[str, list[float]], floor: float = 0.5) -> ComparisonResult
     )
 
 
+def flat(result: ComparisonResult) -> str:
+    """What it prints, whatever the line breaks."""
+    return " ".join(str(result).split())
+
+
 class TestWords:
     def test_the_table_ends_with_the_linear_floor(self, result: ComparisonResult):
         columns, rows = result.table()
@@ -53,17 +58,34 @@ class TestWords:
         assert {len(row) for row in rows} == {len(columns)}
         text = str(result)
         assert "linear floor" in text
-        assert "none of 6 networks went below the linear floor" in text
+        assert "none of 6 networks went below the linear floor" in flat(result)
         assert repr(result) == "<ComparisonResult: tiny: 30 networks, 5 activations, 6 seeds>"
         assert "<table>" in result._repr_html_()
+
+    def test_prints_in_eighty_columns_and_loses_nothing(self, result: ComparisonResult):
+        text = str(result)
+        assert max(map(len, text.splitlines())) <= 78
+        columns, rows = result.table()
+        for cell in (*columns, *(cell for row in rows for cell in row)):
+            assert cell in text
+
+    @pytest.mark.parametrize("width", [10, 40, 78, 1000])
+    def test_a_wide_table_is_cut_between_columns(self, result: ComparisonResult, width: int):
+        columns, rows = result.table()
+        parts = words.split(columns, rows, width)
+        assert [name for head, *_ in parts for name in head[1:]] == list(columns[1:])
+        assert all(row[0] == whole[0] for part in parts for row, whole in zip(part[1:], rows, strict=True))
+        widths = [max(map(len, words.align(part))) for part in parts]
+        assert all(wide <= width for wide, part in zip(widths, parts, strict=True) if len(part[0]) > 2)
+        assert (len(parts) == 1) == (width == 1000)
 
     def test_no_bare_winner_where_intervals_overlap(self):
         near = made({"identity": [0.60, 0.61, 0.62, 0.63, 0.64, 0.65], "relu": [0.6, 0.605, 0.61, 0.62, 0.63, 0.7]})
         assert set(near.lowest()) == {"identity", "relu"}
-        assert "ReLU, which cannot be told apart from no activation: their intervals overlap" in str(near)
+        assert "ReLU, which cannot be told apart from no activation: their intervals overlap" in flat(near)
         far = made({"identity": [0.60, 0.61, 0.62, 0.63, 0.64, 0.65], "relu": [0.1, 0.11, 0.12, 0.13, 0.14, 0.2]})
         assert far.lowest("train_loss") == ("relu",)
-        assert "Lowest median test loss: ReLU; its interval overlaps with no other." in str(far)
+        assert "Lowest median test loss: ReLU; its interval overlaps with no other." in flat(far)
 
     def test_few_seeds_tell_nothing_apart(self):
         few = made({"identity": [0.9, 0.9], "relu": [0.1, 0.1]})

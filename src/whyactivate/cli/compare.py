@@ -102,8 +102,10 @@ def _show(result: ComparisonResult, save: Path | None, figure: Path | None) -> N
 
     console = stdout()
     say(console, words.title(result), style="bold")
-    columns, rows = result.table()
-    show_table(console, "medians with 95 % intervals, and the linear floor", columns, rows)
+    caption = "medians with 95 % intervals, and the linear floor"
+    for columns, *rows in words.split(*result.table(), console.width - 4):
+        show_table(console, caption, columns, [row for row in rows if any(row[1:])])
+        caption = "the same, further columns"
     for sentence in words.sentences(result):
         say(console, sentence)
     for name, path in (("Networks", save), ("Figure", figure)):

@@ -234,9 +234,7 @@ class ComparisonResult:
         return f"<ComparisonResult: {words.title(self)}>"
 
     def __str__(self) -> str:
-        columns, rows = self.table()
-        lines = [words.title(self), "", *words.align(columns, rows), "", *words.sentences(self)]
-        return "\n".join(lines)
+        return words.page(self)
 
     def _repr_html_(self) -> str:
         columns, rows = self.table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from whyactivate.datasets import Task
 
 if TYPE_CHECKING:
     from whyactivate.comparison.result import ComparisonResult
+
+
+_GAP = "  "
+"""Between two columns."""
 
 
 def title(result: ComparisonResult) -> str:
@@ -84,7 +89,7 @@ def table(result: ComparisonResult) -> tuple[tuple[str, ...], list[tuple[str, ..
     """Column names and one row per place, then one for the linear floor."""
     classes = result.task is Task.CLASSIFICATION
     pairs = any(summary.test_difference is not None for summary in result.summaries)
-    columns = ["", "train loss", "test loss", *(["test right"] if classes else []), "at the floor after", "below it"]
+    columns = ["", "train loss", "test loss", *(["test right"] if classes else []), "epochs to floor", "below it"]
     columns += ["test loss − none", "lower"] if pairs else []
     rows: list[tuple[str, ...]] = []
     for summary in result.summaries:
@@ -103,16 +108,41 @@ def table(result: ComparisonResult) -> tuple[tuple[str, ...], list[tuple[str, ..
     return tuple(columns), rows
 
 
-def align(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The table as lines of text."""
-    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+def split(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[tuple[str, ...]]]:
+    """The table cut into tables of at most so many characters, each with the first column and a row of names.
+
+    A column that is too wide by itself still gets a table.
+    """
+    widths = [max(len(row[i]) for row in (columns, *rows)) + len(_GAP) for i in range(len(columns))]
+    parts: list[list[int]] = []
+    for i in range(1, len(columns)):
+        if not parts or sum(widths[j] for j in (0, *parts[-1], i)) > width + len(_GAP):
+            parts.append([])
+        parts[-1].append(i)
+    return [[tuple(row[i] for i in (0, *part)) for row in (columns, *rows)] for part in parts]
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines of text; one that would hold its name alone is left out."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        "  ".join(
+        _GAP.join(
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in (columns, *rows)
+        for row in rows
+        if any(row[1:])
     ]
+
+
+def page(result: ComparisonResult, width: int = 78) -> str:
+    """Title, tables and sentences, in lines of at most so many characters where the names of the places allow it."""
+    lines = [title(result), ""]
+    for part in split(*table(result), width):
+        lines += [*align(part), ""]
+    for sentence in sentences(result):
+        lines += textwrap.wrap(sentence, width, subsequent_indent="  ")
+    return "\n".join(lines)
 
 
 def leaders(summaries: Sequence[Summary], quantity: str) -> list[Summary]:
