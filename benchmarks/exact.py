@@ -8,6 +8,7 @@ bounds are divided by the worst error that a seeded search finds.
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -45,9 +46,11 @@ def draw(widths: Sequence[int], dtype: torch.dtype, seed: int = 0) -> nn.Sequent
 
 
 def integers(weight: Tensor) -> list[list[int]]:
-    """The weight as Python ints, in its smallest unit."""
+    """The weight as Python ints, in its smallest unit; shifted by NumPy where 64 bits are enough, as for float32."""
     significand, exponent = decode(weight)
     shift = np.where(significand != 0, exponent - exponent[significand != 0].min(), 0)
+    if shift.max() <= 62 - int(np.abs(significand).max()).bit_length():
+        return (significand << shift).tolist()
     return (significand.astype(object) << shift.astype(object)).tolist()
 
 
@@ -80,30 +83,37 @@ def first_row_by_fractions(weights: Weights) -> list[Fraction]:
     return row
 
 
-def seconds_of(call: Callable[[], object], rounds: int) -> float:
-    """The median of so many rounds, after one to warm up where there are several."""
-    taken: list[float] = []
-    for _ in range(rounds + (rounds > 1)):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[rounds > 1 :])
+def seconds_of(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
-def seconds_of_proof(network: nn.Module, rounds: int) -> float:
+def in_turns(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median seconds of each call, all of them measured once per round."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + (rounds > 1)):
+        for name, call in calls.items():
+            gc.collect()
+            seconds = call()
+            if turn or rounds == 1:
+                taken[name].append(seconds)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def seconds_of_proof(network: nn.Module) -> float:
     """`prove("exact")` on a collapse that has proved nothing yet."""
-    taken: list[float] = []
-    for _ in range(rounds + 1):
-        collapse = wa.collapse_linear(network)
-        start = time.perf_counter()
-        assert collapse.prove("exact").holds
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[1:])
+    collapse = wa.collapse_linear(network)
+    start = time.perf_counter()
+    assert collapse.prove("exact").holds
+    return time.perf_counter() - start
 
 
 def show_exact(rounds: int) -> None:
     print("Exact results, as parts of the time that others take for the product (conversions counted)")
-    print(f"{'network':26}{'dtype':10}{'':16}{'time':>9}{'fmpz_mat':>12}{'DomainMatrix':>14}{'Fraction':>11}")
+    print(
+        f"{'network':22}{'dtype':10}{'':16}{'time':>12}{'fmpz_mat':>11}{'DomainMatrix':>14}{'Fraction':>11}", flush=True
+    )
     cases = [
         ((10, 18, 18, 4, 1), torch.float32),
         ((784, 512, 512, 10), torch.float32),
@@ -114,24 +124,28 @@ def show_exact(rounds: int) -> None:
     for widths, dtype in cases:
         network = draw(widths, dtype)
         weights = [layer.weight.detach() for layer in network]
-        large = widths[0] == widths[-1] == 1024
-        some = 1 if large else rounds
-        others = [
-            seconds_of(lambda w=weights: by_flint(w), some),
-            seconds_of(lambda w=weights: by_domain_matrix(w), 1) if not large else float("nan"),
-            seconds_of(lambda w=weights: first_row_by_fractions(w), 1) * widths[-1],
-        ]
         collapse = wa.collapse_linear(network)
         claimed = collapse.exact
-        own = {
-            "product": seconds_of(lambda w=weights: by_digits(w), some),
-            "prove('exact')": seconds_of_proof(network, some),
-            "modular check": seconds_of(lambda c=collapse, e=claimed: check_modular(c._evaluate, c.steps, e), some),
-        }
-        for what, taken in own.items():
-            parts = "".join(f"{taken / other:{width}.4f}" for other, width in zip(others, (12, 14, 11), strict=True))
+        large = widths[0] == widths[-1]
+        taken = in_turns(
+            {
+                "fmpz_mat": lambda w=weights: seconds_of(lambda: by_flint(w)),
+                "product": lambda w=weights: seconds_of(lambda: by_digits(w)),
+                "prove('exact')": lambda n=network: seconds_of_proof(n),
+                "modular check": lambda c=collapse, e=claimed: seconds_of(
+                    lambda: check_modular(c._evaluate, c.steps, e)
+                ),
+            },
+            1 if large else rounds,
+        )
+        others = [taken.pop("fmpz_mat")]
+        if not large:  # these two take minutes there
+            others.append(seconds_of(lambda w=weights: by_domain_matrix(w)))
+            others.append(seconds_of(lambda w=weights: first_row_by_fractions(w)) * widths[-1])
+        for what, seconds in taken.items():
             name = "-".join(map(str, widths))
-            print(f"{name:26}{str(dtype).removeprefix('torch.'):10}{what:16}{taken * 1e3:6.1f} ms{parts}")
+            parts = "".join(f"{seconds / other:{w}.5f}" for other, w in zip(others, (11, 14, 11), strict=False))
+            print(f"{name:22}{str(dtype).removeprefix('torch.'):10}{what:16}{seconds * 1e3:9.1f} ms{parts}", flush=True)
 
 
 def show_depth() -> None:
@@ -141,7 +155,7 @@ def show_depth() -> None:
     start = time.perf_counter()
     proof = collapse.prove("exact")
     modular = time.perf_counter() - start
-    product = seconds_of(lambda: by_flint([layer.weight.detach() for layer in network]), 1)
+    product = seconds_of(lambda: by_flint([layer.weight.detach() for layer in network]))
     print("\n64 layers of 256, float32, where no exact result is held")
     print(f"{proof.details['modular check: compared']}: {'agree' if proof.holds else 'DIFFER'}")
     print(f"error probability at most {proof.details['modular check: error probability at most']}")
@@ -172,8 +186,8 @@ def show_bounds(effort: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="timed rounds per product")
-    parser.add_argument("--effort", type=int, default=4, help="how hard the adversary searches")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds per product")
+    parser.add_argument("--effort", type=int, default=2, help="how hard the adversary searches")
     options, _ = parser.parse_known_args()
     torch.set_num_threads(1)
     show_exact(options.rounds)
