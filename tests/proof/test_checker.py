@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import math
+import random
 import shutil
 import struct
 import subprocess
@@ -157,6 +158,46 @@ class TestChangedFiles:
                 content[place] ^= 1 << bit
         scratch.write_bytes(content)
         assert checker.check(scratch)[0] == 0
+
+    @pytest.mark.slow
+    def test_every_byte_of_the_file_counts_whatever_takes_its_place(self, original, scratch):
+        content = bytearray(original.read_bytes())
+        for place, byte in enumerate(bytes(content)):
+            for mask in (1, 2, 4, 8, 16, 32, 64, 128, 255):
+                content[place] = byte ^ mask
+                scratch.write_bytes(content)
+                refusal(scratch)
+            content[place] = byte
+        scratch.write_bytes(content)
+        assert checker.check(scratch)[0] == 0
+
+    @pytest.mark.slow
+    def test_every_byte_of_the_numbers_counts_where_the_file_is_sealed_again(self, draft, scratch):
+        for place in range(len(draft.data)):
+            for mask in (1, 16, 128, 255):
+                draft.data[place] ^= mask
+                assert checker.check(draft.write(scratch))[0] != 0, (place, mask)
+                draft.data[place] ^= mask
+        assert checker.check(draft.write(scratch))[0] == 0
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("widths", [(10, 18, 18, 4, 1), (256, 128, 10)], ids=str)
+    def test_bytes_of_larger_files_count(self, scratch, widths):
+        depth = len(widths) - 1
+        certify(Architecture(widths, (True,) * depth, torch.float32, 0).network(), scratch, torch.float32)
+        content = bytearray(scratch.read_bytes())
+        draft = Draft.read(scratch)
+        draw = random.Random(0)
+        for place in draw.sample(range(len(content)), 300):
+            content[place] ^= 1 << draw.randrange(8)
+            scratch.write_bytes(content)
+            refusal(scratch)
+            content[:] = draft.write(scratch).read_bytes()
+        for place in draw.sample(range(len(draft.data)), 8):
+            mask = 1 << draw.randrange(8)
+            draft.data[place] ^= mask
+            assert checker.check(draft.write(scratch))[0] != 0
+            draft.data[place] ^= mask
 
     def test_every_truncation_is_refused(self, original, scratch):
         content = original.read_bytes()
