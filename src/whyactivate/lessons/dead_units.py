@@ -66,6 +66,7 @@ class ModuleUnits(Lesson):
         module: the name of its class.
         rows: how many rows it was given.
         calls: the activations in program order.
+        hidden: what could not be looked at, and why.
     """
 
     title: ClassVar[str] = "Dead units in your own module"
@@ -73,6 +74,7 @@ class ModuleUnits(Lesson):
     module: str
     rows: int
     calls: tuple[UnitCall, ...]
+    hidden: tuple[str, ...] = ()
 
     def count(self, life: Life) -> int:
         """How many units of the whole module are that."""
@@ -107,6 +109,8 @@ class ModuleUnits(Lesson):
         if dead:
             worst = max(self.calls, key=lambda call: call.count(Life.DEAD))
             words += f" Most of the dead are at {worst.name}: {worst.count(Life.DEAD)} of {len(worst.lives)}."
+        if self.hidden:
+            words += f" Not seen: {'; '.join(self.hidden)}."
         return words
 
 
@@ -131,7 +135,7 @@ def dead_units_of(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, unit_a
             UnitCall(call.name, call.activation, tuple(negative.tolist()), tuple(flat.double().mean(0).tolist()))
         )
     first = inputs[0] if isinstance(inputs, tuple) else inputs
-    return ModuleUnits(type(module).__name__, len(first), tuple(calls))
+    return ModuleUnits(type(module).__name__, len(first), tuple(calls), watched.hidden)
 
 
 @dataclass(frozen=True, slots=True)

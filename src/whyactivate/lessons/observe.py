@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from whyactivate.activations import ACTIVATIONS, Activation
 from whyactivate.errors import InputError
+from whyactivate.lessons.gates import HiddenError, is_recurrent, open_gates
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Call:
         z: the pre-activations; where the run was for gradients they collect their gradient.
         output: the result.
         number: which call of this activation in this module it is.
+        part: which gate it is, inside a fused recurrent layer; empty elsewhere.
     """
 
     activation: str
@@ -33,29 +36,33 @@ class Call:
     z: Tensor
     output: Tensor
     number: int = 1
+    part: str = ""
 
     @property
     def name(self) -> str:
         """Where and what, as in "blocks.0.act: relu", with the number of the call where there are several."""
         again = f" (call {self.number})" if self.number > 1 else ""
-        return f"{self.module or 'the module itself'}: {self.activation}{again}"
+        gate = f" ({self.part})" if self.part else ""
+        return f"{self.module or 'the module itself'}: {self.activation}{gate}{again}"
 
 
 @dataclass
 class Watched:
-    """One run of a copy of a module: its result, the activations called, and the copy."""
+    """One run of a copy of a module: its result, the activations called, the copy, and what could not be seen."""
 
     copy: nn.Module
     result: Any
     calls: list[Call] = field(default_factory=list[Call])
+    hidden: tuple[str, ...] = ()
 
 
 @torch.inference_mode(False)
 def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: bool = False) -> Watched:
     """Runs a copy of the module once and notes every activation that is called on the way.
 
-    Seen are the activations of `ACTIVATIONS`, as modules or as functions. Not seen are those inside of fused kernels:
-    an `nn.LSTM` or `nn.GRU`, a scripted or compiled module.
+    Seen are the activations of `ACTIVATIONS`, as modules or as functions, and the gates of `nn.LSTM`, `nn.GRU`,
+    `nn.RNN` and their cells: these are recomputed from the layer's own weights and held against its output. What
+    cannot be seen (the inside of a scripted module, the softmax of a fused attention) is named in `hidden`.
 
     Args:
         module: any module; it is copied, and stays as it is.
@@ -76,13 +83,17 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
     path: list[str] = []
     watcher = _Watcher(path, gradients)
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad(), _paths(twin, path):
+    with torch.random.fork_rng(devices=devices), torch.enable_grad(), _paths(twin, path, watcher):
         try:
             with watcher:
                 result = cast(object, twin(*arguments))
         except Exception as error:
             raise InputError(f"{type(module).__name__} failed on this input: {error}") from error
-    return Watched(twin, result, watcher.calls)
+    hidden = [
+        f"{name or 'the module itself'}: a scripted module shows nothing of its inside; pass the one it was made from"
+        for name in _scripted(twin)
+    ]
+    return Watched(twin, result, _with_gates(watcher, hidden), tuple(dict.fromkeys(hidden + watcher.hidden)))
 
 
 def watch_activations(module: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Watched:
@@ -93,13 +104,14 @@ def watch_activations(module: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Wa
     """
     watched = watch(module, inputs)
     if not watched.calls:
-        raise InputError(f"no activation was seen in {type(module).__name__}; fused kernels (nn.LSTM) hide theirs")
+        where = "; ".join(watched.hidden) or "it calls none that acts on each number alone"
+        raise InputError(f"no activation was seen in {type(module).__name__}: {where}")
     return watched
 
 
 @contextmanager
-def _paths(module: nn.Module, path: list[str]) -> Generator[None]:
-    """Keeps `path` at the names of the modules that are running."""
+def _paths(module: nn.Module, path: list[str], watcher: _Watcher) -> Generator[None]:
+    """Keeps `path` at the names of the modules that are running, and the runs of recurrent layers."""
 
     def enter(name: str) -> Callable[..., None]:
         return lambda *_: path.append(name)
@@ -107,10 +119,45 @@ def _paths(module: nn.Module, path: list[str]) -> Generator[None]:
     def leave(*_: object) -> None:
         path.pop()
 
+    def keep(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        watcher.fused.append((len(watcher.calls), path[-1], part, args, kwargs, output))
+
     for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            continue
+        if is_recurrent(part):
+            part.register_forward_hook(keep, with_kwargs=True)
         part.register_forward_pre_hook(enter(name), prepend=True)
         part.register_forward_hook(leave, always_call=True)
     yield
+
+
+def _with_gates(watcher: _Watcher, hidden: list[str]) -> list[Call]:
+    """The calls with the gates of recurrent layers where these ran; a layer that stays shut is added to `hidden`."""
+    calls: list[Call] = []
+    done = 0
+    runs: Counter[str] = Counter()
+    for place, path, part, args, kwargs, output in watcher.fused:
+        calls += watcher.calls[done:place]
+        done = place
+        runs[path] += 1
+        try:
+            gates = open_gates(part, args, kwargs, output)
+        except HiddenError as reason:
+            hidden.append(f"{path or 'the module itself'}: the gates of {type(part).__name__} stay hidden; {reason}")
+            continue
+        calls += [Call(gate.activation, path, gate.z, gate.output, runs[path], gate.part) for gate in gates]
+    return calls + watcher.calls[done:]
+
+
+def _scripted(module: nn.Module) -> list[str]:
+    """The names of the scripted modules inside that are no part of another one."""
+    names = [name for name, part in module.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+    return [name for name in names if not name or not {"", name.rpartition(".")[0]} & set(names)]
+
+
+_SOFTMAX = "its softmax acts on a row of scores, not on each number alone, so there are no units to look at"
+_ATTENTION = {"scaled_dot_product_attention": _SOFTMAX, "multi_head_attention_forward": _SOFTMAX}
 
 
 class _Watcher(TorchFunctionMode):
@@ -120,11 +167,16 @@ class _Watcher(TorchFunctionMode):
         super().__init__()
         self.path, self.gradients = path, gradients
         self.calls: list[Call] = []
+        self.fused: list[tuple[int, str, nn.Module, tuple[Any, ...], dict[str, Any], Any]] = []
+        self.hidden: list[str] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = str(getattr(func, "__name__", "")).lower().removesuffix("_")
         given = args[0] if args else kwargs.get("input")
+        if name in _ATTENTION:
+            where = self.path[-1] if self.path else ""
+            self.hidden.append(f"{where or 'the module itself'}: {_ATTENTION[name]}")
         if name not in ACTIVATIONS or not isinstance(given, Tensor) or not given.is_floating_point():
             return func(*args, **kwargs)
         if name == "gelu" and kwargs.get("approximate", args[1] if len(args) > 1 else "none") == "tanh":

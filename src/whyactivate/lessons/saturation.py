@@ -223,6 +223,7 @@ class ModuleSaturation(Lesson):
         rows: how many rows it was given.
         calls: the saturating activations in program order.
         others: how many calls of activations that do not saturate there were.
+        hidden: what could not be looked at, and why.
     """
 
     title: ClassVar[str] = "Saturation in your own module"
@@ -231,6 +232,7 @@ class ModuleSaturation(Lesson):
     rows: int
     calls: tuple[SaturatedCall, ...]
     others: int
+    hidden: tuple[str, ...] = ()
 
     @property
     def settings(self) -> str:
@@ -239,10 +241,11 @@ class ModuleSaturation(Lesson):
 
     def explain(self) -> str:
         """What the numbers say."""
+        unseen = f" Not seen: {'; '.join(self.hidden)}." if self.hidden else ""
         if not self.calls:
             return (
                 f"{self.module} called {self.others} activations on this data, none of which saturates, so there is "
-                "nothing to be flat at both ends."
+                f"nothing to be flat at both ends.{unseen}"
             )
         worst = max(self.calls, key=lambda call: call.flat)
         stuck = sum(call.flat_units for call in self.calls)
@@ -251,7 +254,7 @@ class ModuleSaturation(Lesson):
             f"{100 * worst.flat:.1f} % of its values the slope is below a hundredth of what it can be, and "
             f"{100 * worst.at_end:.1f} % "
             f"are exactly at an end of the range. {stuck} of {sum(call.units for call in self.calls)} units are flat "
-            f"on every row" + (", so hardly any gradient passes through them." if stuck else ".")
+            f"on every row" + (", so hardly any gradient passes through them." if stuck else ".") + unseen
         )
 
 
@@ -289,7 +292,9 @@ def saturation_of(
             )
         )
     first = inputs[0] if isinstance(inputs, tuple) else inputs
-    return ModuleSaturation(type(module).__name__, len(first), tuple(found), len(watched.calls) - len(found))
+    return ModuleSaturation(
+        type(module).__name__, len(first), tuple(found), len(watched.calls) - len(found), watched.hidden
+    )
 
 
 def _short(dtype: torch.dtype) -> str:
