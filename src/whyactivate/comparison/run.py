@@ -54,9 +54,8 @@ def compare(
 
     Each network gets the first weights, the rows in the order, and the steps that `train` alone gives
     `MLP([features, *hidden, outputs], activation, init=init, seed=seed)` with the configuration's seed set to the
-    same seed. In float64 the final weights agree to 1e-10. In float32 they agree to 1e-5, except where a number
-    comes so near to the kink of an activation such as ReLU that the two roundings fall on different sides of it:
-    from then on the two runs are two equally good ones that part.
+    same seed, and ends at the same weights to the last bit: `train` uses the same engine. (Only for an activation
+    module of a class of your own does `train` use autograd, which rounds in another order.)
 
     On Ctrl-C the result holds every network that had ended by then, and `resume=` goes on from it.
 
