@@ -17,6 +17,7 @@ from whyactivate.affine import Analysis, Verdict, analyze
 from whyactivate.affine.coefficients import find_taken_coefficients
 from whyactivate.affine.modular import evaluate_modulo
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
+from whyactivate.affine.pairs import as_complex, as_pairs
 from whyactivate.affine.replay import ExactConstants, Part, Replay
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
@@ -86,9 +87,10 @@ class Collapse:
         bias: float64, shape `(out,)`.
         steps: the factors, the first to act first.
         analysis: the verdict and what it rests on.
-        parameters_before: how many numbers the module's parameters hold.
-        input_shape, output_shape: of one row; the layer acts on the flattened input.
-        dtype, device: of the module's output, and of `layer`.
+        parameters_before: how many real numbers the module's parameters hold.
+        input_shape, output_shape: of one row; the layer acts on the flattened input. Complex numbers count as real and
+            imaginary part, along a last axis of two; `as_module` takes and gives them as they are.
+        dtype, device: of the module's output (of the real and imaginary parts of a complex one), and of `layer`.
     """
 
     module: str
@@ -168,13 +170,23 @@ class Collapse:
         assert tape is not None
         return tape.inputs[0].geometry.dtype
 
+    @property
+    def _is_complex(self) -> tuple[bool, bool]:
+        """Whether the module takes complex numbers, and whether it gives them."""
+        tape = self.analysis.tape
+        assert tape is not None
+        return tape.complex_inputs[0], tape.complex_outputs[0]
+
     def as_module(self) -> nn.Module:
-        """The one layer as a module that takes and gives the shapes of the original.
+        """The one layer as a module that takes and gives the shapes of the original, complex numbers included.
 
         Where the map does the same to each place of the leading axes (each token of a text, say), it is an
         `nn.Linear` on the last axis.
         """
         places = prod(self.input_shape[:-1])
+        takes, gives = self._is_complex
+        if takes or gives:
+            return _Complex(_Reshaped(copy.deepcopy(self.layer), self.output_shape), takes, gives)
         if self._input_dtype == self.dtype and places > 1 and self.input_shape[:-1] == self.output_shape[:-1]:
             weight, bias = (part.to_float64()[0] for part in (self.exact.weight, self.exact.bias))
             blocks = weight.reshape(places, self.output_shape[-1], places, self.input_shape[-1]).transpose(1, 2)
@@ -247,7 +259,9 @@ class Collapse:
         """The original module on flattened rows, flattened again."""
         if [part.training for part in self._original.modules()] != self._modes:
             raise InputError(f"{self.module} was switched between train and eval since; collapse it again")
-        return self._original(rows.reshape(-1, *self.input_shape)).reshape(rows.shape[0], -1)
+        inputs = rows.reshape(-1, *self.input_shape)
+        outputs = as_pairs(self._original(as_complex(inputs) if self._is_complex[0] else inputs))
+        return outputs.reshape(rows.shape[0], -1)
 
     def __str__(self) -> str:
         out, into = self.weight.shape
@@ -267,6 +281,18 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # draws no random numbers
     layer.weight, layer.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
     return layer
+
+
+class _Complex(nn.Module):
+    """A module on pairs of reals, for complex numbers."""
+
+    def __init__(self, on_pairs: nn.Module, takes: bool, gives: bool) -> None:
+        super().__init__()
+        self.on_pairs, self.takes, self.gives = on_pairs, takes, gives
+
+    def forward(self, x: Tensor) -> Tensor:
+        result = self.on_pairs(as_pairs(x) if self.takes else x)
+        return as_complex(result) if self.gives else result
 
 
 class _Reshaped(nn.Module):
@@ -328,7 +354,7 @@ def collapse_linear(
         bias=bias,
         steps=steps,
         analysis=analysis,
-        parameters_before=sum(parameter.numel() for parameter in module.parameters()),
+        parameters_before=sum(parameter.numel() * (1 + parameter.is_complex()) for parameter in module.parameters()),
         input_shape=tuple(tape.inputs[0].geometry.size[1:]),
         output_shape=_shape_of_one_row(analysis),
         dtype=returned.dtype,

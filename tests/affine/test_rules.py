@@ -207,6 +207,9 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     **rule_samples.PLACES,
     **rule_samples.PRODUCTS,
     **rule_samples.CURVES,
+    aten.unfold_backward.default: [
+        s(t(2, 3, 4), [2, 8], 1, 4, 2), s(t(3, 2), [6], 0, 2, 2), s(t(2, 2, 3), [5, 2], 0, 3, 2),
+    ],
     # -- complex numbers as pairs
     fourier.quotient: [s(t(3, 2), t(3, 2)), s(t(2, 3, 2), t(2)), s(t(2), t(3, 2))],
     fourier.fft_r2c: [

@@ -77,9 +77,11 @@ class Counterexample:
     without rounding ("exact"), or enclosed in intervals that do not meet ("balls", or "enclosed" by float64).
 
     Attributes:
-        a, b: the two inputs, float64, with a batch axis of one row; one tensor each per input of the module.
+        a, b: the two inputs, float64 (complex128 for a complex input), with a batch axis of one row; one tensor each
+            per input of the module.
         weights: λ and μ.
-        output_index: which entry of the (flattened) output differs.
+        output_index: which entry of the (flattened) output differs; of a complex output, real and imaginary parts
+            count in turn.
         at_mix: f(λa + μb) there, nearest float64.
         mix_of: λf(a) + μf(b) there, nearest float64.
         gap: a proved lower bound of their distance.

@@ -9,6 +9,7 @@ from flint import arb, ctx
 
 from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.rules import Label, find_rule
+from whyactivate.affine.rules.fourier import find_coefficient_error
 from whyactivate.affine.tape import Constant, Node, Tape
 
 _BITS = 256
@@ -22,20 +23,22 @@ class TakenCoefficients:
         operation: its name.
         where: the layer, or "" where no layer has a part in it.
         relative: how far a coefficient may be from the unrounded one, relatively: a float that encloses all of them
-            from above; None where no formula for the unrounded ones is known here.
+            from above; None where no formula for the unrounded ones is known here, or `absolute` tells.
+        absolute: the same, absolutely; for Fourier transforms, along each axis.
     """
 
     operation: str
     where: str
     relative: float | None
+    absolute: float | None = None
 
     def __str__(self) -> str:
         at = f" in {self.where}" if self.where else ""
-        known = (
-            f"each is within a relative {self.relative:.3g} of the unrounded one (enclosed in balls)"
-            if self.relative is not None
-            else "how far they are from unrounded ones is not known here"
-        )
+        known = "how far they are from unrounded ones is not known here"
+        if self.relative is not None:
+            known = f"each is within a relative {self.relative:.3g} of the unrounded one (enclosed in balls)"
+        elif self.absolute is not None:
+            known = f"along an axis, each is within {self.absolute:.3g} of the unrounded one (enclosed in balls)"
         return f"{self.operation}{at}: its coefficients are taken as computed; {known}"
 
 
@@ -46,7 +49,8 @@ def find_taken_coefficients(tape: Tape) -> tuple[TakenCoefficients, ...]:
         rule = find_rule(node.op)
         if rule is not None and rule.label in (Label.ALGEBRAIC, Label.KERNEL):
             relative = _root_error(node) if rule.label is Label.ALGEBRAIC else None
-            found.append(TakenCoefficients(short_name(node.op), node.location.module, relative))
+            absolute = find_coefficient_error(node.op, node.arguments)
+            found.append(TakenCoefficients(short_name(node.op), node.location.module, relative, absolute))
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
 from whyactivate.affine.effort import count_tries, count_wide_tries, is_small
+from whyactivate.affine.pairs import as_complex
 from whyactivate.affine.rare import rare_pairs
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.tape import Tape
@@ -112,6 +113,11 @@ class _Question:
         except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
             return None
 
+    def _shown(self, point: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """An input as the module takes it: pairs of reals as complex numbers again."""
+        pairs = self.tape.complex_inputs or (False,) * len(point)
+        return tuple(as_complex(x) if is_pairs else x for x, is_pairs in zip(point, pairs, strict=True))
+
     def _compare(self, arithmetic: str) -> Counterexample | None:
         first, second = self.weights
         points: list[ExactArray] = []
@@ -129,8 +135,8 @@ class _Question:
             where = int(gap.argmax())
             if float(gap[where]) > 0:
                 return Counterexample(
-                    a=tuple(self.a),
-                    b=tuple(self.b),
+                    a=self._shown(self.a),
+                    b=self._shown(self.b),
                     weights=self.weights,
                     output_index=where,
                     at_mix=float(at_mix.to_float64()[0, where]),

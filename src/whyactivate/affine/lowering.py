@@ -97,7 +97,7 @@ def can_lower(op: OpOverload) -> bool:
 
 
 def lower(call: ComplexCall) -> Pair | Tensor:
-    """The result of an operation as real and imaginary part, or as a real tensor.
+    """The result of an operation as real and imaginary part, or in new memory: as pairs, or real where it is real.
 
     Raises:
         CannotLower: there is no formula for these operands; the message says why.
@@ -227,23 +227,19 @@ def _lerp(call: ComplexCall) -> Pair:
 
 
 @_lowers(aten.div.Tensor, aten.div.Scalar)
-def _div(call: ComplexCall) -> Pair:
+def _div(call: ComplexCall) -> Pair | Tensor:
     re, im = call.parts("self")
     c, d = call.parts("other")
     if d is None and c is not None and isinstance(re, Tensor):
         return re / c, im / c if isinstance(im, Tensor) else None
-    return _apart(quotient(call.pairs("self"), call.pairs("other")))
+    return quotient(call.pairs("self"), call.pairs("other"))
 
 
 @_lowers(aten.reciprocal.default)
-def _reciprocal(call: ComplexCall) -> Pair:
+def _reciprocal(call: ComplexCall) -> Tensor:
     pairs = call.pairs("self")
     one = torch.tensor([1.0, 0.0], dtype=pairs.dtype, device=pairs.device)
-    return _apart(quotient(one, pairs))
-
-
-def _apart(pairs: Tensor) -> Pair:
-    return pairs.select(-1, 0), pairs.select(-1, 1)
+    return quotient(one, pairs)
 
 
 # -- products of matrices ---------------------------------------------------------------------------------------------
@@ -321,15 +317,15 @@ def _axes(call: ComplexCall) -> list[int]:
 
 
 @_lowers(aten._fft_r2c.default)
-def _r2c(call: ComplexCall) -> Pair:
+def _r2c(call: ComplexCall) -> Tensor:
     re, _ = call.parts("self")
-    return _apart(fft_r2c(re, _axes(call), call.operands["normalization"], call.operands["onesided"]))
+    return fft_r2c(re, _axes(call), call.operands["normalization"], call.operands["onesided"])
 
 
 @_lowers(aten._fft_c2c.default)
-def _c2c(call: ComplexCall) -> Pair:
+def _c2c(call: ComplexCall) -> Tensor:
     pairs = call.pairs("self")
-    return _apart(fft_c2c(pairs, _axes(call), call.operands["normalization"], call.operands["forward"]))
+    return fft_c2c(pairs, _axes(call), call.operands["normalization"], call.operands["forward"])
 
 
 @_lowers(aten._fft_c2r.default)

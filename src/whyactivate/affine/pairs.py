@@ -72,6 +72,11 @@ def _without_sign(tensor: Tensor) -> Tensor:
     return torch.ops.aten._neg_view.default(tensor) if tensor.is_neg() else tensor
 
 
+def apart(lowered: Tensor, result: Tensor) -> tuple[Part, Part]:
+    """The parts of what is real as `result` is, or pairs where that is complex."""
+    return (lowered.select(-1, 0), lowered.select(-1, 1)) if result.is_complex() else (lowered, None)
+
+
 def plus(a: Part, b: Part) -> Part:
     """The sum of two parts."""
     return b if a is None else a if b is None else a + b

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from whyactivate.affine._torch_compat import number_operands
+from whyactivate.affine._torch_compat import number_operands, short_name
 from whyactivate.affine.replay import ExactConstants, Memory, Numbers, Part, Replay, around_zero
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import UNBOUNDED
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.errors import CannotProveError
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class StepRounding:
     constants: ExactConstants = field(repr=False)
 
     def __call__(self, magnitude: Tensor) -> Tensor:
-        """An entrywise bound of the error, float64, where the computed vector is entrywise at most `magnitude`."""
+        """An entrywise bound of the error, float64, where the computed vector is entrywise at most `magnitude`.
+
+        Raises:
+            CannotProveError: nobody knows here how an operation of the step rounds.
+        """
         sizes = Replay(self.tape, Part.MAGNITUDE, self.constants)
         errors = Replay(self.tape, Part.LINEAR, self.constants)
         size: Memory = {self.entry: around_zero(ExactArray.from_tensor(magnitude.double()))}
@@ -56,7 +61,9 @@ class StepRounding:
                 if output is None:
                     continue
                 if self._count(node) >= UNBOUNDED:
-                    return torch.full((self.outputs,), torch.inf, dtype=torch.float64, device="cpu")
+                    raise CannotProveError(
+                        f"no bound: how PyTorch rounds within {short_name(node.op)} is not known here"
+                    )
                 made = self._made(node, output, terms, size)
                 if not bool((around_zero(terms) + made).upper().max() <= torch.finfo(output.geometry.dtype).max):
                     return torch.full((self.outputs,), torch.inf, dtype=torch.float64, device="cpu")

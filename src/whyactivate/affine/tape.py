@@ -158,7 +158,7 @@ class Tape:
     the input; `given` and `returned` are the numbers of this very run. `refusal` says what the tracker
     would not follow; where it is not None the tape is not the whole program. `state` names what the
     module changed about itself. Complex numbers stand on it as pairs of reals, along a last axis of two;
-    `is_complex` tells for each output whether it is such pairs.
+    `complex_inputs` and `complex_outputs` tell for each input and output whether it is such pairs.
     """
 
     inputs: tuple[Value, ...]
@@ -171,7 +171,8 @@ class Tape:
     refused_at: Location = field(default_factory=Location)
     state: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    is_complex: tuple[bool, ...] = ()
+    complex_inputs: tuple[bool, ...] = ()
+    complex_outputs: tuple[bool, ...] = ()
 
     def needed(self) -> tuple[Node, ...]:
         """The nodes on which an output may depend, in order."""

@@ -16,7 +16,7 @@ from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, wat
 from whyactivate.affine.locator import Locator
 from whyactivate.affine.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
 from whyactivate.affine.memory import FollowedMemory
-from whyactivate.affine.pairs import as_pairs, as_tensor, real_dtype, write_parts
+from whyactivate.affine.pairs import apart, as_pairs, as_tensor, real_dtype, write_parts
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.state import State
@@ -110,6 +110,7 @@ class _Recorder(compat.DispatchMode):
             own = argument.detach().clone(memory_format=torch.contiguous_format)
             if own.is_floating_point() or own.is_complex():
                 given.append(as_pairs(argument.detach()))
+                complex_inputs.append(own.is_complex())
                 inputs.append(self._memory.adopt(own, compat.storage_key(own), _INPUT_ROOT))
                 own.requires_grad_(argument.requires_grad)
             else:
@@ -117,6 +118,7 @@ class _Recorder(compat.DispatchMode):
             return own
 
         given: list[Tensor] = []
+        complex_inputs: list[bool] = []
         args, kwargs = map_leaves(fresh, list(args)), map_leaves(fresh, dict(kwargs))
         shown: list[Any] = []
         changed: list[str] = []
@@ -147,7 +149,8 @@ class _Recorder(compat.DispatchMode):
             refused_at=self._refused_at,
             state=tuple(dict.fromkeys(changed)),
             notes=tuple(self._notes),
-            is_complex=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
+            complex_inputs=tuple(complex_inputs),
+            complex_outputs=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
         )
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -366,12 +369,16 @@ class _Recorder(compat.DispatchMode):
         try:
             with self:
                 lowered = lower(ComplexCall(facts.functional, operands, result))
-                re, im = lowered if isinstance(lowered, tuple) else (lowered, None)
+                if written is None and isinstance(lowered, Tensor):
+                    shown = torch.view_as_complex(lowered) if result.is_complex() else lowered
+                    if shown.stride() == result.stride() or shown.dtype == torch.bool:
+                        return shown
+                if not like.is_floating_point():
+                    raise CannotLower("its result is neither real nor complex")
+                re, im = lowered if isinstance(lowered, tuple) else apart(lowered, result)
                 if written is not None:
                     write_parts(written, re, im)
                     return written
-                if not like.is_floating_point():
-                    return re
                 parts = [as_tensor(part, like) for part in ((re, im) if result.is_complex() else (re,))]
         except CannotLower as error:
             self._refuse(f"{facts.op}: {error}")

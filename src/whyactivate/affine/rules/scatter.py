@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,18 @@ def as_strided_scatter(self: Any, src: Any, size: Any, stride: Any, storage_offs
     if not call.is_contiguous("self"):
         raise CannotEvaluate("as_strided_scatter into memory that is not in row-major order")
     return chosen(lambda at: at[0].as_strided_scatter(at[1], size, stride, storage_offset), self, src)
+
+
+def _windows_met(arguments: Mapping[str, Argument]) -> int:
+    return prod(shape_of(arguments["grad_in"])) + 1
+
+
+@affine(aten.unfold_backward.default, form="grad_in", roundings=_windows_met)
+def unfold_backward(grad_in: Any, input_sizes: Sequence[int], dim: int, size: int, step: int) -> Any:
+    """Every entry of a window is added where `unfold` would read it."""
+    count = prod(input_sizes)
+    places = torch.arange(count, device="cpu").reshape(list(input_sizes)).unfold(dim, size, step)
+    return sum_into(count, places.numpy(), grad_in.flatten()).reshape(tuple(input_sizes))
 
 
 @affine(aten.take.default, form="self", selectors=INDEX)
