@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
+import re
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -173,6 +175,47 @@ def hidden_in_script(script: Any, is_module: bool) -> str | None:
 def is_uninitialised(tensor: Tensor) -> bool:
     """True for the parameters of lazy modules that have not run yet."""
     return isinstance(tensor, UninitializedTensorMixin)
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """Where an operation of a traced program was in the module that was traced: `at` holds file, line and text."""
+
+    module: str
+    kind: str
+    at: tuple[str, int, str] | None
+
+
+def traced_from(frame: FrameType) -> Traced | None:
+    """What a traced program tells about the operation that its code is at; None where it tells nothing."""
+    program: Any = frame.f_locals.get("self")
+    if not isinstance(program, torch.fx.GraphModule):
+        return None
+    number = (getattr(program, "_lineno_map", None) or {}).get(frame.f_lineno - getattr(program, "_prologue_start", 0))
+    nodes = [*program.graph.nodes]
+    meta = nodes[number].meta if number is not None and number < len(nodes) else {}
+    stack = [*(meta.get("nn_module_stack") or {}).values()]
+    if not stack:
+        return None
+    path, kind = stack[-1]
+    return Traced(
+        str(path).partition("@")[0],
+        str(getattr(kind, "__name__", kind)).rpartition(".")[2],
+        _last_place_of_a_user(meta.get("stack_trace") or ""),
+    )
+
+
+def _last_place_of_a_user(trace: str) -> tuple[str, int, str] | None:
+    lines = trace.splitlines()
+    for line, after in zip(reversed(lines[:-1]), reversed(lines[1:]), strict=True):
+        match = re.match(r'\s*File "(.+)", line (\d+), in ', line)
+        if match is not None and f"{os.sep}torch{os.sep}" not in match[1]:
+            return match[1], int(match[2]), after.strip()
+    return None
+
+
+GENERATED = "<eval_with_key>"
+"""What the file names of the code of traced programs begin with."""
 
 
 def caller_frame() -> FrameType | None:

@@ -28,7 +28,7 @@ def find_runs(tape: Tape) -> tuple[AffineRun, ...]:
         if node.reason is not None:
             modules = _layers_behind(tape, needed, node.values(), node.index)
             if modules:
-                runs.append(AffineRun(modules, _plain_name(node)))
+                runs.append(AffineRun(modules, plain_name(node)))
     modules = _layers_behind(
         tape, needed, [value for value in tape.outputs if isinstance(value, Value)], len(tape.nodes)
     )
@@ -41,7 +41,7 @@ def _blame(op: str, location: Location, reason: str) -> Blame:
 
 def _words(tape: Tape, node: Node) -> str:
     needed = tape.needed()
-    name = _plain_name(node)
+    name = plain_name(node)
     sources = list(dict.fromkeys(_source(tape, needed, value, node.index) for value in node.values()))
     subject = " and ".join(sources) or "the input"
     if node.reason and " multiplies " in node.reason:
@@ -85,10 +85,10 @@ def _source(tape: Tape, needed: tuple[Node, ...], value: Value, before: int) -> 
         return f"{layers[-1]}'s output" if layers[-1] else "a layer's output"
     root = max(value.roots, default=0)
     made = next((node for node in needed if root and node.root == root), None)
-    return f"{made.location.module or _plain_name(made)}'s output" if made else "the input"
+    return f"{made.location.module or plain_name(made)}'s output" if made else "the input"
 
 
-def _plain_name(node: Node) -> str:
+def plain_name(node: Node) -> str:
     """What users call an operation: `layer_norm` for `native_layer_norm`, `hardtanh (ReLU6)` in a ReLU6."""
     name = short_name(node.op)
     if name.startswith("scaled_dot_product"):

@@ -58,7 +58,7 @@ def count_depth(tape: Tape, module: nn.Module) -> Depth:
 
     Two layers count as one where all that enters the second is an affine function of what enters the first.
     """
-    names = _names(module)
+    names = names_of_weights(module)
     reached = {value.storage: _Way(0, 0, (), -1) for value in tape.inputs}
     chains: dict[tuple[str, ...], None] = {}
     for node in tape.needed():
@@ -71,7 +71,7 @@ def count_depth(tape: Tape, module: nn.Module) -> Depth:
         if node.reason is None and len(sources) == 1:
             (source,) = sources
             layers = max((way.layers for way in ways), key=len)
-        weights = _weights(node)
+        weights = weights_of(node)
         if weights is not None:
             written, effective = written + 1, effective + (not layers)
             chains.pop(layers, None)
@@ -89,12 +89,13 @@ def count_depth(tape: Tape, module: nn.Module) -> Depth:
     )
 
 
-def _weights(node: Node) -> Constant | None:
+def weights_of(node: Node) -> Constant | None:
+    """The stored weights of a layer; None where the operation is none."""
     operand = node.arguments.get(_PRODUCTS.get(node.op, ""))
     return operand if isinstance(operand, Constant) else None
 
 
-def _names(module: nn.Module) -> dict[int, str]:
+def names_of_weights(module: nn.Module) -> dict[int, str]:
     """What to call each layer, by the memory that its weights lie in: its path, or that of a bare parameter."""
 
     def owners() -> Iterator[tuple[int, str]]:

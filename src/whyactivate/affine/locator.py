@@ -11,7 +11,7 @@ from torch import nn
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.tape import Location
 
-_OWN_FOLDERS = tuple(str(Path(__file__).parents[1] / part) for part in ("affine", "activations"))
+_OWN_FOLDERS = tuple(str(Path(__file__).parents[1] / part) for part in ("affine", "folding", "activations"))
 _NOT_USERS = (compat.TORCH_FOLDER, *_OWN_FOLDERS, "<frozen")
 
 
@@ -37,6 +37,7 @@ class Locator:
         call = 0
         found: FrameType | None = None
         named = False
+        traced: compat.Traced | None = None
         frame: FrameType | None = compat.caller_frame()
         while frame is not None and frame.f_code is not self._outermost:
             code = frame.f_code
@@ -47,7 +48,12 @@ class Locator:
                     call = self._call_number(module, frame)
             elif found is None and not code.co_filename.startswith(_NOT_USERS):
                 found = frame
+                if code.co_filename.startswith(compat.GENERATED):
+                    traced = compat.traced_from(frame)
             frame = frame.f_back
+        if traced is not None:
+            path = f"{module}.{traced.module}".strip(".")
+            return Location(path, traced.kind, call, *(traced.at or (None, None, "")), ran_in=module)
         if found is None:
             return Location(module, kind, call)
         file, line = found.f_code.co_filename, found.f_lineno

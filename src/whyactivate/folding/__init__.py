@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -10,10 +9,12 @@ from torch import Tensor, nn
 
 from whyactivate.affine.recording import Example, check_module
 from whyactivate.errors import FoldingError, InputError
+from whyactivate.folding.building import carry_out
+from whyactivate.folding.copies import copied
 from whyactivate.folding.folding import Folding, find_folding
+from whyactivate.folding.layers import Filling
 from whyactivate.folding.maps import CannotFold
 from whyactivate.folding.plan import Cost, Plan, PlannedRun
-from whyactivate.folding.regions import build, put_all
 from whyactivate.folding.verifying import verify
 
 __all__ = ["Cost", "Plan", "PlannedRun", "collapse_runs", "plan_runs"]
@@ -59,45 +60,42 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
         FoldingError: the copy does not give the original's outputs; nothing is returned then.
     """
-    folding, example = _find(module, example_input, "collapse_runs")
+    return fold(module, example_input)[1]
+
+
+def fold(
+    module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any], asked: str = "collapse_runs"
+) -> tuple[Plan, nn.Module]:
+    """The plan, and the copy that `collapse_runs` gives; `asked` is the name of whoever asks.
+
+    Raises:
+        InputError: as for `collapse_runs`.
+        FoldingError: as for `collapse_runs`.
+    """
+    folding, example = _find(module, example_input, asked)
     try:
-        own = copy.deepcopy(module)
+        own = copied(module)
     except Exception as error:
         raise InputError(f"{type(module).__name__} cannot be copied, so it cannot be folded: {error}") from error
     try:
-        folded = _carried_out(folding, own, None)
+        folded = carry_out(folding.replacements, folding.regions, own, Filling())
     except CannotFold as reason:
         raise FoldingError(f"{type(module).__name__} cannot be folded: {reason}") from reason
     if folding.plan.folds:
         computed = any("computed" in note for run in folding.plan.runs for note in run.notes)
         verify(module, folded, _in_float64(folding, module), example, computed=computed)
-    return folded
+    return folding.plan, folded
 
 
-def _find(module: nn.Module, example_input: Any, name: str) -> tuple[Folding, Example]:
-    check_module(module, name)
+def _find(module: nn.Module, example_input: Any, asked: str) -> tuple[Folding, Example]:
+    check_module(module, asked)
     example = Example.of(example_input)
     return find_folding(module, example), example
 
 
-def _carried_out(folding: Folding, target: nn.Module, dtype: torch.dtype | None) -> nn.Module:
-    """The module with the folding done in it; its layers rounded to `dtype`, or each to its own."""
-    parts: dict[str, nn.Module] = {}
-    for replacement in folding.replacements:
-        old = {path: target.get_submodule(path) for path in (replacement.path, *replacement.dropped)}
-        trained = any(parameter.requires_grad for part in old.values() for parameter in part.parameters())
-        for path, part in old.items():
-            new = replacement.layer.make(dtype) if path == replacement.path else nn.Identity()
-            parts[path] = new.train(part.training).requires_grad_(trained)
-    target = put_all(target, parts)
-    for region in folding.regions:
-        old = target.get_submodule(region.path)
-        target = put_all(target, {region.path: build(region, old, dtype)})
-    return target
-
-
 def _in_float64(folding: Folding, module: nn.Module) -> nn.Module | None:
     try:
-        return _carried_out(folding, copy.deepcopy(module).to(torch.float64), torch.float64)
+        target = copied(module).to(torch.float64)
+        return carry_out(folding.replacements, folding.regions, target, Filling(torch.float64))
     except (CannotFold, TypeError, RuntimeError):  # some modules do not let themselves be cast
         return None

@@ -7,7 +7,6 @@ its result is dropped, and on the tape it tells which value the tensor was.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from whyactivate.affine.recording import Example
 from whyactivate.affine.tape import Node, Tape, Value
 from whyactivate.affine.tracker import record
 from whyactivate.affine.trees import map_leaves, tensors_in
+from whyactivate.folding.copies import copied
 from whyactivate.folding.sizes import Asked, SizeWatch, plain
 
 _SIGN = 0.7390851332151607
@@ -136,7 +136,7 @@ def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
     Raises:
         Exception: the module cannot be copied, or raises.
     """
-    marked = copy.deepcopy(module)
+    marked = copied(module)
     reporter = _Reporter({id(part): name for name, part in marked.named_modules()})
     for part in marked.modules():
         if not isinstance(part, torch.jit.ScriptModule):

@@ -120,9 +120,9 @@ class _Emitter(Scope):
         events += [(node.index, node) for node in own]
         for _, event in sorted(events, key=lambda pair: pair[0]):
             if isinstance(event, Node):
-                if event.location.module != call.path:
+                if event.location.caller != call.path:
                     raise CannotPlace(
-                        f"{event.location.module} is a module whose calls cannot be followed", frozenset({event.index})
+                        f"{event.location.caller} is a module whose calls cannot be followed", frozenset({event.index})
                     )
                 self._node(event)
             elif self.folded & {*event.nodes}:
@@ -257,7 +257,7 @@ class _Emitter(Scope):
 
     def _vector(self, piece: Piece, numbers: Lazy, axes: int) -> fx.Node:
         assert piece.axis is not None
-        shape = tuple(-1 if i == piece.axis else 1 for i in range(axes))
+        shape = tuple(piece.geometry.size[i] if i == piece.axis else 1 for i in range(axes))
         name = self._free("_folded_")
         device = calls_device(self.calls, self.call)
         self.region.vectors[name] = Vector(numbers, shape, piece.geometry.dtype, device)

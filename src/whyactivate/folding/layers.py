@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,26 +24,45 @@ class Layer:
     words: str
     weight: Callable[[], Tensor]
     bias: Callable[[], Tensor] | None
-    empty: Callable[[], nn.Module]
+    hollow: Callable[[], nn.Module]
     device: torch.device
     dtype: torch.dtype
 
-    def make(self, dtype: torch.dtype | None = None) -> nn.Module:
-        """The layer, its numbers rounded to the dtype.
+    def make(self, filling: Filling) -> nn.Module:
+        """The layer, filled.
 
         Raises:
             CannotFold: a number is too large for the dtype.
         """
-        layer = self.empty()  # on the meta device: draws no random numbers
+        layer = self.hollow()  # on the meta device: draws no random numbers
         for name, numbers in (("weight", self.weight), ("bias", self.bias)):
-            if numbers is None:
-                continue
-            rounded = numbers().to(dtype or self.dtype)
-            if not bool(torch.isfinite(rounded).all()):
-                raise CannotFold(f"the folded {name} has a number that is too large for {rounded.dtype}")
-            shaped = rounded.reshape(getattr(layer, name).shape).to(self.device).clone()
-            setattr(layer, name, nn.Parameter(shaped))
+            if numbers is not None:
+                shape = getattr(layer, name).shape
+                setattr(layer, name, nn.Parameter(filling.fill(name, numbers, shape, self.dtype, self.device)))
         return layer
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What new layers are filled with: their numbers, rounded to `dtype` or each to its own; or nothing but zeros."""
+
+    dtype: torch.dtype | None = None
+    empty: bool = False
+
+    def fill(
+        self, name: str, numbers: Callable[[], Tensor], shape: Sequence[int], own: torch.dtype, device: torch.device
+    ) -> Tensor:
+        """A tensor of that shape.
+
+        Raises:
+            CannotFold: a number is too large for the dtype.
+        """
+        if self.empty:
+            return torch.zeros((), dtype=own, device=device).expand(tuple(shape))
+        rounded = numbers().to(self.dtype or own)
+        if not bool(torch.isfinite(rounded).all()):
+            raise CannotFold(f"the folded {name} has a number that is too large for {rounded.dtype}")
+        return rounded.reshape(tuple(shape)).to(device).clone()
 
 
 def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.device) -> Layer:
@@ -59,7 +78,7 @@ def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.d
             words=f"Linear({map.into}, {map.out})",
             weight=map.matrix,
             bias=(lambda: bias.value) if bias is not None else None,
-            empty=lambda: nn.Linear(map.into, map.out, bias=bias is not None, device="meta"),
+            hollow=lambda: nn.Linear(map.into, map.out, bias=bias is not None, device="meta"),
             device=device,
             dtype=view.dtype,
         )
@@ -73,7 +92,7 @@ def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.d
         words=_words(kernel),
         weight=lambda: kernel.weight.value,
         bias=(lambda: vector.value) if vector is not None else None,
-        empty=lambda: _convolution(kernel, bias=vector is not None),
+        hollow=lambda: _convolution(kernel, bias=vector is not None),
         device=device,
         dtype=view.dtype,
     )

@@ -100,6 +100,8 @@ class Plan:
     def __str__(self) -> str:
         if self.reason is not None:
             return f"{self.module}: nothing is folded, because {self.reason}"
+        if not self.runs:
+            return f"{self.module}: nothing is folded, because no affine part of it holds the weights of a layer"
         folding = sum(run.folds for run in self.runs)
         plural = "s" if len(self.runs) != 1 else ""
         head = f"{self.module}: {len(self.runs)} affine run{plural}, {folding} to fold; {self.before} → {self.after}"

@@ -7,16 +7,24 @@ from dataclasses import dataclass, replace
 from itertools import product as pairs
 from math import prod
 
+import torch
+
+from whyactivate.affine.depth import weights_of
 from whyactivate.affine.tape import Geometry, Node, Value
 from whyactivate.folding.composing import add, add_shifts, after, shift_after
 from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed
 from whyactivate.folding.program import Key, Made, Program, axis_in_view, feature_key, key_of
 from whyactivate.folding.reading import Operand, Reading, read
 
+aten = torch.ops.aten
+
 _MOST_CANDIDATES = 24
 """How many ways to compute one tensor are kept in mind."""
 _MOST_SHARED = 16
 """For how many shared tensors it is tried whether computing them more than once pays."""
+
+_OUTPUTS_FIRST = (aten.linear.default, aten.mv.default, aten.addmv.default)
+"""Products whose weights are stored as `(out, into)`."""
 
 Price = tuple[float, int]
 """Multiply-adds per row, and kernels."""
@@ -105,14 +113,29 @@ class Planner:
         """What one operation costs as it stands; operations of other kinds count as one kernel."""
         reading = self.readings.get(node.index)
         output = next((output for output in node.outputs if output is not None), None)
-        if reading is None or output is None:
+        if output is None:
             return 0.0, 1
         cells = output.geometry.numel / self.program.rows
+        if reading is None:
+            return self._product(node, cells), 1
         work = sum(self._work(operand.map, cells, operand.value.geometry)[0] for operand in reading.operands)
         adds = len(reading.operands) - 1
         if reading.operands[0].axis is None and not adds and work == 0:
             adds = int(reading.shift is not None)
         return work + adds * cells, 1
+
+    def _product(self, node: Node, cells: float) -> float:
+        """The multiply-adds of an operation that no map is known for."""
+        weights = weights_of(node)
+        if weights is None:
+            return 0.0
+        shape = weights.tensor.shape
+        if node.op is not aten.convolution.default:
+            return cells * shape[-1 if node.op in _OUTPUTS_FIRST else -2]
+        source = node.arguments["input"]
+        if node.arguments["transposed"] and isinstance(source, Value):
+            cells = source.geometry.numel / self.program.rows
+        return cells * prod(shape[1:])
 
     # -- what is there ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from whyactivate.affine._torch_compat import names_not_saved
-from whyactivate.folding.layers import Layer
+from whyactivate.folding.layers import Filling, Layer
 from whyactivate.folding.lazy import Lazy
 from whyactivate.folding.planning import Piece
 from whyactivate.folding.replacing import Calls
@@ -80,17 +80,17 @@ def left_over(module: nn.Module, prefix: str, opened: Set[str], calls: Calls) ->
     return tuple(found)
 
 
-def build(region: Region, target: nn.Module, dtype: torch.dtype | None = None) -> fx.GraphModule:
+def build(region: Region, target: nn.Module, filling: Filling) -> fx.GraphModule:
     """The region as a module, with the submodules of `target`, the module that it takes the place of."""
     parts: dict[str, Any] = {name: target.get_submodule(name) for name in region.modules}
     for name in region.parameters:
         parts[name] = _attribute(target, name)
     trained = any(parameter.requires_grad for parameter in target.parameters())
     for name, layer in region.layers.items():
-        parts[name] = layer.make(dtype).train(target.training).requires_grad_(trained)
+        parts[name] = layer.make(filling).train(target.training).requires_grad_(trained)
     for name, vector in region.vectors.items():
-        numbers = vector.numbers.value.reshape(vector.shape).to(dtype or vector.dtype)
-        parts[name] = nn.Buffer(numbers.to(vector.device).clone())
+        filled = filling.fill("scale", lambda v=vector: v.numbers.value, vector.shape, vector.dtype, vector.device)
+        parts[name] = nn.Buffer(filled)
     for name, tensor in region.constants.items():
         parts[name] = nn.Buffer(tensor.clone())
     holder = nn.Module()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -13,9 +12,9 @@ from whyactivate.affine.state import State
 from whyactivate.affine.tracker import run_unwatched
 from whyactivate.affine.trees import map_leaves
 from whyactivate.errors import FoldingError
+from whyactivate.folding.building import BATCHES
+from whyactivate.folding.copies import copied
 
-BATCHES = (1, 2, 5)
-"""Batch sizes at which original and copy are compared, beside that of the example."""
 _OWN_ERROR = 2.0**5
 """How many times the original's own rounding error the copy may be off."""
 _UNITS = 2.0**8
@@ -44,8 +43,10 @@ def verify(
     original64 = _as(original, torch.float64)
     states = {id(part): State(part) for part in (original, folded, original64, folded64) if part is not None}
 
-    def run(module: nn.Module, inputs: Example) -> tuple[Tensor, ...]:
-        with torch.no_grad():
+    recorded = torch.is_grad_enabled()
+
+    def run(module: nn.Module, inputs: Example, gradients: bool = False) -> tuple[Tensor, ...]:
+        with torch.set_grad_enabled(gradients):
             return run_unwatched(module, inputs.args, inputs.kwargs, states[id(module)])
 
     for rows in dict.fromkeys((*BATCHES, example.rows)):
@@ -57,6 +58,8 @@ def verify(
         wide = run(original64, _cast(inputs, torch.float64)) if original64 is not None else ()
         exact = wide if _alike(wide, expected) else expected
         _compare(found, expected, exact, rows, "", 1.0)
+        if recorded and rows == example.rows:  # some modules of PyTorch do something else without gradients
+            _compare(run(folded, inputs, True), run(original, inputs, True), exact, rows, "", 1.0)
         if folded64 is not None and exact is wide:
             found = run(folded64, _cast(inputs, torch.float64))
             if found:
@@ -113,7 +116,7 @@ def _alike(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> bool:
 
 def _as(module: nn.Module, dtype: torch.dtype) -> nn.Module | None:
     try:
-        return copy.deepcopy(module).to(dtype)
+        return copied(module).to(dtype)
     except Exception:  # some modules do not let themselves be cast
         return None
 

@@ -1,0 +1,114 @@
+"""Carries a folding out on a copy; and tries it with empty layers first, to see whether forward bears it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from whyactivate.affine.recording import Example
+from whyactivate.affine.state import State
+from whyactivate.affine.tracker import run_unwatched
+from whyactivate.affine.trees import map_leaves, tensors_in
+from whyactivate.folding.copies import copied
+from whyactivate.folding.layers import Filling
+from whyactivate.folding.regions import Region, build, put_all
+from whyactivate.folding.replacing import Replacement
+
+BATCHES = (1, 2, 5)
+"""Batch sizes at which original and copy are compared, beside that of the example."""
+_FAR_APART = 2.0**12
+"""So many units in the last place are no rounding: then a module does two things."""
+
+
+def carry_out(
+    replacements: Sequence[Replacement], regions: Sequence[Region], target: nn.Module, filling: Filling
+) -> nn.Module:
+    """The module with the folding done in it, its new layers filled as `filling` says."""
+    parts: dict[str, nn.Module] = {}
+    for replacement in replacements:
+        old = {path: target.get_submodule(path) for path in (replacement.path, *replacement.dropped)}
+        trained = any(parameter.requires_grad for part in old.values() for parameter in part.parameters())
+        for path, part in old.items():
+            new = replacement.layer.make(filling) if path == replacement.path else nn.Identity()
+            parts[path] = new.train(part.training).requires_grad_(trained)
+    target = put_all(target, parts)
+    for region in regions:
+        old = target.get_submodule(region.path)
+        target = put_all(target, {region.path: build(region, old, filling)})
+    return target
+
+
+class Rehearsal:
+    """Runs copies with empty layers beside the original: their outputs must have its shapes.
+
+    Args:
+        module: the original.
+        example: what it takes.
+        state: what it remembers.
+
+    Attributes:
+        obstacle: why nothing can be folded in it, in words; None where that may be.
+    """
+
+    def __init__(self, module: nn.Module, example: Example, state: State) -> None:
+        self.module, self.example = module, example
+        generator = torch.Generator("cpu").manual_seed(2)
+        own = example.with_rows(example.rows, generator)
+        quiet = _run(module, own, state, gradients=False)
+        loud = _run(module, own, state, gradients=True) if torch.is_grad_enabled() else quiet
+        self.obstacle: str | None = None
+        if any(_far(a, b) for a, b in zip(quiet, loud, strict=False)) or len(quiet) != len(loud):
+            self.obstacle = (
+                "under torch.no_grad() it gives something else than where gradients are recorded, and so is two "
+                "functions (torch.nn.TransformerEncoderLayer is, if its activation was taken out afterwards: without "
+                "gradients it goes on to apply the one that it was made with)"
+            )
+        self._expected = {rows: _run(module, example.with_rows(rows), state, gradients=False) for rows in BATCHES}
+
+    def objection(self, replacements: Sequence[Replacement], regions: Sequence[Region]) -> str | None:
+        """Why the module does not bear these, in words; None where it does."""
+        hollow = carry_out(replacements, regions, copied(self.module), Filling(empty=True))
+        for rows, expected in self._expected.items():
+            for gradients in (False, True) if rows == 2 and torch.is_grad_enabled() else (False,):
+                if not expected:
+                    continue  # the original does not run on so many rows
+                try:
+                    with torch.enable_grad() if gradients else torch.no_grad():
+                        found = tensors_in(_call(hollow, self.example.with_rows(rows)))
+                except Exception as error:
+                    told = str(error).partition("\n")[0]
+                    mode = " under torch.no_grad()" if torch.is_grad_enabled() and not gradients else ""
+                    return (
+                        "forward reads more of its layers than what they compute: a copy with one layer in their place "
+                        f"does not run{mode} ({type(error).__name__}{f': {told}' if told else ''})"
+                    )
+                if [(t.shape, t.dtype) for t in found] != [(t.shape, t.dtype) for t in expected]:
+                    return "forward makes something else of its layers' places: a copy gives tensors of other shapes"
+        return None
+
+
+def _call(module: nn.Module, inputs: Example) -> object:
+    def fresh(leaf: object) -> object:
+        return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
+
+    return module(*map_leaves(fresh, list(inputs.args)), **map_leaves(fresh, dict(inputs.kwargs)))
+
+
+def _run(module: nn.Module, inputs: Example, state: State, *, gradients: bool) -> tuple[Tensor, ...]:
+    with nullcontext() if gradients else torch.no_grad():
+        return run_unwatched(module, inputs.args, inputs.kwargs, state)
+
+
+def _far(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return True
+    if not a.is_floating_point() or not a.numel():
+        return False
+    unit = torch.finfo(a.dtype).eps / 2
+    a, b = a.double(), b.double()
+    both = (a == b) | (a.isnan() & b.isnan())
+    allowed = min(_FAR_APART * unit, 0.25) * float(b.nan_to_num().abs().max())
+    return not float((a - b).abs().masked_fill(both, 0).max()) <= allowed

@@ -1,0 +1,186 @@
+"""Says what becomes of each affine run, what that saves, and why the rest is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine.analysis import AffineRun
+from whyactivate.affine.blame import plain_name
+from whyactivate.affine.depth import names_of_weights, weights_of
+from whyactivate.affine.tape import Node
+from whyactivate.folding.layers import describe
+from whyactivate.folding.maps import Dense, Diagonal
+from whyactivate.folding.plan import Cost, PlannedRun
+from whyactivate.folding.planning import Piece, Planner
+from whyactivate.folding.program import Key, Program, key_of
+from whyactivate.folding.regions import Region
+from whyactivate.folding.replacing import Calls
+
+
+@dataclass
+class Teller:
+    """Puts what a planner chose into words.
+
+    Attributes:
+        name: of the module's class.
+        program, calls: what was recorded.
+        planner: what it chose.
+        frozen: operations that had to stay as they are, with the reason.
+    """
+
+    name: str
+    program: Program
+    calls: Calls
+    planner: Planner
+    frozen: Mapping[int, str]
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """What to call layers, by the memory of their weights."""
+        return names_of_weights(self.calls.recorded.module)
+
+    def runs(self, folded: list[Piece], regions: tuple[Region, ...]) -> tuple[PlannedRun, ...]:
+        """The runs that hold weights, in program order.
+
+        Args:
+            folded: the pieces that become one layer.
+            regions: the forwards that become graphs.
+        """
+        made = {piece.key: piece for piece in self.planner.chosen()}
+        counted: set[Key] = set()
+        found: list[tuple[int, PlannedRun]] = []
+        for key in self.program.tensors:
+            if key not in self.planner.forced or key not in made:
+                continue
+            pieces = self._pieces_behind(key, made, counted)
+            nodes = [node for node in self.program.nodes if any(node.index in piece.nodes for piece in pieces)]
+            if any(map(self._holds_weights, nodes)):
+                found.append((nodes[-1].index, self._run(key, nodes, pieces, folded, regions)))
+        for node in self.program.nodes:
+            if node.index not in self.planner.readings and node.reason is None and weights_of(node) is not None:
+                found.append((node.index, self._left_alone(node)))
+        return tuple(run for _, run in sorted(found, key=lambda pair: pair[0]))
+
+    def _run(
+        self, key: Key, nodes: list[Node], pieces: list[Piece], folded: list[Piece], regions: tuple[Region, ...]
+    ) -> PlannedRun:
+        inside = [piece for piece in pieces if piece in folded]
+        reason = self._reason(nodes, pieces, inside) or self._stopped(key)
+        if not inside and len(nodes) < 2 and reason is None:
+            reason = "it is one layer already"
+        return PlannedRun(
+            run=AffineRun(self._modules(nodes), self._end(key)),
+            before=_cost([self.planner.node_price(node) for node in nodes]),
+            after=_cost([price for piece in pieces for price in self._prices(piece, inside)]),
+            becomes=tuple(self._becomes(piece) for piece in inside),
+            reason=reason or (None if inside else "one layer in its place would cost as much"),
+            notes=self._notes(inside, regions),
+        )
+
+    def _left_alone(self, node: Node) -> PlannedRun:
+        """A layer that is not looked into."""
+        cost = _cost([self.planner.node_price(node)])
+        outputs = [key_of(output) for output in node.outputs if output is not None]
+        end = self._end(outputs[0]) if outputs else "output"
+        return PlannedRun(AffineRun(self._modules([node]), end), cost, cost, (), self.planner.reasons[node.index])
+
+    def _holds_weights(self, node: Node) -> bool:
+        """Whether it is a layer, or scales or shifts by stored numbers of each feature."""
+        reading = self.planner.readings[node.index]
+        return weights_of(node) is not None or any(isinstance(one.map, (Diagonal, Dense)) for one in reading.operands)
+
+    def _pieces_behind(self, key: Key, made: dict[Key, Piece], counted: set[Key]) -> list[Piece]:
+        found: dict[Key, Piece] = {}
+        waiting = [key]
+        while waiting:
+            one = waiting.pop()
+            if one in made and one not in counted:
+                counted.add(one)
+                found[one] = made[one]
+                waiting += [term.key for term in made[one].terms if term.key not in self.planner.forced]
+        return sorted(found.values(), key=lambda piece: max(piece.nodes))
+
+    def _prices(self, piece: Piece, folded: list[Piece]) -> list[tuple[float, int]]:
+        if piece in folded:
+            return [piece.price]
+        return [self.planner.node_price(node) for node in self.program.nodes if node.index in piece.nodes]
+
+    def _modules(self, nodes: list[Node]) -> tuple[str, ...]:
+        """Whose weights the operations read; where no module's forward does, the names of the parameters' owners."""
+        found: dict[str, None] = {}
+        names = self.names
+        for node in nodes:
+            stored = [constant.tensor for constant in node.constants() if not _is_number(constant.tensor)]
+            if stored:
+                named = (names.get(storage_key(tensor), "") for tensor in stored)
+                found[node.location.module or next(filter(None, named), "")] = None
+        return tuple(found)
+
+    def _end(self, key: Key) -> str:
+        readers = self.program.tensors[key].readers
+        return "output" if key in self.program.outputs or not readers else plain_name(readers[0])
+
+    def _becomes(self, piece: Piece) -> str:
+        parts = [describe(term.map, term.geometry, term.axis) for term in piece.terms]
+        return " + ".join(parts)
+
+    def _reason(self, nodes: list[Node], pieces: list[Piece], inside: list[Piece]) -> str | None:
+        home = {index: piece for piece in pieces for index in piece.nodes}
+        for node in nodes:
+            makers = [self.program.tensors[key_of(value)].node for value in node.values()]
+            apart = [maker for maker in makers if maker is not None and home.get(maker.index) is not home[node.index]]
+            for maker in apart:
+                if maker.index in self.frozen:
+                    return self.frozen[maker.index]
+            if node.index in self.planner.reasons and (apart or home[node.index] not in inside):
+                return self.planner.reasons[node.index]
+        rest = [piece for piece in pieces if piece not in inside]
+        if len(rest) > (0 if inside else 1):
+            if any(len(piece.terms) > 1 for piece in rest):
+                return "what is added up comes from different places"
+            return "one layer in their place would take more multiply-adds"
+        return None
+
+    def _stopped(self, key: Key) -> str | None:
+        """Why the operation that ends a run must stay as it is, where it might have been folded."""
+        readers = self.program.tensors[key].readers
+        return next((self.frozen[node.index] for node in readers if node.index in self.frozen), None)
+
+    def _notes(self, inside: list[Piece], regions: tuple[Region, ...]) -> tuple[str, ...]:
+        """Forwards that become graphs; weights that are computed in the module, and are held fixed in the copy."""
+        graphs = tuple(
+            f"the forward of {region.path or self.name} becomes a graph (a torch.fx.GraphModule)"
+            for region in regions
+            if any(piece in region.pieces for piece in inside)
+        )
+        known = {
+            storage_key(tensor)
+            for tensor in [*self.calls.recorded.module.parameters(), *self.calls.recorded.module.buffers()]
+        }
+        frozen = {
+            node.location.module
+            for piece in inside
+            for node in self.program.nodes
+            if node.index in piece.nodes
+            for constant in node.constants()
+            if not _is_number(constant.tensor) and storage_key(constant.tensor) not in known
+        }
+        return graphs + tuple(
+            f"a weight of {path or self.name} is computed from its parameters in each call; the copy holds the result"
+            for path in sorted(frozen)
+        )
+
+
+def _is_number(tensor: Tensor) -> bool:
+    """Whether a tensor may be a Python number that an operation took: those come as float64 or int64."""
+    return tensor.ndim == 0 and tensor.dtype in (torch.float64, torch.int64, torch.bool)
+
+
+def _cost(prices: list[tuple[float, int]]) -> Cost:
+    return Cost(round(sum(price[0] for price in prices)), sum(price[1] for price in prices))
