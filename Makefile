@@ -23,11 +23,12 @@ test: .venv/dev.stamp  ## the tests (ARGS="-k collapse" for some of them)
 test-slow: .venv/dev.stamp  ## the tests that take long: more examples, more inputs, a cluster
 	$(PYTEST) -n 2 --dist loadgroup -m slow $(ARGS)
 
-lint: .venv/dev.stamp  ## style, types, and the one-way imports
+lint: .venv/dev.stamp  ## style, types, the one-way imports, and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/zizmor --offline --strict-collection --quiet --no-progress .github
 
 format: .venv/dev.stamp  ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
@@ -58,7 +59,7 @@ clean:  ## forget everything that the commands above made
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] == (3, 11) or sys.exit("whyactivate was tried on Python 3.11 and needs it; $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % v[:2])'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] >= (3, 11) or sys.exit("whyactivate needs Python 3.11 or later; $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % v[:2]); v[:2] == (3, 11) or print("whyactivate was tried on Python 3.11; this is %d.%d" % v[:2])'
 	$(PYTHON) -m venv .venv
 
 # The stamps make a second call quick, and a changed requirement reinstall.

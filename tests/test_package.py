@@ -103,6 +103,7 @@ class TestMetadata:
         assert re.search(rf"^\| `{re.escape(requirement.name)}` \| \w", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="make and sh")
 class TestMake:
     @pytest.fixture
     def old_python(self, tmp_path):
@@ -120,7 +121,6 @@ class TestMake:
         assert made.returncode != 0
         said = [line for line in made.stderr.splitlines() if not line.startswith("make")]
         assert said == [
-            f"whyactivate was tried on Python 3.11 and needs it; {old_python} is 3.9: "
-            "run make PYTHON=/path/to/python3.11"
+            f"whyactivate needs Python 3.11 or later; {old_python} is 3.9: run make PYTHON=/path/to/python3.11"
         ]
         assert not (tmp_path / ".venv").exists()
