@@ -144,14 +144,43 @@ def test_the_losses_are_those_of_the_network_and_of_retraining_it() -> None:
     assert ablation.whole.losses.train == pytest.approx(loss, rel=1e-6)
     twin = copy.deepcopy(module)
     alone = wa.train(twin, data, config).train_loss[-1]  # a plain MLP: another order of sums
-    assert ablation.whole.losses.retrained_train == pytest.approx(alone, rel=1e-5)
+    assert [run.seed for run in ablation.whole.losses.retrained] == [1, 2, 3] == list(ablation.seeds)
+    assert ablation.whole.losses.retrained[0].train == pytest.approx(alone, rel=1e-5)
     plain = wa.MLP([2, 8, 8, 2], activation=None)
     plain.load_state_dict(module.state_dict(), strict=False)
     history = wa.train(plain, data, config)
     assert ablation.none_left.losses.train == pytest.approx(history.train_loss[0], rel=1e-6)
-    assert ablation.none_left.losses.retrained_train == pytest.approx(history.train_loss[-1], rel=1e-5)
+    assert ablation.none_left.losses.retrained[0].train == pytest.approx(history.train_loss[-1], rel=1e-5)
     assert ablation.floor == wa.linear_floor(data).loss
     assert ablation.none_left.losses.retrained_train > ablation.floor
+
+
+def test_what_an_activation_is_worth_is_told_seed_by_seed() -> None:
+    data, config = wa.load_dataset("moons"), wa.TrainConfig(epochs=2)
+    ablation = wa.ablate(wa.MLP([2, 8, 2], activation="tanh"), data=data, config=config, seeds=[5, 9])
+    (single,) = ablation.singles
+    own, whole = (each.losses.retrained for each in (single, ablation.whole))
+    assert ablation.cost(single) == tuple(a.train - b.train for a, b in zip(own, whole, strict=True))
+    assert len(set(ablation.cost(single))) == 2
+    low, high = sorted(run.train for run in own)
+    assert single.losses.retrained_train == pytest.approx((low + high) / 2)
+    assert f"({low:.4g} to {high:.4g} over 2 seeds" in str(ablation)
+    assert "beside the module as it is, retrained alike:" in str(ablation)
+    assert ablation.to_dict()["seeds"] == [5, 9]
+
+
+def test_the_figures_show_losses_with_data_and_layers_without() -> None:
+    module, data = wa.MLP([2, 8, 8, 2], activation="tanh"), wa.load_dataset("moons")
+    ablation = wa.ablate(module, data=data, config=wa.TrainConfig(epochs=1), seeds=[0])
+    axes = ablation.plot().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "as it is", "without activation: Tanh, call 1", "without activation: Tanh, call 2", "without all of them"
+    ]  # fmt: skip
+    drawn = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "s" and len(line.get_xdata())]
+    assert drawn == [each.losses.train for each in (ablation.whole, *ablation.singles, ablation.none_left)]
+    plain = wa.ablate(module, torch.zeros(2, 2)).plot()
+    assert [bar.get_width() for bar in plain.axes[0].patches] == [3, 2, 2, 1]
+    assert plain._supxlabel.get_text().startswith(f"whyactivate {wa.__version__}, MLP, 114 parameters")
 
 
 def test_retraining_that_diverges_is_told() -> None:
@@ -182,11 +211,16 @@ def test_the_module_and_the_random_state_stay_as_they_were() -> None:
         ((wa.SimpleModel(), None, wa.load_dataset("moons")), "10"),
         ((wa.SimpleModel(), None, [1, 2]), "data must be a Dataset"),
         ((wa.SimpleModel(), torch.zeros(2, 10), None, wa.TrainConfig()), "retraining needs data"),
+        ((wa.SimpleModel(), torch.zeros(2, 10), None, None, [1]), "retraining needs data"),
+        ((wa.SimpleModel(), None, wa.load_dataset("article"), None, []), "seeds is empty"),
+        ((wa.SimpleModel(), None, wa.load_dataset("article"), None, 0), "seeds"),
+        ((wa.SimpleModel(), None, wa.load_dataset("article"), None, [-1]), "seed"),
     ],
 )
 def test_nonsense_gets_a_clear_line(arguments: tuple[object, ...], words: str) -> None:
+    *arguments, seeds = (*arguments, None) if len(arguments) < 5 else arguments
     with pytest.raises(wa.InputError, match=words):
-        wa.ablate(*arguments)
+        wa.ablate(*arguments, seeds=seeds)
 
 
 def run(*arguments: str, folder: Path | None = None) -> tuple[int, str, str]:
@@ -194,21 +228,28 @@ def run(*arguments: str, folder: Path | None = None) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_the_command_answers_for_the_articles_network() -> None:
+def test_the_command_answers_for_the_articles_network(tmp_path: Path) -> None:
     code, out, _ = run("whyactivate:SimpleModel")
     assert code == 0
     assert "610 parameters are surplus" in out
-    code, out, _ = run("whyactivate:SimpleModel", "--data", "article", "--epochs", "2", "--json")
+    folder = ["--out", str(tmp_path / "figures")]
+    code, out, _ = run(
+        "whyactivate:SimpleModel", "--data", "article", "--epochs", "2", "--seeds", "2", "--json", *folder
+    )
     answer = json.loads(out)
     assert (code, answer["none_left"]["parameters_folded"], answer["epochs"]) == (0, 11, 2)
     assert answer["none_left"]["losses"]["retrained_train"] >= answer["floor"]
     assert math.isfinite(answer["whole"]["losses"]["test"])
+    assert answer["seeds"] == [0, 1]
+    assert sorted(Path(name).name for name in answer["files"]) == ["ablation.png", "ablation.svg"]
+    assert all(Path(name).stat().st_size > 5000 for name in answer["files"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("whyactivate:SimpleModel", "--epochs", "3"), "--epochs is for retraining"),
+        (("whyactivate:SimpleModel", "--seeds", "3"), "--seeds is for retraining"),
         (("whyactivate:SimpleModel", "--data", "moon"), "Did you mean 'moons'"),
         (("whyactivate:SimpleModel", "--data", "moons"), "10"),
         (("whyactivate:SimplModel",), "did you mean"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from whyactivate import claims, exercises, lessons
-    from whyactivate.ablation import Ablation, ActivationCall, Losses, Without, ablate
+    from whyactivate.ablation import Ablation, ActivationCall, Losses, Retrained, Without, ablate
     from whyactivate.activations import ACTIVATIONS, Activation, get_activation
     from whyactivate.affine import analyze
     from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
@@ -59,7 +59,7 @@ __all__ = [
     # fold every part that is affine
     "plan_runs", "Plan", "PlannedRun", "collapse_runs",
     # what does each activation of this module add?
-    "ablate", "Ablation", "Without", "ActivationCall", "Losses",
+    "ablate", "Ablation", "Without", "ActivationCall", "Losses", "Retrained",
     # why should I believe it?
     "Proof",
     # what activations add, what the article says, what you can try: chapters with names of their own
@@ -70,7 +70,7 @@ __all__ = [
 ]  # fmt: skip
 
 _NAMES_OF_MODULE = {
-    "ablation": ("Ablation", "ActivationCall", "Losses", "Without", "ablate"),
+    "ablation": ("Ablation", "ActivationCall", "Losses", "Retrained", "Without", "ablate"),
     "activations": ("ACTIVATIONS", "Activation", "get_activation"),
     "affine": ("analyze",),
     "affine.analysis": ("AffineRun", "Analysis", "Blame", "Counterexample", "Verdict"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, fx, nn
 
+from whyactivate._checks import check_whole
 from whyactivate.ablation.calls import (
     ActivationCall,
     Holder,
@@ -16,7 +20,7 @@ from whyactivate.ablation.calls import (
     name_in,
     without,
 )
-from whyactivate.ablation.result import Ablation, Losses, Without
+from whyactivate.ablation.result import Ablation, Losses, Retrained, Without
 from whyactivate.affine import Analysis, analyze
 from whyactivate.affine.depth import count_depth
 from whyactivate.collapse import infer_input
@@ -27,7 +31,7 @@ from whyactivate.folding import collapse_runs
 from whyactivate.models import parameter_count
 from whyactivate.training import TrainConfig, train
 
-__all__ = ["Ablation", "ActivationCall", "Losses", "Without", "ablate"]
+__all__ = ["Ablation", "ActivationCall", "Losses", "Retrained", "Without", "ablate"]
 
 
 def ablate(
@@ -36,6 +40,7 @@ def ablate(
     data: Dataset | None = None,
     config: TrainConfig | None = None,
     *,
+    seeds: int | Iterable[int] | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> Ablation:
     """What is left of a module as each of its activations is taken out in turn, and all of them.
@@ -52,6 +57,8 @@ def ablate(
             first `nn.Linear` takes.
         data: where given, each network's loss on it, as it is and after training on from the same weights.
         config: how to train; `TrainConfig()` where None.
+        seeds: of the orders of rows to train with, the same for each network: which, or how many from `config.seed` on;
+            3 where None. How far the losses differ by seed says what a difference between networks is worth.
         progress: called with what is being done, how many networks are done, and how many there are.
 
     Raises:
@@ -71,13 +78,17 @@ def ablate(
     activations = find_activation_modules(module, args, kwargs)
     calls = find_calls(module, args, kwargs, activations)
     choices = [(), *((call,) for call in calls)] + ([calls] if len(calls) > 1 else [])
-    settings = None if data is None else config or TrainConfig()
+    settings = _settings(data, config, seeds)
     found: list[Without] = []
     for done, choice in enumerate(choices):
         if progress is not None:
             progress(_words(choice, calls), done, len(choices))
-        own = without(module, [call.index for call in choice], activations)
-        found.append(_look(module, own, choice, calls, example_input, found[0] if found else None, data, settings))
+        make = partial(without, module, [call.index for call in choice], activations)
+        look = _look(module, make(), choice, calls, example_input, found[0] if found else None)
+        if data is not None:
+            losses, failed = _losses(make, data, settings, must_fit=not found)
+            look = replace(look, losses=losses, note="; ".join(part for part in (look.note, failed) if part))
+        found.append(look)
     whole, *others = found
     none_left = others[-1] if others else whole
     return Ablation(
@@ -89,8 +100,27 @@ def ablate(
         stays=tuple(dict.fromkeys(none_left.remains)),
         data="" if data is None else data.name,
         floor=None if data is None else linear_floor(data).loss,
-        config=settings,
+        config=settings[0] if settings else None,
+        seeds=tuple(each.seed for each in settings),
     )
+
+
+def _settings(
+    data: Dataset | None, config: TrainConfig | None, seeds: int | Iterable[int] | None
+) -> tuple[TrainConfig, ...]:
+    """How to retrain, once per seed; nothing without data."""
+    if data is None:
+        if seeds is not None:
+            raise InputError("seeds are for retraining, and retraining needs data; give data as well")
+        return ()
+    first = config or TrainConfig()
+    if not isinstance(seeds, Iterable):
+        count = 3 if seeds is None else check_whole("seeds", seeds, 1, 1000)
+        seeds = [(first.seed + k) % 2**32 for k in range(count)]
+    chosen = list(dict.fromkeys(seeds))
+    if not chosen:
+        raise InputError("seeds is empty; retraining needs at least one")
+    return tuple(replace(first, seed=seed) for seed in chosen)
 
 
 def _look(
@@ -100,8 +130,6 @@ def _look(
     calls: tuple[ActivationCall, ...],
     example: Tensor | tuple[Any, ...] | dict[str, Any],
     whole: Without | None,
-    data: Dataset | None,
-    config: TrainConfig | None,
 ) -> Without:
     analysis = analyze(own, example)
     recordings = analysis.recordings
@@ -115,10 +143,6 @@ def _look(
         parameters = _used_parameters(collapse_runs(own, example)) - _gone(module, taken_out, calls)
     except (FoldingError, InputError) as error:
         note = f"not folded: {error}"
-    losses: Losses | None = None
-    if data is not None and config is not None:
-        losses, failed = _losses(own, data, config, must_fit=whole is None)
-        note = "; ".join(part for part in (note, failed) if part)
     return Without(
         taken_out=taken_out,
         verdict=analysis.verdict,
@@ -130,7 +154,6 @@ def _look(
         surplus=None if parameters is None else parameter_count(module) - parameters,
         remains=_remains(own, analysis),
         complete=complete,
-        losses=losses,
         note=note,
     )
 
@@ -169,21 +192,30 @@ def _remains(own: nn.Module, analysis: Analysis) -> tuple[str, ...]:
     return tuple(f"{reason} (in {name})" if name else reason for reason, name in names)
 
 
-def _losses(own: nn.Module, data: Dataset, config: TrainConfig, *, must_fit: bool) -> tuple[Losses | None, str]:
-    """The losses before and after training the copy; where there are none, why."""
-    try:
-        history = train(own, data, config)
-    except DivergedError as error:
-        history = error.history
-        note = f"retraining diverged after {history.epochs} epochs"
-        return Losses(history.train_loss[0], history.test_loss[0], None, None, note), ""
-    except InputError as error:
-        if must_fit:
-            raise
-        return None, f"no losses: {error}"
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt
-    return Losses(history.train_loss[0], history.test_loss[0], history.train_loss[-1], history.test_loss[-1]), ""
+def _losses(
+    make: Callable[[], nn.Module], data: Dataset, settings: tuple[TrainConfig, ...], *, must_fit: bool
+) -> tuple[Losses | None, str]:
+    """The losses before and after training fresh copies; where there are none, why."""
+    runs: list[Retrained] = []
+    notes: list[str] = []
+    before = (math.nan, math.nan)
+    for config in settings:
+        try:
+            history = train(make(), data, config)
+        except DivergedError as error:
+            history = error.history
+            notes.append(f"retraining diverged after {history.epochs} epochs with seed {config.seed}")
+            runs.append(Retrained(config.seed, None, None))
+        except InputError as error:
+            if must_fit:
+                raise
+            return None, f"no losses: {error}"
+        else:
+            if history.stopped == "interrupted":
+                raise KeyboardInterrupt
+            runs.append(Retrained(config.seed, history.train_loss[-1], history.test_loss[-1]))
+        before = history.train_loss[0], history.test_loss[0]
+    return Losses(*before, tuple(runs), "; ".join(notes)), ""
 
 
 def _words(choice: tuple[ActivationCall, ...], calls: tuple[ActivationCall, ...]) -> str:

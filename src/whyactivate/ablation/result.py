@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast
 
 from whyactivate.ablation.calls import ActivationCall
 from whyactivate.affine import Verdict
 from whyactivate.training import TrainConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """The losses after training on from the module's weights, with one order of the rows.
+
+    Attributes:
+        seed: of that order.
+        train, test: the losses; None where training diverged.
+    """
+
+    seed: int
+    train: float | None
+    test: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +36,32 @@ class Losses:
 
     Attributes:
         train, test: with the weights as they are.
-        retrained_train, retrained_test: after training on from there; None where training did not end.
-        note: why it did not; empty elsewhere.
+        retrained: after training on from there, one per seed.
+        note: which did not end, and why; empty elsewhere.
     """
 
     train: float
     test: float
-    retrained_train: float | None
-    retrained_test: float | None
+    retrained: tuple[Retrained, ...]
     note: str = ""
+
+    @property
+    def retrained_train(self) -> float | None:
+        """The median training loss after retraining, of the seeds with which it ended; None where it never did."""
+        return _median([run.train for run in self.retrained])
+
+    @property
+    def retrained_test(self) -> float | None:
+        """The median test loss after retraining, likewise."""
+        return _median([run.test for run in self.retrained])
+
+    @property
+    def line(self) -> str:
+        """Before and after, in words."""
+        told = f"loss {_number(self.train)} (test {_number(self.test)}), retrained {_number(self.retrained_train)}"
+        ended = [run.train for run in self.retrained if run.train is not None]
+        spread = f"{_number(min(ended))} to {_number(max(ended))} over {len(ended)} seeds, " if len(ended) > 1 else ""
+        return f"{told} ({spread}test {_number(self.retrained_test)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +111,7 @@ class Without:
             "losses": None if losses is None else {
                 "train": losses.train, "test": losses.test, "retrained_train": losses.retrained_train,
                 "retrained_test": losses.retrained_test, "note": losses.note,
+                "retrained": [{"seed": run.seed, "train": run.train, "test": run.test} for run in losses.retrained],
             },
             "note": self.note,
         }  # fmt: skip
@@ -92,11 +129,7 @@ class Without:
             word = "are" if self.surplus != 1 else "is"
             found.append(f"{self.surplus} parameters {word} surplus: folded, it has {self.parameters}")
         if self.losses is not None:
-            found += [
-                f"loss {_number(self.losses.train)} (test {_number(self.losses.test)}), retrained "
-                f"{_number(self.losses.retrained_train)} (test {_number(self.losses.retrained_test)})"
-            ]
-            found += [self.losses.note] if self.losses.note else []
+            found += [self.losses.line, *([self.losses.note] if self.losses.note else [])]
         found += [self.note] if self.note else []
         return tuple(found)
 
@@ -115,6 +148,7 @@ class Ablation:
         data: the name of the data set; empty where none was given.
         floor: the smallest training loss that any affine model reaches on it; None without data.
         config: how the networks were retrained; None without data.
+        seeds: of the orders of rows with which they were; the same for each of them.
     """
 
     module: str
@@ -126,6 +160,28 @@ class Ablation:
     data: str = ""
     floor: float | None = None
     config: TrainConfig | None = None
+    seeds: tuple[int, ...] = ()
+
+    def cost(self, without: Without) -> tuple[float, ...]:
+        """By how much its training loss is above that of the module as it is, both retrained, seed by seed.
+
+        Without data, and for seeds with which either diverged, there is nothing to tell.
+        """
+        if without.losses is None or self.whole.losses is None:
+            return ()
+        pairs = zip(without.losses.retrained, self.whole.losses.retrained, strict=True)
+        return tuple(
+            own.train - whole.train for own, whole in pairs if own.train is not None and whole.train is not None
+        )
+
+    def plot(self, footnote: str | None = None) -> Figure:
+        """The losses before and after retraining, with the linear floor; without data, the layers in effect.
+
+        Args:
+            footnote: small print; the version and how it was retrained where None.
+        """
+        # By name, for figures are a later chapter that reads results, and this one must not depend on it.
+        return cast("Figure", import_module("whyactivate.plots.ablation").plot_ablation(self, footnote))
 
     @property
     def activations(self) -> tuple[ActivationCall, ...]:
@@ -150,6 +206,7 @@ class Ablation:
             "data": self.data or None,
             "floor": self.floor,
             "epochs": self.config.epochs if self.config else None,
+            "seeds": list(self.seeds),
         }
 
     def __str__(self) -> str:
@@ -157,9 +214,9 @@ class Ablation:
         lines = [f"{self.module}: {self.parameters} parameters, {count} activation{'s' if count != 1 else ''}"]
         lines += ["  as it is", *(f"    {line}" for line in self.whole.lines)]
         for single in self.singles:
-            lines += [f"  without {single.taken_out[0]}", *(f"    {line}" for line in single.lines)]
+            lines += [f"  without {single.taken_out[0]}", *self._told(single)]
         if count > 1:
-            lines += ["  without all of them", *(f"    {line}" for line in self.none_left.lines)]
+            lines += ["  without all of them", *self._told(self.none_left)]
         if not count:
             lines.append("  No activation was found that can be taken out.")
         lines += [f"  stays: {words}" for words in self.stays]
@@ -171,8 +228,20 @@ class Ablation:
             lines.append("  Part of what it does could not be followed; there may be more than is said here.")
         return "\n".join(lines)
 
+    def _told(self, without: Without) -> list[str]:
+        found, cost = list(without.lines), sorted(self.cost(without))
+        if cost:
+            ends = dict.fromkeys(f"{value:+.3g}".replace("-", "−") for value in (cost[0], cost[-1]))
+            found.append(f"beside the module as it is, retrained alike: {' to '.join(ends)}")
+        return [f"    {line}" for line in found]
+
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _median(values: list[float | None]) -> float | None:
+    ended = [value for value in values if value is not None]
+    return median(ended) if ended else None
 
 
 def _number(value: float | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.demo import make_folder
 from whyactivate.cli.exits import UNDECIDED, stop
 from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs
 from whyactivate.errors import InputError
@@ -21,7 +23,13 @@ def ablate(
     epochs: Annotated[int | None, typer.Option(min=1, help="Of retraining; with --data. Default: 50.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of retraining; with --data. Default: 0.001.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the data and the order of its rows; with --data.")
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the data and the first order of its rows; with --data.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many orders to retrain in; with --data. Default: 3.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figure, as SVG and PNG; none where left out.")
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Keep the mode the module comes in; default: eval.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
@@ -32,7 +40,7 @@ def ablate(
 
     Exit code 3: part of what the module does could not be followed, so there may be more than is said.
     """
-    given = [("--epochs", epochs), ("--learning-rate", learning_rate), ("--seed", seed)]
+    given = [("--epochs", epochs), ("--learning-rate", learning_rate), ("--seed", seed), ("--seeds", seeds)]
     for option, value in given:
         if data is None and value is not None:
             raise InputError(f"{option} is for retraining, which needs data: add --data with the name of a data set")
@@ -46,12 +54,21 @@ def ablate(
         loaded = None if data is None else load_dataset(data, seed or 0)
         rate = 1e-3 if learning_rate is None else learning_rate
         config = None if loaded is None else TrainConfig(epochs=epochs or 50, learning_rate=rate, seed=seed or 0)
-        ablation = take_out(found.module, example, loaded, config, progress=progress)
+        ablation = take_out(found.module, example, loaded, config, seeds=seeds, progress=progress)
+        files: tuple[Path, ...] = ()
+        if out is not None:
+            from whyactivate.plots import save_figure
+
+            progress("drawing")
+            make_folder(out)
+            files = save_figure(ablation.plot(), out, "ablation")
     if as_json:
-        write_json({"target": target, **ablation.to_dict()})
+        write_json({"target": target, **ablation.to_dict(), "files": [str(path) for path in files]})
     else:
         console = stdout()
         say(console, target, style="bold")
         say(console, str(ablation))
+        if files:
+            say(console, "Written: " + ", ".join(str(path) for path in files))
     if not ablation.complete:
         stop(UNDECIDED)

@@ -6,6 +6,7 @@ and its current figure stay what they were.
 
 from __future__ import annotations
 
+from whyactivate.plots.ablation import plot_ablation
 from whyactivate.plots.comparison import describe_comparison, plot_comparison
 from whyactivate.plots.curves import plot_line, plot_losses
 from whyactivate.plots.demo_figures import Drawing, draw_part, figure_name
@@ -18,6 +19,7 @@ __all__ = [
     "describe_comparison",
     "draw_part",
     "figure_name",
+    "plot_ablation",
     "plot_boundaries",
     "plot_comparison",
     "plot_line",
