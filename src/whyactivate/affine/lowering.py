@@ -131,7 +131,7 @@ _NUMBERS_ADDED = frozenset({"value", "fill_value"})
     aten._unsafe_index_put.default, aten.scatter.src, aten.scatter.value, aten.scatter_add.default,
     aten.index_add.default, aten.index_copy.default, aten.index_fill.int_Scalar, aten.index_fill.int_Tensor,
     aten.masked_scatter.default, aten.take.default, aten.rot90.default, aten.lift_fresh_copy.default,
-    aten.unfold_backward.default, aten.diagonal_scatter.default, aten.as_strided_scatter.default,
+    aten.unfold_backward.default, aten.diagonal_scatter.default,
     aten.reflection_pad1d.default, aten.reflection_pad2d.default, aten.replication_pad1d.default,
     aten.replication_pad2d.default, aten.pixel_shuffle.default, aten.channel_shuffle.default,
     aten.permute_copy.default, aten.transpose_copy.int, aten.t_copy.default, aten.view_copy.default,
@@ -350,6 +350,48 @@ def _turned(radius: Any, angle: Any) -> Pair:
 def _exp(call: ComplexCall) -> Pair:
     re, im = call.both("self")
     return _turned(re.exp(), im)
+
+
+@_lowers(aten.sigmoid.default)
+def _sigmoid(call: ComplexCall) -> Tensor:
+    re, im = call.both("self")
+    power_re, power_im = (-re).exp(), -im
+    below = torch.stack([power_re * power_im.cos() + 1, power_re * power_im.sin()], -1)
+    return quotient(torch.tensor([1.0, 0.0], dtype=re.dtype, device=re.device), below)
+
+
+@_lowers(aten.tanh.default)
+def _tanh(call: ComplexCall) -> Pair:
+    re, im = call.both("self")
+    below = (2 * re).cosh() + (2 * im).cos()
+    return (2 * re).sinh() / below, (2 * im).sin() / below
+
+
+@_lowers(aten.sqrt.default)
+def _sqrt(call: ComplexCall) -> Pair:
+    re, im = call.both("self")
+    size = torch.hypot(re, im)
+    sign = torch.where(im >= 0, 1.0, -1.0)
+    return ((size + re) / 2).sqrt(), ((size - re) / 2).sqrt() * sign
+
+
+@_lowers(aten.sin.default)
+def _sin(call: ComplexCall) -> Pair:
+    re, im = call.both("self")
+    return re.sin() * im.cosh(), re.cos() * im.sinh()
+
+
+@_lowers(aten.cos.default)
+def _cos(call: ComplexCall) -> Pair:
+    re, im = call.both("self")
+    return re.cos() * im.cosh(), -(re.sin() * im.sinh())
+
+
+@_lowers(aten.var.correction)
+def _var(call: ComplexCall) -> Tensor:
+    re, im = call.both("self")
+    others = {name: operand for name, operand in call.operands.items() if name != "self"}
+    return call.op(re, **others) + call.op(im, **others)
 
 
 @_lowers(aten.abs.default)

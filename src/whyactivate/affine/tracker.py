@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import contextvars
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
-from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, watched_threads
+from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, watched
 from whyactivate.affine.locator import Locator
 from whyactivate.affine.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
 from whyactivate.affine.memory import FollowedMemory
-from whyactivate.affine.pairs import apart, as_pairs, as_tensor, real_dtype, write_parts
+from whyactivate.affine.pairs import apart, as_pairs, as_tensor, minus, real_dtype, write_parts
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.scripts import Script, ScriptWriter
 from whyactivate.affine.state import State
-from whyactivate.affine.steps import Guide, Step
 from whyactivate.affine.tape import Argument, Constant, Location, Node, Tape, Value
-from whyactivate.affine.trees import leaves_of, map_leaves, tensors_among, tensors_in
+from whyactivate.affine.trees import PLAIN_KINDS, fresh_argument, leaves_of, map_leaves, tensors_among, tensors_in
 
 _INPUT_ROOT = frozenset({0})
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
 
 
 def record(
@@ -36,7 +32,7 @@ def record(
     locate: bool = True,
     state: State | None = None,
     filler: int = 0,
-    guide: Guide | None = None,
+    script: Script | None = None,
 ) -> Tape:
     """The tape of `module(*args, **kwargs)`; the module, its buffers and all random states stay as they were.
 
@@ -49,29 +45,21 @@ def record(
         locate: whether to note the module path and source line of each operation, which takes time.
         state: what the module remembers, where that was looked up before.
         filler: what unwritten integers hold; two recordings with different fillers tell whether they are read.
-        guide: what an earlier recording with equally many rows met; operations that are met again share its nodes.
-            An empty one is filled.
+        script: an empty one, to be filled with what is met.
 
     Raises:
         BaseException: whatever the module's forward itself raises.
     """
-    return _Recorder(module, locate, state or State(module), filler, guide).run(args, kwargs)
+    return _Recorder(module, locate, state or State(module), filler, script).run(args, kwargs)
 
 
 def run_unwatched(
     module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], state: State
 ) -> tuple[Tensor, ...]:
     """What `module(*args, **kwargs)` returns when nobody watches; empty where it raises."""
-
-    def fresh(argument: Any) -> Any:
-        if not isinstance(argument, Tensor):
-            return _copied(argument)
-        own = argument.detach().clone(memory_format=torch.contiguous_format)
-        return own.requires_grad_(argument.requires_grad)
-
     try:
         with same_surroundings(lambda words: None), compat.eager():
-            result = module(*map_leaves(fresh, list(args)), **map_leaves(fresh, dict(kwargs)))
+            result = module(*map_leaves(fresh_argument, list(args)), **map_leaves(fresh_argument, dict(kwargs)))
         return tuple(as_pairs(tensor.detach()).clone() for tensor in tensors_in(result))
     except KeyboardInterrupt:
         raise
@@ -82,7 +70,7 @@ def run_unwatched(
 
 
 class _Recorder(compat.DispatchMode):
-    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int, guide: Guide | None) -> None:
+    def __init__(self, module: nn.Module, locate: bool, state: State, filler: int, script: Script | None) -> None:
         super().__init__()
         self._module, self._state = module, state
         self._memory = FollowedMemory(module, self._refuse, filler)
@@ -94,9 +82,8 @@ class _Recorder(compat.DispatchMode):
         self._refused_at = Location()
         self._notes: dict[str, None] = {}
         self._raised: BaseException | None = None
-        self._steps: Sequence[Step | None] = guide.steps if guide is not None and guide.is_complete else ()
-        self._filled = guide if guide is not None and not guide.is_complete else None
-        self._turn = -1  # which operation this is
+        weights = (*module.parameters(), *module.buffers()) if script is not None else ()
+        self._writer = None if script is None else ScriptWriter(script, self._memory, weights)
 
     # -- the run ----------------------------------------------------------------------------------------------
 
@@ -105,16 +92,17 @@ class _Recorder(compat.DispatchMode):
         outputs: list[Value | Constant] = []
 
         def fresh(argument: Any) -> Any:
-            if not isinstance(argument, Tensor):
-                return _copied(argument)
-            own = argument.detach().clone(memory_format=torch.contiguous_format)
+            own = fresh_argument(argument)
+            if not isinstance(own, Tensor):
+                return own
             if own.is_floating_point() or own.is_complex():
                 given.append(as_pairs(argument.detach()))
                 complex_inputs.append(own.is_complex())
                 inputs.append(self._memory.adopt(own, compat.storage_key(own), _INPUT_ROOT))
-                own.requires_grad_(argument.requires_grad)
             else:
                 self._memory.own(own)
+            if self._writer is not None:
+                self._writer.give(own)
             return own
 
         given: list[Tensor] = []
@@ -136,9 +124,7 @@ class _Recorder(compat.DispatchMode):
         finally:
             self._places.forget()
             changed = self._memory.restore() + self._state.restore(self._memory.depends)
-        if self._filled is not None:
-            self._filled.is_complete = self._refusal is None and not changed
-        return Tape(
+        tape = Tape(
             inputs=tuple(inputs),
             given=tuple(given),
             outputs=tuple(outputs),
@@ -152,22 +138,20 @@ class _Recorder(compat.DispatchMode):
             complex_inputs=tuple(complex_inputs),
             complex_outputs=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
         )
+        if self._writer is not None and tape.refusal is None and not tape.state:
+            self._writer.end(tape, shown)
+        return tape
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """What the module returns, tensors without lazy signs."""
         memory = self._memory
         guard = LeakGuard(memory.depends, self._refuse, memory.lend, memory.own)
-        note = self._note_refusal
-        context = contextvars.copy_context()
-        before = dict(context)
-        with same_surroundings(note), watched_threads(note), compat.eager(), guard, self:
+        with watched(guard, self, self._note_refusal) as context:
             result = context.run(self._module, *args, **kwargs)
             with compat.without_functions():
-                shown = [_settled(leaf) for leaf in leaves_of(result) if not isinstance(leaf, _PLAIN)]
-        if any(
-            compat.is_changed(variable, before.get(variable, variable), value) for variable, value in context.items()
-        ):
-            note("it changes a context variable, and so remembers something")
+                shown = [_settled(leaf) for leaf in leaves_of(result) if not isinstance(leaf, PLAIN_KINDS)]
+        if self._writer is not None and (guard.moves_memory or memory.is_any_lent):
+            self._writer.spoil()
         return shown
 
     def _output(self, leaf: Any) -> Value | Constant:
@@ -189,32 +173,37 @@ class _Recorder(compat.DispatchMode):
         if not self._ordinary.issuperset(types):
             self._admit(types)
         kwargs = kwargs or {}
-        turn = self._turn + 1
-        step = self._steps[turn] if turn < len(self._steps) else None
-        facts = compat.facts_of(func) if step is None or step.op is not func else step.facts
+        facts = compat.facts_of(func)
         if facts.is_made_of_others and find_rule(func) is None:
             with self:
                 return func.decompose(*args, **kwargs)
-        self._turn = turn
+        before = len(self._nodes)
         try:
             with compat.without_functions():  # scripted code comes here with the guard still in force
-                if step is not None and self._is_met_again(step, func, args, kwargs):
-                    return self._repeat(step, args, kwargs)
-                if self._filled is not None:
-                    self._filled.steps.append(None)
-                tensors = tensors_among((*args, *kwargs.values()) if kwargs else args)
-                keys = [*map(compat.storage_key, tensors)]
-                if facts.is_about_shapes or not any(map(self._memory.holds, keys)):
-                    for tensor, key in zip(tensors, keys, strict=True):
-                        self._memory.check_alias(tensor, key)
-                    return self._constant_operation(facts, {*keys}, args, kwargs)
-                if is_about_complex(func, tensors, (*args, *kwargs.values())):
-                    return self._complex_operation(facts, args, kwargs)
-                return self._operation(facts, turn, args, kwargs)
+                result = self._follow(facts, args, kwargs)
+                if self._writer is not None:
+                    node = self._nodes[-1] if len(self._nodes) > before else None
+                    self._writer.add(facts, args, kwargs, result, node)
+                return result
         except Exception as error:
             if error is not self._raised:  # the module must not catch what it would not meet without a recorder
                 self._refuse(f"{func} could not be followed ({type(error).__name__}: {error})")
             raise
+
+    def _follow(self, facts: compat.Facts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out one operation, and note what it does to memory that depends on the input."""
+        memory = self._memory
+        tensors = tensors_among((*args, *kwargs.values()) if kwargs else args)
+        keys = [*map(compat.storage_key, tensors)]
+        if facts.is_about_shapes or not any(map(memory.holds, keys)):
+            for tensor, key in zip(tensors, keys, strict=True):
+                memory.check_alias(tensor, key)
+            return self._constant_operation(facts, {*keys}, args, kwargs)
+        if is_about_complex(facts.op, tensors, (*args, *kwargs.values())):
+            if self._writer is not None:
+                self._writer.spoil()
+            return self._complex_operation(facts, args, kwargs)
+        return self._operation(facts, args, kwargs)
 
     def _admit(self, types: Any) -> None:
         for kind in types:
@@ -250,7 +239,7 @@ class _Recorder(compat.DispatchMode):
             self._memory.poison(result)
         return result
 
-    def _operation(self, facts: compat.Facts, turn: int, args: Any, kwargs: Any) -> Any:
+    def _operation(self, facts: compat.Facts, args: Any, kwargs: Any) -> Any:
         op, memory = facts.functional, self._memory
         operands = facts.bind(args, kwargs)
         operands.pop("out", None)
@@ -271,10 +260,7 @@ class _Recorder(compat.DispatchMode):
         if hidden and reason is not None:
             self._refuse(reason)
         if rule is not None and rule.is_view and reason is None:
-            result = self._view(op, values[0].storage, values[0].geometry.dtype, self._run(facts.op, args, kwargs))
-            if not written:
-                self._learn(turn, facts, arguments, args, kwargs, None, source=values[0])
-            return result
+            return self._view(op, values[0].storage, values[0].geometry.dtype, self._run(facts.op, args, kwargs))
         if rule is not None and rule.constant_result and not written:
             result = self._run(facts.op, args, kwargs)
             for tensor in tensors_in(result):
@@ -317,10 +303,7 @@ class _Recorder(compat.DispatchMode):
         for tensor in hidden:
             memory.write(tensor, roots, before.get(compat.storage_key(tensor)))
         place = self._places.locate()
-        node = Node(len(self._nodes), op, arguments, tuple(outputs), place, reason, root)
-        self._nodes.append(node)
-        if not written and not hidden:
-            self._learn(turn, facts, arguments, args, kwargs, node, notes=rule.notes() if rule and not reason else ())
+        self._nodes.append(Node(len(self._nodes), op, arguments, tuple(outputs), place, reason, root))
         return result
 
     def _results(self, facts: compat.Facts, result: Any) -> list[Tensor]:
@@ -354,7 +337,9 @@ class _Recorder(compat.DispatchMode):
                 memory.poison(result)
             return result
         written: Any = operands[facts.written[0]] if facts.written else None
-        if not can_lower(facts.functional) or facts.is_random or facts.needs_data or len(facts.written) > 1:
+        if not can_lower(facts.functional) or facts.is_random or len(facts.written) > 1:
+            if not facts.may_write:
+                self._run(facts.op, args, kwargs)  # where it raises, the module may catch that
             self._refuse(f"there is no formula here for what {facts.op} does to complex numbers")
         is_out = operands.pop("out", None) is not None
         tried = {name: x.clone() if x is written and x is not None else x for name, x in operands.items()}
@@ -364,14 +349,15 @@ class _Recorder(compat.DispatchMode):
             self._run(facts.op, again, kwargs)
         if is_out and isinstance(written, Tensor) and written.shape != result.shape:
             self._refuse(f"{facts.op} gives its result another shape")
-        like = torch.view_as_real(result).select(-1, 0) if result.is_complex() else result
+        plain = torch.conj(result) if result.is_conj() else result
+        like = torch.view_as_real(plain).select(-1, 0) if result.is_complex() else result
         parts: list[Tensor] = []
         try:
             with self:
                 lowered = lower(ComplexCall(facts.functional, operands, result))
                 if written is None and isinstance(lowered, Tensor):
                     shown = torch.view_as_complex(lowered) if result.is_complex() else lowered
-                    if shown.stride() == result.stride() or shown.dtype == torch.bool:
+                    if (shown.stride() == result.stride() and plain is result) or shown.dtype == torch.bool:
                         return shown
                 if not like.is_floating_point():
                     raise CannotLower("its result is neither real nor complex")
@@ -379,11 +365,14 @@ class _Recorder(compat.DispatchMode):
                 if written is not None:
                     write_parts(written, re, im)
                     return written
+                if plain is not result:
+                    im = minus(None, im)
                 parts = [as_tensor(part, like) for part in ((re, im) if result.is_complex() else (re,))]
         except CannotLower as error:
             self._refuse(f"{facts.op}: {error}")
         if result.is_complex():
-            return self._emit(torch.ops.aten.stack.default, {"tensors": parts, "dim": -1}, result)
+            self._emit(torch.ops.aten.stack.default, {"tensors": parts, "dim": -1}, plain)
+            return result
         return self._emit(torch.ops.aten.clone.default, {"self": parts[0], "memory_format": None}, result)
 
     def _emit(self, op: compat.OpOverload, operands: Mapping[str, Any], result: Tensor) -> Tensor:
@@ -396,74 +385,6 @@ class _Recorder(compat.DispatchMode):
             roots = frozenset[int]().union(*(value.roots for value in values))
             output = self._memory.write(result, roots, None)
             self._nodes.append(Node(len(self._nodes), op, arguments, (output,), self._places.locate()))
-        return result
-
-    # -- what an earlier recording met ------------------------------------------------------------------------
-
-    def _learn(
-        self,
-        turn: int,
-        facts: compat.Facts,
-        arguments: Mapping[str, Argument],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        node: Node | None,
-        *,
-        source: Value | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        """Keep for later recordings what an operation that writes into nothing was called with, and what came of it."""
-        guide = self._filled
-        if guide is None or facts.is_random or facts.needs_data or facts.op is not facts.functional:
-            return
-        operands = [arguments[name] for name in facts.operands[: len(args)]]
-        named = {name: arguments[name] for name in kwargs}
-        if not self._memory.are_as_found((*operands, *named.values())):
-            return
-        storages = tuple(out and self._memory.storages[out.storage] for out in node.outputs) if node else ()
-        if any(storage is not None and storage.initial is not None for storage in storages):
-            return
-        shows = source.storage if source is not None else None
-        guide.steps[turn] = Step(facts, tuple(operands), named, node, storages, shows, notes)
-
-    def _is_met_again(self, step: Step, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether an operation would leave on this tape just what it left on the earlier one."""
-        if func is not step.op or len(args) != len(step.positional) or kwargs.keys() != step.named.keys():
-            return False
-        node, memory = step.node, self._memory
-        if node is not None and (
-            node.index != len(self._nodes) or (node.root is not None and node.root != self._root_count + 1)
-        ):
-            return False
-        for operand, argument in zip(args, step.positional, strict=True):
-            if not (operand is argument or memory.is_argument(operand, argument)):
-                return False
-        return not kwargs or all(memory.is_argument(kwargs[name], argument) for name, argument in step.named.items())
-
-    def _repeat(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Carry out an operation that was met before."""
-        result = self._run(step.op, args, kwargs)
-        node, memory = step.node, self._memory
-        if node is None:
-            assert step.source is not None
-            return self._view(step.op, step.source, memory.storages[step.source].dtype, result)
-        if step.notes:
-            self._notes.update(dict.fromkeys(step.notes))
-        if node.root is not None:
-            self._root_count = node.root
-        if isinstance(result, Tensor) and (known := node.outputs[0]) is not None and step.storages[0] is not None:
-            output = memory.write_again(result, known, step.storages[0])
-            self._nodes.append(node if output is known else replace(node, outputs=(output,)))
-            return result
-        outputs: list[Value | None] = []
-        for tensor, known, storage in zip(tensors_in(result), node.outputs, step.storages, strict=True):
-            if known is None or storage is None:
-                if tensor.numel():
-                    memory.own(tensor)
-                outputs.append(None)
-            else:
-                outputs.append(memory.write_again(tensor, known, storage))
-        self._nodes.append(replace(node, outputs=tuple(outputs)) if [*node.outputs] != outputs else node)
         return result
 
     # -- refusals ---------------------------------------------------------------------------------------------
@@ -480,16 +401,6 @@ class _Recorder(compat.DispatchMode):
 def _settled(leaf: Any) -> Any:
     """A leaf of what the module returns, with a lazy sign carried out."""
     return leaf.resolve_conj().resolve_neg() if isinstance(leaf, Tensor) else leaf
-
-
-def _copied(argument: Any) -> Any:
-    """An argument of the module's own, so that what it does to it is not done to the caller's."""
-    if isinstance(argument, _PLAIN):
-        return argument
-    try:
-        return copy.deepcopy(argument)
-    except Exception:  # whatever cannot be copied is handed over as it is
-        return argument
 
 
 def _values(arguments: Mapping[str, Argument]) -> list[Value]:

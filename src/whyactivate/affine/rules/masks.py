@@ -49,6 +49,11 @@ def equal(a: Any, b: Any) -> Any:
     return _mask(a, b, lambda x, y: x == y, lambda x, y: x != y)
 
 
+def unequal(a: Any, b: Any) -> Any:
+    """1 where a ≠ b."""
+    return _mask(a, b, lambda x, y: x != y, lambda x, y: x == y)
+
+
 def floor(array: Any) -> Any:
     """The largest whole numbers not above."""
     if isinstance(array, ExactArray):
@@ -86,11 +91,7 @@ def eq(self: Any, other: Any) -> Any:
 
 @nonlinear(aten.ne.Scalar, aten.ne.Tensor, **_KINK)
 def ne(self: Any, other: Any) -> Any:
-    return 1 - equal(self, other)
-
-
-def _is_true(array: Any) -> Any:
-    return 1 - equal(array, 0)
+    return unequal(self, other)
 
 
 @nonlinear(aten.logical_not.default, label=Label.PIECEWISE, gives_mask=True)
@@ -100,12 +101,12 @@ def logical_not(self: Any) -> Any:
 
 @nonlinear(aten.logical_and.default, label=Label.PIECEWISE, gives_mask=True)
 def logical_and(self: Any, other: Any) -> Any:
-    return _is_true(self) * _is_true(other)
+    return unequal(self, 0).minimum(unequal(other, 0))
 
 
 @nonlinear(aten.logical_or.default, label=Label.PIECEWISE, gives_mask=True)
 def logical_or(self: Any, other: Any) -> Any:
-    return _is_true(self).maximum(_is_true(other))
+    return unequal(self, 0).maximum(unequal(other, 0))
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
