@@ -9,7 +9,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format formal docs serve bench build clean
+.PHONY: help demo test test-slow lint format formal docs serve picture bench build clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ /' | awk '{ c=$$1; $$1=""; printf "make %-11s%s\n", c, $$0 }'
@@ -43,6 +43,9 @@ docs: .venv/dev.stamp  ## the site, in site/; every figure and number on it is c
 
 serve: .venv/dev.stamp  ## the site on this machine, rebuilt when a page changes
 	NO_MKDOCS_2_WARNING=1 $(ONE_THREAD) $(BIN)/mkdocs serve
+
+picture: .venv/run.stamp  ## the picture in README.md, from the demo's own result
+	$(ONE_THREAD) $(BIN)/python docs/picture.py
 
 bench: .venv/run.stamp  ## what the claims about speed rest on
 	$(BIN)/python benchmarks/run.py $(ARGS)
