@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
 from whyactivate.errors import CannotProveError, InputError
+from whyactivate.proof.accumulation import accumulates_in_float32
 from whyactivate.proof.latex import for_numbers
 from whyactivate.proof.propagation import Box, Enclosure, Points, Propagation, Region, propagate
 from whyactivate.proof.result import Proof
@@ -73,6 +75,7 @@ def prove_numeric(
         here, there = _Tally(run, layer, claimed, at_x), _Tally(run, layer, claimed, in_box)
         here(given)
         search = search_worst(there, weight, dtype, radius, seed=seed, rounds=16 * effort)
+    in_float32 = _if_in_float32(steps, layer, claimed, box)
     problems = _wrong_claim(network, claimed) + here.excesses() + there.excesses()
     exponent = -1 - FLOAT_FORMATS[dtype].fraction
     u = f"2^{exponent}"
@@ -86,6 +89,7 @@ def prove_numeric(
             f"for no partial sum exceeds (S + |Wh + b|)/2; {_accumulation(dtype)}.",
             "A rounding made in step k reaches the output through W_n … W_(k+1), the collapsed rest of the network; "
             "the bound adds up |W_n … W_(k+1)| times the rounding of step k.",
+            *_probe_words(in_float32),
             f"Run on {len(given)} given and {search.tried:,} random and adversarial inputs (seed {seed}), the errors "
             "measured without rounding: " + (f"{problems[0]}." if problems else "none exceeds its bound."),
         ),
@@ -103,6 +107,7 @@ def prove_numeric(
             "in the box: worst measured": _largest(there.largest[0]),
             "in the box, to the layer: bound": _largest(in_box[1]),
             "in the box, to the layer: worst measured": _largest(there.largest[1]),
+            **in_float32,
             "in the box: bound without the collapse": _largest(network.naive[1]),
             "in the box: bound if roundings were random (√n, no proof)": _largest(network.probable[1]),
             "problems": problems,
@@ -174,7 +179,41 @@ def _given_inputs(x: Tensor | None, inputs: int, dtype: torch.dtype, radius: flo
     return rows.to(dtype)
 
 
-def _layer_rounding(layer: nn.Linear, claimed: ExactAffine, region: Region) -> Tensor:
+def _if_in_float32(steps: Sequence[RoundedStep], layer: nn.Linear, claimed: ExactAffine, box: Box) -> dict[str, object]:
+    """For half precisions: does a probe find sums accumulated in float32, and what are the bounds then?"""
+    if layer.weight.dtype.itemsize != 2:
+        return {}
+    sums = [step.local_error for step in steps if isinstance(step.local_error, LinearRounding)]
+    sizes = {(rounding.weight.shape[1], rounding.weight.shape[0]) for rounding in sums}
+    found = all(
+        accumulates_in_float32(*size, layer.weight.dtype) for size in [*sizes, (claimed.inputs, claimed.outputs)]
+    )
+    details: dict[str, object] = {"accumulation, by a probe": "float32" if found else "not float32 everywhere"}
+    if not found:
+        return details
+    assuming = [
+        replace(step, local_error=replace(step.local_error, in_float32=True))
+        if isinstance(step.local_error, LinearRounding)
+        else step
+        for step in steps
+    ]
+    (error,) = propagate(assuming, (box,)).errors
+    to_layer = inflate(error + _layer_rounding(layer, claimed, box, in_float32=True), 1)
+    return {
+        **details,
+        "in the box: bound if so": _largest(error),
+        "in the box, to the layer: bound if so": _largest(to_layer),
+    }
+
+
+def _probe_words(in_float32: dict[str, object]) -> list[str]:
+    bound = in_float32.get("in the box: bound if so")
+    if not isinstance(bound, float):
+        return []
+    return [f"A probe with whole numbers finds sums accumulated in float32 here; if all are, the bound is {bound:.3g}."]
+
+
+def _layer_rounding(layer: nn.Linear, claimed: ExactAffine, region: Region, *, in_float32: bool = False) -> Tensor:
     """A bound of |Wx + b - layer(x)| over a region: the layer's entries are rounded, and so is its evaluation."""
     size = region.magnitude()
     entries = matmul_up(claimed.weight.error_of(layer.weight), size)
@@ -182,7 +221,7 @@ def _layer_rounding(layer: nn.Linear, claimed: ExactAffine, region: Region) -> T
     map_and_bias = torch.cat([claimed.weight.to_float64()[0], claimed.bias.to_float64()[0][:, None]], 1)
     total = region.reach(Enclosure(map_and_bias, map_and_bias.abs() * 2.0**-52))
     total = inflate(total + entries, 1)
-    return inflate(entries + LinearRounding(layer.weight, layer.bias)(size, total), 1)
+    return inflate(entries + LinearRounding(layer.weight, layer.bias, in_float32)(size, total), 1)
 
 
 def _distance(outputs: Tensor, target: ExactArray | Tensor) -> Tensor:

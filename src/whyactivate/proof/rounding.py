@@ -87,10 +87,13 @@ class LinearRounding:
     Attributes:
         weight: shape `(out, in)`, in the dtype in which the step is evaluated.
         bias: shape `(out,)`, or None.
+        in_float32: for half precisions, whether sums are taken to be accumulated in float32 and rounded at the end,
+            once, or twice where the bias is added afterwards; else nothing is assumed.
     """
 
     weight: Tensor
     bias: Tensor | None = None
+    in_float32: bool = False
     _absolute: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +107,21 @@ class LinearRounding:
         It is smaller where Wh + b is known to be at most `total` in size, entrywise, for those inputs.
         """
         terms, absolute, underflow = self._sums(magnitude)
-        return linear_rounding(absolute, underflow, terms, self.weight.dtype, total)
+        bound = linear_rounding(absolute, underflow, terms, self.weight.dtype, total)
+        if not (self.in_float32 and self.weight.dtype.itemsize == 2):
+            return bound
+        unit = FLOAT_FORMATS[self.weight.dtype].unit_roundoff
+        in_sum = inflate(terms * FLOAT_FORMATS[torch.float32].unit_roundoff * absolute + underflow, 2)
+        largest = absolute if total is None else torch.minimum(absolute, inflate(total + self._added(), 1))
+        at_end = inflate(in_sum + unit * (1 + unit) * (2 * (largest + in_sum)) + underflow, 6)
+        return torch.where(bound.isfinite(), torch.minimum(bound, at_end), bound)
+
+    def _added(self) -> Tensor:
+        """|b|, zeros where there is none."""
+        bias = self.bias
+        return (
+            torch.zeros(len(self.weight), dtype=torch.float64) if bias is None else bias.detach().cpu().double().abs()
+        )
 
     def probable(self, magnitude: Tensor) -> Tensor:
         """A bound that holds with probability 1 - 2K exp(-λ²/2) per entry if roundings are independent, of mean zero.
@@ -123,7 +140,7 @@ class LinearRounding:
         terms = self.weight.shape[1] + (self.bias is not None)
         absolute = matmul_up(self._absolute, magnitude)
         if self.bias is not None:
-            absolute = inflate(absolute + self.bias.detach().cpu().double().abs(), 1)
+            absolute = inflate(absolute + self._added(), 1)
         layout = FLOAT_FORMATS[self.weight.dtype]
         if self.weight.dtype == torch.float16:
             underflow = torch.full_like(absolute, (terms + 2) * layout.smallest_subnormal)
