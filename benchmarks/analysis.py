@@ -3,7 +3,8 @@
 Chains of a hundred small operations show the cost per operation; whole networks show what happens at size. Each
 ratio compares the shortest of some runs, counted in processor time, or a single run for large networks, within one
 process; the first call is timed in a process of its own. "bare" is the forward with nothing but an empty dispatch mode
-and an empty function mode around it, "again" a recording guided by an earlier one of as many rows.
+and an empty function mode around it, "again" a run that is compared with an earlier
+recording of as many rows.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import whyactivate as wa
+from whyactivate.affine._torch_compat import DispatchMode
 from whyactivate.affine.garbage import rarely_collected
+from whyactivate.affine.repetition import repeat
+from whyactivate.affine.scripts import Script
 from whyactivate.affine.state import State
-from whyactivate.affine.steps import Guide
 from whyactivate.affine.tracker import record
 
 FIRST_CALL = """
@@ -129,7 +131,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-class Onlooker(TorchDispatchMode):
+class Onlooker(DispatchMode):
     """Carries out every operation as it comes."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -174,11 +176,11 @@ def main() -> None:
         with torch.inference_mode():
             forward = seconds(lambda m=module, x=x: m(x), 50)
             bare = seconds(lambda m=module, x=x: watched_by_nobody(m, x), 20)
-        state, guide = State(module), Guide()
-        record(module, (x,), {}, state=state, guide=guide)
+        state, script = State(module), Script(2)
+        record(module, (x,), {}, state=state, script=script)
         with rarely_collected():
             tape = seconds(lambda m=module, x=x, s=state: record(m, (x,), {}, state=s), options.rounds)
-            again = seconds(lambda m=module, x=x, s=state, g=guide: record(m, (x,), {}, state=s, guide=g), 20)
+            again = seconds(lambda m=module, x=x, s=state, t=script: repeat(m, (x,), {}, 2, t, s), 20)
         analysis = seconds(lambda m=module, x=x: wa.analyze(m, x), options.rounds)
         print(
             f"{name:22}{forward * 1e3:8.2f} ms{bare / forward:6.0f}×{tape / forward:10.0f}×{again / forward:7.0f}×"

@@ -9,13 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine.recording import Example, difference, record_all
+from whyactivate.affine.recording import Example, record_all
 from whyactivate.affine.rehearsal import rehearse
 from whyactivate.affine.rowwise import acts_on_each_row
-from whyactivate.affine.state import State
-from whyactivate.affine.steps import Guide
 from whyactivate.affine.tape import Tape
-from whyactivate.affine.tracker import record
 
 
 class Call(nn.Module):
@@ -95,59 +92,3 @@ def test_other_weights_are_another_program() -> None:
 def test_numbers_that_the_dtype_cannot_hold_are_not_rehearsed(function: Callable[..., Any], rows: float) -> None:
     single, _ = programs(function)
     assert rehearse(single, [torch.full((2, 3), rows, dtype=torch.float64)]) is None
-
-
-def _record_twice(function: Callable[..., Any]) -> tuple[Tape, Tape]:
-    """Two recordings of a module that may look at `turn`, which is not the same in both."""
-    module, guide = Call(function), Guide()
-    one = record(module, (torch.ones(2, 3),), {}, state=State(module), guide=guide)
-    module.turn = 1
-    return one, record(module, (torch.full((2, 3), -2.0),), {}, state=State(module), guide=guide)
-
-
-def test_what_is_met_again_shares_its_nodes() -> None:
-    def forward(m: Any, x: Tensor) -> Tensor:
-        return m.norm(m.layer(x).relu()).view(-1)[1:] + 1
-
-    one, other = _record_twice(forward)
-    assert len(one.nodes) == 4
-    assert all(a is b for a, b in zip(one.nodes, other.nodes, strict=True))
-    assert other.shares_program_of(one)
-    assert difference(one, other) is None
-    assert torch.equal(other.returned[0], Call(forward)(torch.full((2, 3), -2.0)))
-    assert torch.equal(one.returned[0], Call(forward)(torch.ones(2, 3)))
-
-
-@pytest.mark.parametrize(
-    ("function", "words"),
-    [
-        (lambda m, x: x * m.turn, "'other'"),
-        (lambda m, x: x[:, 1:] * 2 if m.turn else x[:, :-1] * 2, "'self'"),
-        (lambda m, x: m.layer(x) if m.turn else m.layer(x) + 1, "operations"),
-        (lambda m, x: x * torch.full((3,), float(m.turn)), "'other'"),
-        (lambda m, x: x + (m.layer.bias if m.turn else m.norm.bias), "'other'"),
-        (lambda m, x: (x + 1, x * 2)[m.turn] * 2, "operand 'self'"),
-        (lambda m, x: x.relu() if m.turn else x.tanh(), "relu"),
-        (lambda m, x: torch.cat([x, x * 2][:: -1 if m.turn else 1]), "'tensors'"),
-    ],
-)
-def test_what_is_not_met_again_is_told(function: Callable[..., Any], words: str) -> None:
-    one, other = _record_twice(function)
-    assert not other.shares_program_of(one)
-    assert words in str(difference(one, other))
-
-
-def test_a_weight_that_was_written_in_between_is_not_met_again() -> None:
-    def forward(m: Any, x: Tensor) -> Tensor:
-        x = x * m.column
-        if m.turn:
-            m.column.add_(1)
-        x = x * m.column
-        if m.turn:
-            m.column.sub_(1)
-        return x
-
-    one, other = _record_twice(forward)
-    assert one.nodes[0] is other.nodes[0]
-    assert one.nodes[1] is not other.nodes[1]
-    assert difference(one, other) is not None

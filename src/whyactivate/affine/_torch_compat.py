@@ -91,6 +91,23 @@ def place(tensor: Tensor) -> tuple[Any, ...]:
     return storage_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
 
+def extent(tensor: Tensor) -> tuple[int, int]:
+    """Where the memory of a tensor begins and ends."""
+    storage = tensor.untyped_storage()
+    start = storage.data_ptr()
+    return start, start + storage.nbytes()
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """True for ordinary dense tensors with numbers in them."""
+    return type(tensor) is Tensor and tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta)
+
+
+def largest_among(tensors: list[Tensor]) -> float:
+    """The largest number in tensors that are not empty, without its sign; NaN where there is one."""
+    return float(torch.stack(torch._foreach_norm(tensors, float("inf"))).max())  # pyright: ignore[reportPrivateImportUsage]
+
+
 def raw_bytes(tensor: Tensor) -> Tensor:
     """All that a tensor's memory holds, as bytes; shares that memory."""
     return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())

@@ -11,7 +11,7 @@ from whyactivate.affine.effort import is_small
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.rehearsal import rehearse
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
-from whyactivate.affine.rowwise import acts_on_each_row
+from whyactivate.affine.rowwise import RowPrograms
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray
@@ -32,14 +32,15 @@ _UNDEFINED = (
 _SHY = "the module gives another output when its operations are not being recorded"
 
 
-def find_mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
+def find_mismatch(recordings: Recordings, constants: ExactConstants, alone: RowPrograms | None = None) -> str | None:
     """Where the recorded program and the module give visibly different outputs, or none at all, in words."""
-    words = _find_mismatch(recordings, constants)
+    assert recordings.single is not None
+    words = _find_mismatch(recordings, constants, alone or RowPrograms(recordings.single))
     returned = [output for tape in recordings.pairs[:2] for output in tape.returned]
     return _UNDEFINED if words and not all(bool(torch.isfinite(output).all()) for output in returned) else words
 
 
-def _find_mismatch(recordings: Recordings, constants: ExactConstants) -> str | None:
+def _find_mismatch(recordings: Recordings, constants: ExactConstants, alone: RowPrograms) -> str | None:
     """Where the recorded program and the module give visibly different outputs on the recorded inputs, in words.
 
     This is a test: it notices what happened out of sight (another thread, say), not a small difference. Inputs far
@@ -53,7 +54,7 @@ def _find_mismatch(recordings: Recordings, constants: ExactConstants) -> str | N
         if any([output.shape for output in found] != [output.shape for output in watched[0]] for found in outputs):
             return words
     given = _stacked([tape.given for tape in pairs])
-    if acts_on_each_row(single, pairs[0], len(given[0][0])):  # so all rows are inputs of one program
+    if alone.includes(pairs[0]):  # so all rows are inputs of one program
         points = _joined(given, single.given)
         together = {words: _joined(_stacked(outputs), single.returned) for words, outputs in claims.items()}
         if _is_plain(single, points, together):
@@ -82,7 +83,7 @@ def _is_plain(tape: Tape, points: Sequence[Tensor], claims: Mapping[str, Sequenc
     rehearsed = rehearse(tape, [point.flatten(0, 1) for point in points])
     if rehearsed is None:
         return False
-    tolerance = _coarseness(tape) * rehearsed[1].max()  # of all rows: a small one may drown in underflow alone
+    tolerance = _coarseness(tape) * rehearsed[1]  # of all rows: a small one may drown in underflow alone
     return all(
         bool(((result.flatten(1) - found.double().flatten(1)).abs() <= tolerance).all())
         for outputs in claims.values()
@@ -92,7 +93,8 @@ def _is_plain(tape: Tape, points: Sequence[Tensor], claims: Mapping[str, Sequenc
 
 def _coarseness(tape: Tape) -> float:
     """How far off, relative to the largest number on the way, an output may be."""
-    return max((torch.finfo(s.dtype).eps for s in tape.storages.values() if is_real(s.dtype)), default=0.0) ** 0.5
+    dtypes = {storage.dtype for storage in tape.storages.values()}
+    return max((torch.finfo(dtype).eps for dtype in dtypes if is_real(dtype)), default=0.0) ** 0.5
 
 
 def _compare(

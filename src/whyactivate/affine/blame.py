@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from whyactivate.affine._torch_compat import short_name
@@ -121,8 +122,11 @@ def _layers_behind(tape: Tape, needed: tuple[Node, ...], values: Iterable[Value]
     """Paths of the modules whose weights enter `values` affinely, back to the last operation that is not affine."""
     wanted = {value.storage for value in values}
     found: list[str] = []
-    for node in reversed(needed):
-        if node.index >= before or not any(out is not None and out.storage in wanted for out in node.outputs):
+    for position in range(bisect_left(needed, before, key=lambda node: node.index) - 1, -1, -1):
+        node = needed[position]
+        if not wanted:
+            break
+        if not any(out is not None and out.storage in wanted for out in node.outputs):
             continue
         for output in node.outputs:
             if output is not None and output.geometry.numel == tape.storages[output.storage].numel:

@@ -45,11 +45,11 @@ def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object,
     tensor = constant.tensor
     if not tensor.is_floating_point():
         return None
-    where_it_lies = place(tensor)
-    if where_it_lies in sound:
+    if id(tensor) in sound or (where_it_lies := place(tensor)) in sound:
         return None
     finite = torch.isfinite(tensor if is_real(tensor.dtype) else tensor.double())  # float8 does not know the question
     if bool(finite.all()):
+        sound[id(tensor)] = constant
         if storage_key(tensor) != NO_MEMORY:
             sound[where_it_lies] = constant
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import random
 import sys
 import threading
@@ -46,6 +47,8 @@ _COLLECTS = {
     Tensor.data.__set__: "assignment to .data",  # pyright: ignore[reportAttributeAccessIssue]
 }
 _COPIES = frozenset({torch.tensor, Tensor.new_tensor})
+_MOVES = frozenset(func for func, name in _COLLECTS.items() if name in ("set_", "assignment to .data"))
+_LEAKS = {**_READS, **_LENDS, **_COLLECTS}
 
 
 class LeakGuard(compat.TorchFunctionMode):
@@ -56,6 +59,9 @@ class LeakGuard(compat.TorchFunctionMode):
         refuse: called with the reason; expected to raise.
         lend: called with each other tensor whose memory is given away.
         own: called with each tensor that is made here from Python numbers.
+
+    Attributes:
+        moves_memory: whether a tensor was laid over other memory.
     """
 
     def __init__(
@@ -67,13 +73,15 @@ class LeakGuard(compat.TorchFunctionMode):
     ) -> None:
         super().__init__()
         self._depends, self._refuse, self._lend, self._own = depends, refuse, lend, own
+        self.moves_memory = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        leak = _READS.get(func) or _LENDS.get(func) or _COLLECTS.get(func)
+        leak = _LEAKS.get(func)
         if leak is not None:
+            self.moves_memory |= func in _MOVES
             for tensor in tensors_in([args, dict(kwargs)]):
                 if self._depends(tensor):
                     self._refuse(
@@ -82,10 +90,10 @@ class LeakGuard(compat.TorchFunctionMode):
                     )
                 if func in _LENDS:
                     self._lend(tensor)
-        if compat.subclasses_have_a_say() and any(compat.has_own_functions(kind) for kind in types):
+        if types and compat.subclasses_have_a_say() and any(compat.has_own_functions(kind) for kind in types):
             return NotImplemented  # the subclass's own code runs next, and this guard sees it
         result = func(*args, **kwargs)
-        if func in _COPIES:
+        if leak is not None and func in _COPIES:
             self._own(result)
         return result
 
@@ -103,6 +111,17 @@ def same_surroundings(note: Callable[[str], None]) -> Generator[None]:
                 if not same(before, read()):
                     write(before)
                     note(words)
+
+
+@contextlib.contextmanager
+def watched(guard: LeakGuard, mode: compat.DispatchMode, note: Callable[[str], None]) -> Generator[contextvars.Context]:
+    """Watch what is run in the context that is given: `note` is told what it does to its surroundings."""
+    context = contextvars.copy_context()
+    before = dict(context)
+    with same_surroundings(note), watched_threads(note), compat.eager(), guard, mode:
+        yield context
+    if any(compat.is_changed(variable, before.get(variable, variable), value) for variable, value in context.items()):
+        note("it changes a context variable, and so remembers something")
 
 
 _Setting = tuple[str, Callable[[], Any], Callable[[Any], Any], Callable[[Any, Any], bool]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine._torch_compat import storage_key
 from whyactivate.affine.pairs import real_dtype, real_geometry
-from whyactivate.affine.tape import Argument, Constant, Geometry, Storage, Value
+from whyactivate.affine.tape import Argument, Constant, Storage, Value
 from whyactivate.affine.trees import tensors_in
 
 Roots = frozenset[int]
@@ -56,6 +56,16 @@ class FollowedMemory:
         seen = self._followed.get(key)
         return seen[0] if seen else None
 
+    def is_own(self, tensor: Tensor) -> bool:
+        """Whether a tensor shows memory that was made in this run, or that depends on the input."""
+        key = storage_key(tensor)
+        return key in self._followed or key in self._born_here
+
+    @property
+    def is_any_lent(self) -> bool:
+        """Whether some memory can be read and written out of sight."""
+        return bool(self._lent)
+
     # -- reading ----------------------------------------------------------------------------------------------
 
     def value(self, tensor: Tensor, key: int) -> Value:
@@ -76,68 +86,6 @@ class FollowedMemory:
         if isinstance(operand, (list, tuple)):
             return [self.argument(item) for item in operand]
         return operand
-
-    def is_argument(self, operand: Any, known: Argument) -> bool:
-        """Whether an operation called with `operand` is called with what the tape of an earlier run names `known`."""
-        if isinstance(known, Value):
-            return isinstance(operand, Tensor) and self._is_value(operand, known)
-        if isinstance(known, Constant):
-            return isinstance(operand, Tensor) and self._is_constant(operand, known)
-        if isinstance(known, list):
-            return (
-                isinstance(operand, (list, tuple))
-                and len(operand) == len(known)
-                and all(map(self.is_argument, operand, known))
-            )
-        try:
-            return operand is known or (type(operand) is type(known) and bool(operand == known))
-        except Exception:  # what cannot be compared may differ
-            return False
-
-    def _is_value(self, tensor: Tensor, known: Value) -> bool:
-        seen = self._followed.get(storage_key(tensor))
-        if seen is None:
-            return False
-        number, geometry = seen[0], known.geometry
-        roots = self._roots[number]
-        return (
-            number == known.storage
-            and self._versions[number] == known.version
-            and (roots is known.roots or roots == known.roots)
-            and self.storages[number].dtype is geometry.dtype
-            and _has_geometry(tensor, geometry)
-        )
-
-    def _is_constant(self, tensor: Tensor, known: Constant) -> bool:
-        key, other = storage_key(tensor), known.tensor
-        if key in self._followed or key in self._saved or key in self._lent or key == compat.NO_MEMORY:
-            return False
-        if tensor is not other and not (
-            key == storage_key(other)
-            and tensor.storage_offset() == other.storage_offset()
-            and tensor.shape == other.shape
-            and tensor.stride() == other.stride()
-            and tensor.dtype is other.dtype
-            and tensor.is_neg() == other.is_neg()
-            and tensor.is_conj() == other.is_conj()
-        ):
-            return False
-        if tensor.is_meta or compat.version(tensor) != known.version:
-            return False
-        self.check_alias(tensor, key)
-        return True
-
-    def are_as_found(self, arguments: Sequence[Argument]) -> bool:
-        """Whether every constant among these lies in memory that was there before this run, and untouched by it."""
-        for argument in arguments:
-            if isinstance(argument, list):
-                if not self.are_as_found(cast("list[Argument]", argument)):
-                    return False
-            elif isinstance(argument, Constant):
-                key = storage_key(argument.tensor)
-                if key in self._born_here or key in self._saved or key in self._lent:
-                    return False
-        return True
 
     def _constant(self, tensor: Tensor, key: int) -> Constant:
         if tensor.layout != torch.strided or tensor.is_meta:
@@ -207,24 +155,6 @@ class FollowedMemory:
         self._roots[number] |= roots
         return self.value(tensor, key)
 
-    def write_again(self, tensor: Tensor, known: Value, storage: Storage) -> Value:
-        """As `write` where nothing was there before; where it comes to what an earlier run knew, that is the result."""
-        key, number = storage_key(tensor), len(self.storages)
-        if key in self._followed or key == compat.NO_MEMORY or tensor.is_meta or number != known.storage:
-            return self.write(tensor, known.roots, None)
-        memory = tensor.untyped_storage()
-        start, end = _extent(memory)
-        same = end - start == storage.numel * tensor.element_size() and known.version == 0
-        if not (same and tensor.dtype is storage.dtype and _has_geometry(tensor, known.geometry)):
-            return self.write(tensor, known.roots, None)
-        self._followed[key] = (number, memory)
-        if start < end:
-            bisect.insort(self._extents, (start, end))
-        self.storages[number] = storage
-        self._versions.append(0)
-        self._roots.append(known.roots)
-        return known
-
     def before_write(self, tensor: Tensor) -> None:
         """Keep what a write is about to destroy: the caller's numbers, and constants that the tape refers to."""
         key = storage_key(tensor)
@@ -271,17 +201,6 @@ class FollowedMemory:
             for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
             if not compat.is_uninitialised(tensor)
         }
-
-
-def _has_geometry(tensor: Tensor, geometry: Geometry) -> bool:
-    return (
-        tensor.dtype is geometry.dtype
-        and tensor.shape == geometry.size
-        and tensor.stride() == geometry.stride
-        and tensor.storage_offset() == geometry.offset
-        and not tensor.is_conj()
-        and not tensor.is_neg()
-    )
 
 
 def _extent(storage: torch.UntypedStorage) -> tuple[int, int]:

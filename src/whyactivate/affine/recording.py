@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, is_uninitialised, storage_key
 from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.pairs import as_pairs, real_dtype
+from whyactivate.affine.repetition import repeat
 from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.scripts import Script
 from whyactivate.affine.state import State
-from whyactivate.affine.steps import Guide
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
 from whyactivate.affine.tracker import record, run_unwatched
 from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
@@ -23,6 +24,7 @@ from whyactivate.errors import InputError
 
 FEW = range(2, 9)
 """Batch sizes at which it is always looked at whether rows mix."""
+_STRAYED = "it did something else when it was run again"
 _FAR = 2.0**10
 """How large the numbers of some of the inputs are, so that what happens only far from 0 may be met."""
 
@@ -171,7 +173,7 @@ def check_module(module: object, asked: str) -> None:
 
 
 def record_all(module: nn.Module, example: Example) -> Recordings:
-    """Record a module on two inputs of one row, on three inputs of two rows, and on larger batches.
+    """Record a module on inputs of one row, of two rows, and on larger batches, near and far from 0.
 
     Raises:
         InputError: the module's forward raises on the example itself.
@@ -187,51 +189,90 @@ def record_all(module: nn.Module, example: Example) -> Recordings:
 def _record_all(module: nn.Module, example: Example) -> Recordings:
     generator = torch.Generator("cpu").manual_seed(0)
     few = example.rows if example.rows > 2 and example.rows in FEW else 3
-    inputs = [
-        example.with_rows(2),
-        example.with_rows(2, generator),
-        example.with_rows(2, generator, _FAR),
-        example.with_rows(1),
-        example.with_rows(1, generator, -_FAR),
-        example.with_rows(few, generator),
-        *([example] if example.rows > few else []),
-    ]
-    state = State(module, leaves_of([example.args, dict(example.kwargs)]))
-    tapes: dict[int, list[Tape]] = {1: [], 2: [], few: [], example.rows: []}
-    guides = {1: Guide(), 2: Guide()}  # the batch sizes that are recorded more than once
-    missing: str | None = None
-    for number, one in enumerate(inputs):
-        locate = not tapes[one.rows]
+    near = example.with_rows(2, generator)
+    inputs = [example.with_rows(2), near, example.with_rows(1), example.with_rows(few, generator, _FAR)]
+    if example.rows > few:
+        inputs.append(example)
+    takes = _Takes(module, example, State(module, leaves_of([example.args, dict(example.kwargs)])))
+    if all(map(takes.take, inputs)) and takes.is_off_script:
+        all(map(takes.take, (example.with_rows(2, generator, _FAR), example.with_rows(1, generator, -_FAR))))
+    return takes.recordings(near)
+
+
+class _Takes:
+    """The recordings of one module, one after the other.
+
+    The first is made with a script, by which later ones are told as far as they keep to it. What does not keep to it
+    is recorded anew, with no regard to the first.
+    """
+
+    def __init__(self, module: nn.Module, example: Example, state: State) -> None:
+        self._module, self._example, self._state = module, example, state
+        self._tapes: dict[int, list[Tape]] = {}
+        self._script = Script(2)
+        self._missing: str | None = None
+        self._disagreement: str | None = None
+        self.is_off_script = False
+
+    def take(self, one: Example) -> bool:
+        """Record one more; False where nothing more can be known.
+
+        Raises:
+            InputError: forward raises on an input as large as the example.
+        """
+        module = self._module
         try:
-            tape = record(
-                module, one.args, one.kwargs, locate=locate, state=state, filler=number, guide=guides.get(one.rows)
-            )
-            tapes[one.rows].append(tape)
-            if tape.refusal is not None or tape.state:
-                break  # nothing more can be known
+            tape = self._record(one)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if one.rows == example.rows:
+            if one.rows == self._example.rows:
                 raise InputError(
                     f"{type(module).__name__}'s forward raised {type(error).__name__} on a batch of {one.rows} row(s) "
                     f"like the example input: {error}"
                 ) from error
-            missing = f"it does not run on a batch of {one.rows} row(s): {type(error).__name__}: {error}"
-    singles, pairs = tapes.pop(1), tapes.pop(2)
-    several = [tape for found in tapes.values() for tape in found]
-    disagreement: str | None = None
-    for found in (singles, pairs):
-        for tape in found[1:]:
-            disagreement = disagreement or difference(found[0], tape)
-    unwatched: tuple[Tensor, ...] = ()
-    if missing is None and all(tape.refusal is None and not tape.state for tape in (*singles, *pairs, *several)):
-        unwatched = run_unwatched(module, inputs[1].args, inputs[1].kwargs, state)
-    return Recordings(tuple(singles), tuple(pairs), tuple(several), missing, disagreement, unwatched)
+            self._missing = f"it does not run on a batch of {one.rows} row(s): {type(error).__name__}: {error}"
+            self.is_off_script = True
+            return True
+        self._tapes.setdefault(one.rows, []).append(tape)
+        return tape.refusal is None and not tape.state
+
+    def _record(self, one: Example) -> Tape:
+        found = self._tapes.get(one.rows, [])
+        number = sum(map(len, self._tapes.values()))
+        if number:
+            told = repeat(self._module, one.args, one.kwargs, one.rows, self._script, self._state)
+            if told is not None:
+                return told
+            self.is_off_script = True
+        before, script = self._script, Script(one.rows) if one.rows == self._script.rows else None
+        tape = record(
+            self._module, one.args, one.kwargs, locate=not found, state=self._state, filler=number, script=script
+        )
+        if found and tape.refusal is None:
+            self._disagreement = self._disagreement or difference(found[0], tape)
+        if script is not None:
+            self._script = script
+            if before.is_same_as(script):
+                self._disagreement = self._disagreement or _STRAYED
+        return tape
+
+    def recordings(self, near: Example) -> Recordings:
+        """All of them, with what the module returns for one of the inputs when nobody watches."""
+        pairs, singles = self._tapes.pop(2, []), self._tapes.pop(1, [])
+        several = [tape for found in self._tapes.values() for tape in found]
+        unwatched: tuple[Tensor, ...] = ()
+        if self._missing is None and all(
+            tape.refusal is None and not tape.state for tape in (*singles, *pairs, *several)
+        ):
+            unwatched = run_unwatched(self._module, near.args, near.kwargs, self._state)
+        return Recordings(tuple(singles), tuple(pairs), tuple(several), self._missing, self._disagreement, unwatched)
 
 
 def difference(one: Tape, other: Tape) -> str | None:
     """How two recordings of one program differ, in words; None where they are the same program."""
+    if one.nodes is other.nodes:
+        return None
     if len(one.nodes) != len(other.nodes):
         return f"{len(one.nodes)} operations on one input, {len(other.nodes)} on another"
     for a, b in zip(one.nodes, other.nodes, strict=True):

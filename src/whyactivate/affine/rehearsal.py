@@ -9,23 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whyactivate.affine._torch_compat import largest_among
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
 
 
-def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor] | None:
+def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float] | None:
     """What PyTorch's own operations give for rows of inputs, float64, shapes `[rows, *row]`.
 
     The program must be for one row, and `acts_on_each_row` must hold for it: its operations then take any number of
     rows. The result is for tests: rounded, and without any bound.
 
     Returns:
-        the outputs, and the largest number on the way for each row, shape `[rows]`; None where a number is not finite,
-        or so large that it would not be in the dtype in which the module computes.
+        the outputs, and the largest number on the way, without its sign; None where a number is not finite, or a
+        constant so large that it would not be in the dtype in which the module computes.
     """
     memory = {value.storage: rows.double() for value, rows in zip(tape.inputs, inputs, strict=True)}
     with torch.inference_mode():
-        largest = [rows.flatten(1).abs().amax(1) for rows in memory.values()]
+        held = [*memory.values()]
         for node in tape.needed():
             output = node.outputs[0]
             if output is None or not is_real(output.geometry.dtype):
@@ -35,11 +36,11 @@ def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], Tensor
                 return None
             found = node.op(**operands)
             result = memory[output.storage] = found if isinstance(found, Tensor) else found[0]
-            largest.append(result.flatten(1).abs().amax(1))
-        sizes = torch.stack(largest).amax(0)
-        if not bool(sizes.isfinite().all()):
+            held.append(result)
+        largest = largest_among(held)
+        if not math.isfinite(largest):
             return None
-        return [_seen(output, memory) for output in tape.outputs if isinstance(output, Value)], sizes
+        return [_seen(output, memory) for output in tape.outputs if isinstance(output, Value)], largest
 
 
 def _seen(value: Value, memory: Mapping[int, Tensor]) -> Tensor:

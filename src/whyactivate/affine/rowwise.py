@@ -13,11 +13,27 @@ from typing import Any
 import torch
 
 from whyactivate.affine._torch_compat import place
-from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
+from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Tape, Value
 
 aten = torch.ops.aten
 
 _Arguments = Mapping[str, Argument]
+
+
+class RowPrograms:
+    """Tells of which programs for several rows it is proved that they are `single`, the one for one row, on each."""
+
+    def __init__(self, single: Tape) -> None:
+        self._single = single
+        self._found: dict[int, tuple[Tape, bool]] = {}
+
+    def includes(self, tape: Tape) -> bool:
+        """True where the program `tape` is proved to be the one for one row, used on each of its rows."""
+        known = self._found.get(id(tape))
+        if known is None:
+            rows = tape.inputs[0].geometry.size[0] if tape.inputs and tape.inputs[0].geometry.size else 0
+            known = self._found[id(tape)] = tape, acts_on_each_row(self._single, tape, rows)
+        return known[1]
 
 
 def acts_on_each_row(single: Tape, tape: Tape, rows: int) -> bool:
@@ -26,55 +42,71 @@ def acts_on_each_row(single: Tape, tape: Tape, rows: int) -> bool:
     ends, other_ends = (*single.inputs, *single.outputs), (*tape.inputs, *tape.outputs)
     if len(nodes) != len(others) or len(ends) != len(other_ends) or len(single.inputs) != len(tape.inputs):
         return False
-    return all(_are_rows(a, b, single, tape, rows) for a, b in zip(ends, other_ends, strict=True)) and all(
-        _is_same(a, b, single, tape, rows) for a, b in zip(nodes, others, strict=True)
-    )
+    walk = _Walk(single, tape, rows)
+    return all(map(walk.are_rows, ends, other_ends)) and all(map(walk.is_same, nodes, others))
 
 
-def _is_same(one: Node, other: Node, single: Tape, tape: Tape, rows: int) -> bool:
-    """Whether two nodes are one operation that treats rows alone, on the same constants and on corresponding rows."""
-    may_act = _BY_ROWS.get(one.op)
-    if may_act is None or one.op is not other.op or len(one.arguments) != len(other.arguments):
-        return False
-    for name, argument in one.arguments.items():
-        same = other.arguments.get(name)
-        if isinstance(argument, Value):
-            if not _are_rows(argument, same, single, tape, rows):
-                return False
-        elif isinstance(argument, Constant):
-            if not (isinstance(same, Constant) and _is_one_place(argument, same)):
-                return False
-        elif type(argument) is not type(same) or argument != same:
+class _Walk:
+    """Both programs, side by side."""
+
+    def __init__(self, single: Tape, tape: Tape, rows: int) -> None:
+        self._storages, self._other_storages, self._rows = single.storages, tape.storages, rows
+        self._known: dict[tuple[Geometry, Geometry], tuple[int, int] | None] = {}
+
+    def is_same(self, one: Node, other: Node) -> bool:
+        """Whether two nodes are one operation that treats rows alone, on the same constants and corresponding rows."""
+        may_act = _BY_ROWS.get(one.op)
+        if may_act is None or one.op is not other.op or len(one.arguments) != len(other.arguments):
             return False
-    first, *more = one.outputs
-    return (
-        len(one.outputs) == len(other.outputs)
-        and first is not None
-        and _are_rows(first, other.outputs[0], single, tape, rows)
-        and not any(more)
-        and not any(other.outputs[1:])
-        and may_act(one.arguments, len(first.geometry.size))
-    )
+        for name, argument in one.arguments.items():
+            same = other.arguments.get(name)
+            if isinstance(argument, Value):
+                if not self.are_rows(argument, same):
+                    return False
+            elif isinstance(argument, Constant):
+                if not (isinstance(same, Constant) and _is_one_place(argument, same)):
+                    return False
+            elif type(argument) is not type(same) or argument != same:
+                return False
+        first, *more = one.outputs
+        return (
+            len(one.outputs) == len(other.outputs)
+            and first is not None
+            and self.are_rows(first, other.outputs[0])
+            and not any(more)
+            and not any(other.outputs[1:])
+            and may_act(one.arguments, len(first.geometry.size))
+        )
 
+    def are_rows(self, one: Value | Constant | None, other: Argument) -> bool:
+        """Whether one value is all of its memory and one row, and the other is that memory with so many such rows."""
+        if not (isinstance(one, Value) and isinstance(other, Value)):
+            return False
+        if one.storage != other.storage or one.version != other.version:
+            return False
+        pair = one.geometry, other.geometry
+        if pair not in self._known:
+            self._known[pair] = self._count(*pair)
+        counts = self._known[pair]
+        return (
+            counts is not None
+            and self._storages[one.storage].numel == counts[0]
+            and self._other_storages[other.storage].numel == counts[1]
+        )
 
-def _are_rows(one: Value | Constant | None, other: Argument, single: Tape, tape: Tape, rows: int) -> bool:
-    """Whether one value is all of its memory and one row, and the other is the same memory with so many such rows."""
-    if not (isinstance(one, Value) and isinstance(other, Value)):
-        return False
-    a, b = one.geometry, other.geometry
-    return (
-        one.storage == other.storage
-        and one.version == other.version
-        and a.dtype is b.dtype
-        and a.size[:1] == (1,)
-        and b.size[:1] == (rows,)
-        and a.size[1:] == b.size[1:]
-        and a.offset == b.offset == 0
-        and a.is_contiguous
-        and b.is_contiguous
-        and a.numel == single.storages[one.storage].numel
-        and b.numel == tape.storages[other.storage].numel
-    )
+    def _count(self, a: Geometry, b: Geometry) -> tuple[int, int] | None:
+        """How many numbers one row and all rows hold; None where they are no rows that follow each other."""
+        if (
+            a.dtype is b.dtype
+            and a.size[:1] == (1,)
+            and b.size[:1] == (self._rows,)
+            and a.size[1:] == b.size[1:]
+            and a.offset == b.offset == 0
+            and a.is_contiguous
+            and b.is_contiguous
+        ):
+            return a.numel, b.numel
+        return None
 
 
 def _is_one_place(a: Constant, b: Constant) -> bool:

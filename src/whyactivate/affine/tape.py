@@ -7,11 +7,10 @@ geometry and not an operation, and a write in place is a new version of its stor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from operator import is_
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -134,11 +133,11 @@ class Node:
 
     def values(self) -> Iterator[Value]:
         """The operands that depend on the input."""
-        return (value for argument in self.arguments.values() for value in _leaves(argument, Value))
+        return iter(_among(self.arguments.values(), Value))
 
     def constants(self) -> Iterator[Constant]:
         """The tensor operands that do not depend on the input."""
-        return (constant for argument in self.arguments.values() for constant in _leaves(argument, Constant))
+        return iter(_among(self.arguments.values(), Constant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,20 +182,38 @@ class Tape:
         live = {value.storage for value in self.outputs if isinstance(value, Value)}
         kept: list[Node] = []
         for node in reversed(self.nodes):
-            if any(output is not None and output.storage in live for output in node.outputs):
-                kept.append(node)
-                live.update(value.storage for value in node.values())
+            for output in node.outputs:
+                if output is not None and output.storage in live:
+                    kept.append(node)
+                    live.update([value.storage for value in node.values()])
+                    break
         return tuple(reversed(kept))
 
     def shares_program_of(self, other: Tape) -> bool:
-        """True where the nodes and the memory are those of another tape, the very same objects; given another input."""
-        return (
-            len(self.nodes) == len(other.nodes)
-            and all(map(is_, self.nodes, other.nodes))
-            and self.outputs == other.outputs
-            and self.storages.keys() == other.storages.keys()
-            and all(storage == other.storages[key] for key, storage in self.storages.items())
-        )
+        """True where nodes, memory and outputs are the very objects of another tape, which was given another input."""
+        return self.nodes is other.nodes and self.storages is other.storages and self.outputs is other.outputs
+
+    def for_other_rows(
+        self,
+        *,
+        inputs: tuple[Value, ...],
+        outputs: tuple[Value | Constant, ...],
+        nodes: tuple[Node, ...],
+        storages: Mapping[int, Storage],
+    ) -> Tape:
+        """The tape of the same operations on a batch of another size, one node for each of this one."""
+        tape = replace(self, inputs=inputs, outputs=outputs, nodes=nodes, storages=storages)
+        # What depends on what is the same for both, and takes long to find.
+        vars(tape)["_needed"] = tuple(nodes[node.index] for node in self._needed)
+        vars(tape)["_roots_of_outputs"] = self._roots_of_outputs
+        return tape
+
+    def given_another(self, given: tuple[Tensor, ...], returned: tuple[Tensor, ...], state: tuple[str, ...]) -> Tape:
+        """The tape of the same program, run on another input."""
+        tape = replace(self, given=given, returned=returned, state=state)
+        vars(tape)["_needed"] = self._needed
+        vars(tape)["_roots_of_outputs"] = self._roots_of_outputs
+        return tape
 
     def check_unchanged(self) -> None:
         """Make sure that the weights and buffers in use are still those that were recorded.
@@ -210,6 +227,10 @@ class Tape:
 
     def roots_of_outputs(self) -> frozenset[int]:
         """Every root on which an output depends, directly or through other roots; 0 is the input."""
+        return self._roots_of_outputs
+
+    @cached_property
+    def _roots_of_outputs(self) -> frozenset[int]:
         found: set[int] = set()
         frontier = {root for value in self.outputs if isinstance(value, Value) for root in value.roots}
         behind = {
@@ -225,9 +246,11 @@ class Tape:
         return frozenset(found)
 
 
-def _leaves(argument: Argument, kind: type[_Leaf]) -> Iterator[_Leaf]:
-    if isinstance(argument, kind):
-        yield argument
-    elif isinstance(argument, (list, tuple)):
-        for item in argument:
-            yield from _leaves(item, kind)
+def _among(arguments: Iterable[Argument], kind: type[_Leaf]) -> list[_Leaf]:
+    found: list[_Leaf] = []
+    for argument in arguments:
+        if isinstance(argument, kind):
+            found.append(argument)
+        elif isinstance(argument, (list, tuple)):
+            found += _among(cast("list[Argument]", argument), kind)
+    return found

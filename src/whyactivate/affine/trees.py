@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 
@@ -26,6 +27,23 @@ def tensors_among(operands: Iterable[Any]) -> list[Tensor]:
         elif isinstance(operand, (list, tuple)):
             found += tensors_among(cast("list[Any]", operand))
     return found
+
+
+PLAIN_KINDS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
+"""Kinds of leaves that hold nothing that could change."""
+
+
+def fresh_argument(argument: Any) -> Any:
+    """A leaf as an argument of the module's own, so that what it does to it is not done to the caller's."""
+    if isinstance(argument, Tensor):
+        own = argument.detach().clone(memory_format=torch.contiguous_format)
+        return own.requires_grad_(argument.requires_grad)
+    if isinstance(argument, PLAIN_KINDS):
+        return argument
+    try:
+        return copy.deepcopy(argument)
+    except Exception:  # whatever cannot be copied is handed over as it is
+        return argument
 
 
 def leaves_of(tree: Any) -> list[Any]:

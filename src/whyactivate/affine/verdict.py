@@ -19,6 +19,7 @@ from whyactivate.affine.piecewise import Cancellation, prove_cancellation
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.replay import ExactConstants, needs_balls
 from whyactivate.affine.rows import RowCheck, check_rows
+from whyactivate.affine.rowwise import RowPrograms
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Node, Tape
@@ -79,7 +80,8 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     assert single is not None  # or there would have been an obstacle
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
     try:
-        mismatch = find_mismatch(recordings, constants)
+        alone = RowPrograms(single)
+        mismatch = find_mismatch(recordings, constants, alone)
         if mismatch is not None:
             return conclude(Verdict.UNDECIDED, reason=mismatch)
         counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
@@ -87,7 +89,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         cancellation = prove_cancellation(recordings, constants) if unproved else Cancellation(None)
         if cancellation.obstacle is not None and single.roots_of_outputs() - {0}:
             counterexample = find_rare_counterexample(single, constants)
-        rows = RowCheck(None) if at_fault else check_rows(recordings, constants)
+        rows = RowCheck(None) if at_fault else check_rows(recordings, constants, alone=alone)
     except (CannotEvaluate, InputError) as missing:
         return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
 
