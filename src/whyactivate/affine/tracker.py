@@ -13,7 +13,7 @@ from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, wat
 from whyactivate.affine.locator import Locator
 from whyactivate.affine.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
 from whyactivate.affine.memory import FollowedMemory
-from whyactivate.affine.pairs import apart, as_pairs, as_tensor, real_dtype, write_parts
+from whyactivate.affine.pairs import apart, as_pairs, as_tensor, minus, real_dtype, write_parts
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.scripts import Script, ScriptWriter
@@ -337,7 +337,9 @@ class _Recorder(compat.DispatchMode):
                 memory.poison(result)
             return result
         written: Any = operands[facts.written[0]] if facts.written else None
-        if not can_lower(facts.functional) or facts.is_random or facts.needs_data or len(facts.written) > 1:
+        if not can_lower(facts.functional) or facts.is_random or len(facts.written) > 1:
+            if not facts.may_write:
+                self._run(facts.op, args, kwargs)  # where it raises, the module may catch that
             self._refuse(f"there is no formula here for what {facts.op} does to complex numbers")
         is_out = operands.pop("out", None) is not None
         tried = {name: x.clone() if x is written and x is not None else x for name, x in operands.items()}
@@ -347,14 +349,15 @@ class _Recorder(compat.DispatchMode):
             self._run(facts.op, again, kwargs)
         if is_out and isinstance(written, Tensor) and written.shape != result.shape:
             self._refuse(f"{facts.op} gives its result another shape")
-        like = torch.view_as_real(result).select(-1, 0) if result.is_complex() else result
+        plain = torch.conj(result) if result.is_conj() else result
+        like = torch.view_as_real(plain).select(-1, 0) if result.is_complex() else result
         parts: list[Tensor] = []
         try:
             with self:
                 lowered = lower(ComplexCall(facts.functional, operands, result))
                 if written is None and isinstance(lowered, Tensor):
                     shown = torch.view_as_complex(lowered) if result.is_complex() else lowered
-                    if shown.stride() == result.stride() or shown.dtype == torch.bool:
+                    if (shown.stride() == result.stride() and plain is result) or shown.dtype == torch.bool:
                         return shown
                 if not like.is_floating_point():
                     raise CannotLower("its result is neither real nor complex")
@@ -362,11 +365,14 @@ class _Recorder(compat.DispatchMode):
                 if written is not None:
                     write_parts(written, re, im)
                     return written
+                if plain is not result:
+                    im = minus(None, im)
                 parts = [as_tensor(part, like) for part in ((re, im) if result.is_complex() else (re,))]
         except CannotLower as error:
             self._refuse(f"{facts.op}: {error}")
         if result.is_complex():
-            return self._emit(torch.ops.aten.stack.default, {"tensors": parts, "dim": -1}, result)
+            self._emit(torch.ops.aten.stack.default, {"tensors": parts, "dim": -1}, plain)
+            return result
         return self._emit(torch.ops.aten.clone.default, {"self": parts[0], "memory_format": None}, result)
 
     def _emit(self, op: compat.OpOverload, operands: Mapping[str, Any], result: Tensor) -> Tensor:
