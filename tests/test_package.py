@@ -103,6 +103,22 @@ class TestMetadata:
         assert re.search(rf"^\| `{re.escape(requirement.name)}` \| \w", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
 
 
+class TestFrontDoor:
+    @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+    def test_every_link_within_the_repository_leads_somewhere(self, name):
+        targets = re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
+        assert targets
+        assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+
+    def test_every_make_target_that_is_named_is_there(self):
+        named = set[str]()
+        for name in ("README.md", "CONTRIBUTING.md", "docs/en/how-to/make-a-release.md"):
+            named |= set(re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8")))
+        makefile = (ROOT / "Makefile").read_text()
+        assert {"demo", "test", "picture"} <= named
+        assert [target for target in named if f"\n{target}:" not in makefile] == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="make and sh")
 class TestMake:
     @pytest.fixture
