@@ -157,7 +157,8 @@ class Tape:
     the input; `given` and `returned` are the numbers of this very run. `refusal` says what the tracker
     would not follow; where it is not None the tape is not the whole program. `state` names what the
     module changed about itself. Complex numbers stand on it as pairs of reals, along a last axis of two;
-    `complex_inputs` and `complex_outputs` tell for each input and output whether it is such pairs.
+    `complex_inputs` and `complex_outputs` tell for each input and output whether it is such pairs;
+    `complex_constants` are the complex tensors of which parts stand on it.
     """
 
     inputs: tuple[Value, ...]
@@ -172,6 +173,7 @@ class Tape:
     notes: tuple[str, ...] = ()
     complex_inputs: tuple[bool, ...] = ()
     complex_outputs: tuple[bool, ...] = ()
+    complex_constants: tuple[Constant, ...] = ()
 
     def needed(self) -> tuple[Node, ...]:
         """The nodes on which an output may depend, in order."""
@@ -224,6 +226,8 @@ class Tape:
         for node in self.needed():
             for constant in node.constants():
                 constant.read()
+        for constant in self.complex_constants:
+            constant.read()
 
     def roots_of_outputs(self) -> frozenset[int]:
         """Every root on which an output depends, directly or through other roots; 0 is the input."""

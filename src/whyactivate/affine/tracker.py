@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,7 @@ class _Recorder(compat.DispatchMode):
         self._ordinary: set[type] = set()  # kinds of tensors without operations of their own
         self._root_count = 0
         self._nodes: list[Node] = []
+        self._complex_constants: list[Constant] = []
         self._refusal: str | None = None
         self._refused_at = Location()
         self._notes: dict[str, None] = {}
@@ -136,6 +137,7 @@ class _Recorder(compat.DispatchMode):
             state=tuple(dict.fromkeys(changed)),
             notes=tuple(self._notes),
             complex_inputs=tuple(complex_inputs),
+            complex_constants=tuple(self._complex_constants),
             complex_outputs=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
         )
         if self._writer is not None and tape.refusal is None and not tape.state:
@@ -337,6 +339,9 @@ class _Recorder(compat.DispatchMode):
                 memory.poison(result)
             return result
         written: Any = operands[facts.written[0]] if facts.written else None
+        for tensor in tensors_among(operands.values()):
+            if tensor.is_complex() and tensor is not written and not memory.depends(tensor):
+                self._complex_constants.append(cast("Constant", memory.argument(tensor)))
         if not can_lower(facts.functional) or facts.is_random or len(facts.written) > 1:
             if not facts.may_write:
                 self._run(facts.op, args, kwargs)  # where it raises, the module may catch that
