@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import Analysis, Verdict, analyze
-from whyactivate.affine.coefficients import find_taken_coefficients
+from whyactivate.affine.coefficients import find_computed_weights, find_taken_coefficients
 from whyactivate.affine.modular import evaluate_modulo
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
 from whyactivate.affine.pairs import as_complex, as_pairs
@@ -217,7 +217,8 @@ class Collapse:
             widths = [self.steps[0].weight.shape[1], *(step.weight.shape[0] for step in self.steps)]
             return prove_symbolic(widths, [step.bias is not None for step in self.steps], **options)
         if kind == "exact":
-            taken = [str(coefficients) for coefficients in find_taken_coefficients(tape)]
+            coefficients = (*find_taken_coefficients(tape), *find_computed_weights(self._original, tape))
+            taken = [str(one) for one in coefficients]
             options = {"taken": taken, **options}
             return prove_exact(self.steps, self._evaluate, self._claim, self._roundings(), **options)
         if kind == "numeric":
