@@ -41,6 +41,11 @@ def on_page_context(context: Any, page: Any, config: Any, **_: Any) -> None:
             alternate["link"] = twin.url
 
 
+def on_post_template(output_content: str, template_name: str, config: Any) -> str:
+    """There is one page for addresses that lead nowhere; the original's frame is around it."""
+    return "" if template_name == "404.html" and config.theme["language"] != ORIGINAL else output_content
+
+
 def headings_of(markdown: str) -> list[tuple[int, str, str]]:
     """The headings that stand in the source, in order: line, text, anchor."""
     found: list[tuple[int, str, str]] = []

@@ -1,0 +1,69 @@
+"""Every page, in both languages and both schemes: anyone can use it, nothing breaks, no other host hears of it."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+
+from browser.laboratory import needs_chromium
+from docs.built import site_group
+
+EN = Path(__file__).parents[2] / "docs" / "en"
+SOURCES = sorted(str(page.relative_to(EN).with_suffix("")) for page in EN.rglob("*.md"))
+PATHS = [path.removesuffix("index") + ("" if path.endswith("index") else "/") for path in SOURCES]
+PAGES = [language + path for path in PATHS for language in ("", "fa/")]
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+pytestmark = [needs_chromium, pytest.mark.slow]
+
+
+def violations(page) -> list[str]:
+    """What axe finds, each with the first elements that it is about."""
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] }).then((result) => result.violations)")
+    return [f"{one['id']}: {[node['html'][:150] for node in one['nodes'][:3]]} ({len(one['nodes'])})" for one in found]
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=site_group(number)) for number, path in enumerate([*PAGES, "404.html"])]
+)
+def test_page(open_page, path):
+    visit = open_page(path, color_scheme="light")
+    page = visit.page
+    assert page.locator("html").get_attribute("lang") == ("fa" if path.startswith("fa/") else "en")
+    assert page.locator("body").get_attribute("dir") == ("rtl" if path.startswith("fa/") else "ltr")
+    laboratory = page.locator("[data-lab]")
+    if laboratory.count():
+        laboratory.scroll_into_view_if_needed()
+        page.locator(".lab-controls").wait_for()
+    page.evaluate(AXE)
+    assert page.locator("body[data-md-color-scheme=default]").count() == 1
+    assert violations(page) == []
+    page.locator("[data-md-component=palette] label:visible").click()
+    page.locator("body[data-md-color-scheme=slate]").wait_for()
+    assert violations(page) == []
+    # No part of a page is wider than a phone, but for what scrolls by itself.
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert visit.complaints == []
+    assert visit.elsewhere == []
+    assert [(answer.status, answer.url) for answer in visit.answers if answer.status >= 400] == []
+
+
+@pytest.mark.parametrize("path", [pytest.param("", marks=site_group(0)), pytest.param("fa/", marks=site_group(1))])
+def test_what_the_first_page_weighs(open_page, path):
+    visit = open_page(path)
+    visit.page.locator("[data-lab]").scroll_into_view_if_needed()
+    visit.page.locator(".lab-controls").wait_for()
+    visit.page.wait_for_load_state("networkidle")
+    weights = {}
+    for answer in visit.answers:
+        kind = answer.headers["content-type"]
+        if not kind.startswith("image/"):
+            body = answer.body()
+            # As any host sends it: fonts are compressed already.
+            weights[answer.url.rpartition("/")[2]] = len(body) if "font" in kind else len(gzip.compress(body, 6))
+    assert len(weights) > 10
+    assert sum(weights.values()) < 600_000, weights

@@ -1,0 +1,32 @@
+"""The built site, for the tests that look at it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILT = os.environ.get("BUILT_SITE")
+
+
+def site_group(number: int = 0) -> pytest.MarkDecorator:
+    """Tests of one group share a worker: one builds the site; what is built already, two may look at."""
+    return pytest.mark.xdist_group(f"site-{number % 2}" if BUILT else "site")
+
+
+def build(folder: Path) -> Path:
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The site, built now; or that in the folder BUILT_SITE, where somebody has just built it."""
+    return Path(BUILT) if BUILT else build(tmp_path_factory.mktemp("site"))
