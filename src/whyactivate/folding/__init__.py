@@ -15,6 +15,7 @@ from whyactivate.folding.folding import Folding, find_folding
 from whyactivate.folding.layers import Filling
 from whyactivate.folding.maps import CannotFold
 from whyactivate.folding.plan import Cost, Plan, PlannedRun
+from whyactivate.folding.tables import WholeNumbers
 from whyactivate.folding.verifying import verify
 
 __all__ = ["Cost", "Plan", "PlannedRun", "collapse_runs", "plan_runs"]
@@ -89,8 +90,10 @@ def fold(
 
 def _find(module: nn.Module, example_input: Any, asked: str) -> tuple[Folding, Example]:
     check_module(module, asked)
-    example = Example.of(example_input)
-    return find_folding(module, example), example
+    whole = WholeNumbers.is_meant(example_input)
+    example = WholeNumbers.of(example_input) if whole else Example.of(example_input)
+    folding = find_folding(module, example)
+    return folding, folding.example or example
 
 
 def _in_float64(folding: Folding, module: nn.Module) -> nn.Module | None:

@@ -20,6 +20,7 @@ from whyactivate.affine.tape import Node, Tape, Value
 from whyactivate.affine.tracker import record
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.folding.copies import copied
+from whyactivate.folding.peeking import Peeks
 from whyactivate.folding.sizes import Asked, SizeWatch, plain
 
 _SIGN = 0.7390851332151607
@@ -64,7 +65,8 @@ class Recorded:
     """A tape without the marks, the calls in the order in which they began, and the copy that ran.
 
     `readers` gives, for the memory of each parameter and buffer, the modules whose own code reads it; `asked` what
-    the code of modules asked about the sizes of tensors.
+    the code of modules asked about the sizes of tensors; `peeked`, for the paths of modules of which the code of
+    others reads an attribute, the first of these.
     """
 
     module: nn.Module
@@ -73,6 +75,7 @@ class Recorded:
     calls: tuple[Call, ...]
     readers: Mapping[int, set[str]]
     asked: tuple[Asked, ...]
+    peeked: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -138,15 +141,19 @@ def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
     """
     marked = copied(module)
     reporter = _Reporter({id(part): name for name, part in marked.named_modules()})
+    peeks = Peeks(lambda: bool(reporter.open))
     for part in marked.modules():
         if not isinstance(part, torch.jit.ScriptModule):
             part.register_forward_pre_hook(reporter.before, with_kwargs=True)
             part.register_forward_hook(reporter.after, with_kwargs=True, prepend=True)
+    for name, part in marked.named_modules():
+        if name:
+            peeks.watch(part, name)
     changed = example.with_rows(rows)
     with _Watch(marked, reporter) as watch, SizeWatch(lambda: reporter.open[-1].path if reporter.open else "") as sizes:
         tape = record(marked, changed.args, changed.kwargs)
     nodes = _read(tape, reporter.calls)
-    return Recorded(marked, tape, nodes, tuple(reporter.calls), watch.readers, tuple(sizes.asked))
+    return Recorded(marked, tape, nodes, tuple(reporter.calls), watch.readers, tuple(sizes.asked), peeks.found)
 
 
 def _read(tape: Tape, calls: list[Call]) -> tuple[Node, ...]:

@@ -12,6 +12,7 @@ from whyactivate.affine._torch_compat import global_hooks, only_checks_sizes, sh
 from whyactivate.affine.recording import Example, Recordings, record_all
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Node, Tape
+from whyactivate.errors import InputError
 from whyactivate.folding.building import Rehearsal
 from whyactivate.folding.calls import Recorded, record_calls
 from whyactivate.folding.plan import Plan
@@ -19,22 +20,42 @@ from whyactivate.folding.program import Program, differ
 from whyactivate.folding.regions import Region
 from whyactivate.folding.replacing import Calls, Replacement
 from whyactivate.folding.searching import Search
+from whyactivate.folding.tables import Table, WholeNumbers, find_tables
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True)
 class Folding:
-    """A plan, with the layers and regions that carry it out."""
+    """A plan, with the layers and regions that carry it out, and the example on which to try the copy."""
 
     plan: Plan
     replacements: tuple[Replacement, ...] = ()
     regions: tuple[Region, ...] = ()
+    example: Example | None = None
 
 
 def find_folding(module: nn.Module, example: Example) -> Folding:
     """What can be folded in the module, in the mode that it is in."""
-    name = type(module).__name__
+    if not isinstance(example, WholeNumbers):
+        return _find(module, module, example, example, ())
+    try:
+        tables = find_tables(module, example)
+    except Exception as error:
+        name = type(module).__name__
+        raise InputError(
+            f"{name}'s forward raised {type(error).__name__} on a batch like the example input: {error}"
+        ) from error
+    if isinstance(tables, str):
+        return Folding(Plan(type(module).__name__, (), tables))
+    return _find(module, tables.module, tables.example, tables.numbers, tables.all)
+
+
+def _find(
+    original: nn.Module, module: nn.Module, example: Example, numbers: Example, tables: Sequence[Table]
+) -> Folding:
+    """What can be folded in `original`, which takes `numbers`; `module` and `example` are what is recorded."""
+    name = type(original).__name__
     recordings = record_all(module, example)
     obstacle = _obstacle(recordings)
     if obstacle is not None:
@@ -51,15 +72,16 @@ def find_folding(module: nn.Module, example: Example) -> Folding:
     )
     if obstacle is not None:
         return Folding(Plan(name, (), obstacle))
-    state = State(module)
-    rehearsal = Rehearsal(module, example, state)
+    state = State(original)
+    rehearsal = Rehearsal(original, numbers, state)
     if rehearsal.obstacle is not None:
         return Folding(Plan(name, (), rehearsal.obstacle))
-    hooked = frozenset(path for path, part in module.named_modules() if _has_hooks(part))
+    hooked = frozenset(path for path, part in original.named_modules() if _has_hooks(part))
     calls = Calls(recorded, hooked)
-    search = Search(name, Program(recorded, other, rows), calls, rehearsal, _no_graph(recordings, recorded, state))
+    no_graph = _no_graph(recordings, recorded, state)
+    search = Search(name, Program(recorded, other, rows), calls, rehearsal, no_graph, tables)
     runs, replacements, regions = search.run()
-    return Folding(Plan(name, runs), replacements, regions)
+    return Folding(Plan(name, runs), replacements, regions, numbers)
 
 
 def _has_hooks(part: nn.Module) -> bool:

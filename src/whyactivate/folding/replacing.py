@@ -17,6 +17,7 @@ from whyactivate.folding.maps import CannotFold, Kernel
 from whyactivate.folding.planning import Piece
 from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
+from whyactivate.folding.tables import Table
 
 PRODUCTS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
@@ -60,6 +61,15 @@ class Calls:
         while call is not None and not nodes <= {*call.nodes}:
             call = call.parent
         return call
+
+    def check_unseen(self, path: str, nodes: frozenset[int]) -> None:
+        """Make sure that nobody looks at the module other than by calling it.
+
+        Raises:
+            CannotPlace: other code reads an attribute of it.
+        """
+        if path in self.recorded.peeked:
+            raise CannotPlace(f"{path}.{self.recorded.peeked[path]} is read by the code of another module", nodes)
 
     def is_read(self, part: nn.Module, path: str) -> bool:
         """True where a tensor of the module's own is read by its code, or by code of a module that does not own it."""
@@ -125,6 +135,30 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
     raise CannotPlace(reasons[0] if reasons else "no module in it can hold the layer", frozenset(links))
 
 
+def replace_table(piece: Piece, program: Program, calls: Calls, table: Table) -> Replacement:
+    """How to put a table there that holds what the piece makes of its rows.
+
+    Raises:
+        CannotPlace: calls and operations do not coincide, or the piece acts on more than single rows.
+    """
+    chain = [node for node in program.nodes if node.index in piece.nodes]
+    _links(piece, chain, program)
+    used = _calls_of(chain, piece, program, calls)
+    (term,) = piece.terms
+    layer = table.after(term.map, piece.shift)
+    rows = program.tensors[term.key].geometry
+    last = (term.axis == len(term.geometry.size) - 1, piece.axis == len(piece.geometry.size) - 1)
+    same = all(_out(call).geometry.size[:-1] == rows.size[:-1] for call, _ in used)
+    if layer is None or not all(last) or not same or _in(used[0][0]).geometry != rows:
+        raise CannotPlace("it does not act on each row that is looked up, alone", piece.nodes)
+    calls.check_unseen(table.path, piece.nodes)
+    if calls.recorded.readers[storage_key(calls.modules[table.path].weight)]:  # pyright: ignore[reportArgumentType]
+        raise CannotPlace(f"the table of {table.path} is used elsewhere, too", piece.nodes)
+    if len(program.tensors[term.key].readers) != 1 or term.key in program.outputs:
+        raise CannotPlace("what is looked up is used elsewhere, too", piece.nodes)
+    return Replacement(piece, table.path, tuple(call.path for call, _ in used), layer)
+
+
 def calls_device(calls: Calls, call: Call) -> torch.device:
     """The device on which a call's numbers lie."""
     tensors = [*calls.modules[call.path].parameters(), *calls.recorded.module.parameters()]
@@ -158,6 +192,7 @@ def _calls_of(chain: list[Node], piece: Piece, program: Program, calls: Calls) -
         indices = frozenset(node.index for node in nodes)
         if calls.counts[call.path] != 1:
             raise CannotPlace(f"{call.path} is called {calls.counts[call.path]} times", indices)
+        calls.check_unseen(call.path, indices)
         if frozenset(call.nodes) & program.needed != indices:
             raise CannotPlace(f"{call.path} does more than that", indices)
         last = nodes[-1].outputs[0]

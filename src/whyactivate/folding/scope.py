@@ -138,7 +138,8 @@ class Scope:
     def _check_given(self, node: fx.Node, here: Any, there: Any, given: str) -> None:
         """The graph was recorded for this value, and says so where it is called with another."""
         if not isinstance(here, (type(None), bool, int, float, str, tuple, list, dict)):
-            raise CannotPlace(f"{given} is a {type(here).__name__} that does not depend on the input")
+            kind = "tensor" if isinstance(here, Fixed) else type(here).__name__
+            raise CannotPlace(f"{given} is a {kind} that does not depend on the input")
         if type(here) is not type(there) or here != there:
             raise CannotPlace(f"{given} is another at another batch size")
         same = self.graph.call_function(operator.is_ if here is None else operator.eq, (node, here))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from whyactivate.folding.building import Rehearsal
 from whyactivate.folding.calls import Call
 from whyactivate.folding.emitting import emit_region
 from whyactivate.folding.plan import PlannedRun
 from whyactivate.folding.planning import Piece, Planner
-from whyactivate.folding.program import Program
+from whyactivate.folding.program import Program, key_of
 from whyactivate.folding.regions import Region
-from whyactivate.folding.replacing import Calls, CannotPlace, Replacement, replace_calls
-from whyactivate.folding.telling import Teller
+from whyactivate.folding.replacing import Calls, CannotPlace, Replacement, replace_calls, replace_table
+from whyactivate.folding.tables import Table
+from whyactivate.folding.telling import LookedUp, Teller
 
 _Placed = tuple[tuple[Replacement, ...], tuple[Region, ...]]
 
@@ -26,11 +27,21 @@ class Search:
         calls: which modules were called.
         rehearsal: tries what was found.
         no_graph: why nothing may become a graph, in words; None where it may.
+        tables: the tables whose rows are the program's inputs.
     """
 
-    def __init__(self, name: str, program: Program, calls: Calls, rehearsal: Rehearsal, no_graph: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        calls: Calls,
+        rehearsal: Rehearsal,
+        no_graph: str | None,
+        tables: Sequence[Table] = (),
+    ) -> None:
         self.name, self.program, self.calls = name, program, calls
         self.rehearsal, self.no_graph = rehearsal, no_graph
+        self.tables = {key_of(value): table for value, table in zip(program.recorded.tape.inputs, tables, strict=False)}
         self.frozen: dict[int, str] = {}
         self.fences: dict[int, object] = {}
         for node in program.nodes:
@@ -47,15 +58,41 @@ class Search:
         """Plan, place, and plan again without what could not be placed."""
         while True:
             planner = Planner(self.program, self.frozen, self.fences)
-            pieces = [piece for piece in planner.chosen() if self._pays(piece, planner)]
+            looked_up = [
+                self._look_up(piece, planner) for piece in planner.chosen() if self._reads_table(piece, planner)
+            ]
+            merged = {one.key for one in looked_up if one.replacement is not None}
+            pieces = [piece for piece in planner.chosen() if piece.key not in merged and self._pays(piece, planner)]
             try:
                 replacements, regions = self._place(pieces, planner)
+                replacements += tuple(one.replacement for one in looked_up if one.replacement is not None)
                 self._rehearse(replacements, regions)
             except _Blocked as blocked:
                 self.frozen.update(blocked.nodes)
                 continue
-            teller = Teller(self.name, self.program, self.calls, planner, self.frozen)
+            teller = Teller(
+                self.name, self.program, self.calls, planner, self.frozen, {one.key: one for one in looked_up}
+            )
             return teller.runs(pieces, regions), replacements, regions
+
+    def _reads_table(self, piece: Piece, planner: Planner) -> bool:
+        return piece.terms[0].key in self.tables and bool(piece.nodes & planner.layers)
+
+    def _look_up(self, piece: Piece, planner: Planner) -> LookedUp:
+        """Whether table and piece are one table, and whether that is smaller."""
+        table = self.tables[piece.terms[0].key]
+        try:
+            made = replace_table(piece, self.program, self.calls, table)
+        except CannotPlace as reason:
+            return LookedUp(piece.key, table, None, str(reason))
+        nodes = [node for node in self.program.nodes if node.index in piece.nodes]
+        layers = sum(constant.tensor.numel() for node in nodes for constant in node.constants())
+        held, width = table.rows * table.width, piece.geometry.size[-1]
+        after = f"{table.rows:,} × {width:,} = {table.rows * width:,} numbers"
+        words = f"{after} where the table of {table.path} holds {held:,} and the layers after it {layers:,}"
+        if table.rows * width > held + layers:
+            return LookedUp(piece.key, table, None, f"one table would hold {words}")
+        return LookedUp(piece.key, table, made, f"one table holds {words}")
 
     def _pays(self, piece: Piece, planner: Planner) -> bool:
         nodes = [node for node in self.program.nodes if node.index in piece.nodes]

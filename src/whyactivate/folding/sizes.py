@@ -145,6 +145,8 @@ def _with_report(name: str, what: str) -> Callable[..., Any]:
         a, *rest = map(plain, (self, *others))
         result = own(a, *rest)
         if result is NotImplemented:
+            if rest and isinstance(rest[0], float):
+                self.watch.note("number", a, rest[0])
             return result
         exact = what == "division" and type(rest[0]) is int and _is_exact(name, a, rest[0])
         if what == "product":

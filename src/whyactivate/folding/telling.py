@@ -20,7 +20,21 @@ from whyactivate.folding.plan import Cost, PlannedRun
 from whyactivate.folding.planning import Piece, Planner
 from whyactivate.folding.program import Key, Program, key_of
 from whyactivate.folding.regions import Region
-from whyactivate.folding.replacing import Calls
+from whyactivate.folding.replacing import Calls, Replacement
+from whyactivate.folding.tables import Table
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """A piece that acts on the rows of a table: `key` is what it gives.
+
+    `replacement` is None where table and piece stay two; `words` say why, or what one table saves.
+    """
+
+    key: Key
+    table: Table
+    replacement: Replacement | None
+    words: str
 
 
 @dataclass
@@ -32,6 +46,7 @@ class Teller:
         program, calls: what was recorded.
         planner: what it chose.
         frozen: operations that had to stay as they are, with the reason.
+        looked_up: the pieces that act on the rows of a table.
     """
 
     name: str
@@ -39,6 +54,7 @@ class Teller:
     calls: Calls
     planner: Planner
     frozen: Mapping[int, str]
+    looked_up: Mapping[Key, LookedUp]
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -70,17 +86,26 @@ class Teller:
     def _run(
         self, key: Key, nodes: list[Node], pieces: list[Piece], folded: list[Piece], regions: tuple[Region, ...]
     ) -> PlannedRun:
-        inside = [piece for piece in pieces if piece in folded]
+        tables = [self.looked_up[piece.key] for piece in pieces if piece.key in self.looked_up]
+        merged = {one.key: one.replacement for one in tables if one.replacement is not None}
+        inside = [piece for piece in pieces if piece in folded or piece.key in merged]
         reason = self._reason(nodes, pieces, inside) or self._stopped(key)
+        reason = " and ".join(one.words for one in tables if one.replacement is None) or reason
         if not inside and len(nodes) < 2 and reason is None:
             reason = "it is one layer already"
+        modules = (*(one.table.path for one in tables), *self._modules(nodes))
+        look_ups = [(0.0, 1)] * len(tables)
+        before = [self.planner.node_price(node) for node in nodes]
+        after = [price for p in pieces if p.key not in merged for price in self._prices(p, inside)]
         return PlannedRun(
-            run=AffineRun(self._modules(nodes), self._end(key)),
-            before=_cost([self.planner.node_price(node) for node in nodes]),
-            after=_cost([price for piece in pieces for price in self._prices(piece, inside)]),
-            becomes=tuple(self._becomes(piece) for piece in inside),
+            run=AffineRun(tuple(dict.fromkeys(modules)), self._end(key)),
+            before=_cost(before + look_ups),
+            after=_cost(after + look_ups),
+            becomes=tuple(
+                made.layer.words if (made := merged.get(piece.key)) else self._becomes(piece) for piece in inside
+            ),
             reason=reason or (None if inside else "one layer in its place would cost as much"),
-            notes=self._notes(inside, regions),
+            notes=(*self._notes(inside, regions), *(one.words for one in tables if one.replacement is not None)),
         )
 
     def _left_alone(self, node: Node) -> PlannedRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,14 @@ from torch import Tensor, nn
 from whyactivate.affine.recording import Example
 from whyactivate.affine.state import State
 from whyactivate.affine.tracker import run_unwatched
-from whyactivate.affine.trees import map_leaves
+from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.errors import FoldingError
 from whyactivate.folding.building import BATCHES
 from whyactivate.folding.copies import copied
 
+_MANY = 67
+"""A larger batch, at which they are compared where a row has at most `_SMALL` numbers."""
+_SMALL = 2**10
 _OWN_ERROR = 2.0**5
 """How many times the original's own rounding error the copy may be off."""
 _UNITS = 2.0**8
@@ -44,14 +48,19 @@ def verify(
     states = {id(part): State(part) for part in (original, folded, original64, folded64) if part is not None}
 
     recorded = torch.is_grad_enabled()
+    size = sum(tensor.numel() for tensor in tensors_in([example.args, dict(example.kwargs)])) // example.rows
+    many = (_MANY,) if size <= _SMALL else ()  # where that costs little
 
     def run(module: nn.Module, inputs: Example, gradients: bool = False) -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(gradients):
             return run_unwatched(module, inputs.args, inputs.kwargs, states[id(module)])
 
-    for rows in dict.fromkeys((*BATCHES, example.rows)):
+    for rows in dict.fromkeys((*BATCHES, example.rows, *many)):
         inputs = example.with_rows(rows, generator)
         expected = run(original, inputs)
+        if not expected:  # not every whole number need be an index
+            inputs = example.with_rows(rows)
+            expected = run(original, inputs)
         if not expected:
             continue  # the original does not run on so many rows
         found = run(folded, inputs)
@@ -125,4 +134,6 @@ def _cast(example: Example, dtype: torch.dtype) -> Example:
     def cast(leaf: Any) -> Any:
         return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
-    return Example(tuple(map_leaves(cast, list(example.args))), map_leaves(cast, dict(example.kwargs)))
+    return replace(
+        example, args=tuple(map_leaves(cast, list(example.args))), kwargs=map_leaves(cast, dict(example.kwargs))
+    )
