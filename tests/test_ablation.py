@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 import whyactivate as wa
+from figure_checks import told_by_colour_alone, untidy
 from whyactivate.ablation.calls import find_activation_modules, find_calls, without
 from whyactivate.cli import app
 
@@ -179,6 +180,8 @@ def test_the_figures_show_losses_with_data_and_layers_without() -> None:
     drawn = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "s" and len(line.get_xdata())]
     assert drawn == [each.losses.train for each in (ablation.whole, *ablation.singles, ablation.none_left)]
     plain = wa.ablate(module, torch.zeros(2, 2)).plot()
+    assert untidy(ablation.plot()) == untidy(plain) == []
+    assert told_by_colour_alone(ablation.plot()) == []
     assert [bar.get_width() for bar in plain.axes[0].patches] == [3, 2, 2, 1]
     assert plain._supxlabel.get_text().startswith(f"whyactivate {wa.__version__}, MLP, 114 parameters")
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from typer.testing import CliRunner, Result
 
 import whyactivate as wa
+from figure_checks import told_by_colour_alone, untidy
 from whyactivate.activations import ACTIVATIONS
 from whyactivate.claims import CLAIMS, Claim, Curve, Evidence, Point, Sketch, Verdict, check_claims, find_claim
 from whyactivate.claims import lookup as lookup_module
@@ -94,8 +95,22 @@ def test_the_check_agrees_with_its_verdict(number):
     assert found.ran
     assert found.agrees, [point.words for point in found.points if not point.holds]
     assert found.points
-    assert found.lesson is not None
     json.dumps(found.to_dict(), allow_nan=True)
+
+
+@pytest.mark.parametrize("number", sorted(set(CLAIMS) - CITED))
+def test_its_figure_can_be_read_in_grey_and_by_everybody(number):
+    figure = evidence(number).plot()
+    assert figure._supxlabel.get_text().startswith(f"whyactivate {wa.__version__}")
+    assert untidy(figure) == []
+    assert told_by_colour_alone(figure) == []
+
+
+def test_no_two_figures_are_the_same_but_where_two_claims_rest_on_one_lesson():
+    kinds = [type(evidence(n).lesson).__name__ for n in sorted(set(CLAIMS) - CITED)]
+    headings = [evidence(n).lesson.heading for n in set(CLAIMS) - CITED if isinstance(evidence(n).lesson, Sketch)]
+    assert len(set(headings)) == len(headings)
+    assert {kind for kind in kinds if kinds.count(kind) > 1} == {"Sketch", "TrainingPath"}
 
 
 def test_the_seeds_on_which_an_activation_stays_above_the_floor_are_named():

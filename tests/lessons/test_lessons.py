@@ -6,12 +6,15 @@ import json
 import math
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
+from itertools import combinations
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 
+from figure_checks import SEEN, distance, told_by_colour_alone, untidy
 from whyactivate import MLP, InputError, SimpleModel, TrainConfig, UnknownNameError, Verdict, load_dataset, train
 from whyactivate.lessons import (
     Lesson,
@@ -35,7 +38,7 @@ from whyactivate.lessons.approximation import barrier
 from whyactivate.lessons.batched import Stack, train_stack
 from whyactivate.lessons.lesson import digits, listing
 from whyactivate.lessons.observe import watch
-from whyactivate.plots.style import svg_of
+from whyactivate.plots.style import GREEN, VERMILION, stroke_of, svg_of
 
 QUICK = {
     "saturation": saturation,
@@ -82,6 +85,44 @@ def test_a_figure_is_drawn_with_version_and_settings(made, name):
     assert small.endswith(lesson.settings)
     assert svg_of(figure).startswith("<?xml")
     assert lesson.plot("mine")._supxlabel.get_text() == "mine"
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_figure_can_be_read_in_grey_and_by_everybody(made, name):
+    figure = made[name].plot()
+    assert untidy(figure) == []
+    assert told_by_colour_alone(figure) == []
+
+
+class TestFigureChecks:
+    """The checks themselves notice what they are for."""
+
+    def test_lines_that_differ_in_colour_alone(self):
+        axes = Figure().subplots()
+        axes.plot([0, 1], color=VERMILION)
+        axes.plot([1, 0], color=GREEN)
+        assert told_by_colour_alone(axes.figure) == [f"{GREEN} and {VERMILION} in grey"]
+        axes.lines[1].set_linestyle("--")
+        assert told_by_colour_alone(axes.figure) == []
+
+    @pytest.mark.parametrize("how", ["without red cones", "without green cones"])
+    def test_red_and_green_are_alike_to_some(self, how):
+        assert distance("#d04040", "#708020", how) < distance("#d04040", "#708020", "by everybody") / 2
+
+    def test_words_that_leave_the_figure_or_lie_over_others(self):
+        axes = Figure(figsize=(3, 2)).subplots()
+        axes.set_title("a title that is much longer than the figure is wide")
+        axes.text(0.5, 0.5, "one")
+        axes.text(0.5, 0.5, "other")
+        found = untidy(axes.figure)
+        assert any("is cut off" in words for words in found)
+        assert "'one' lies over 'other'" in found
+
+    def test_every_activation_has_a_line_of_its_own(self):
+        strokes = [stroke_of(name) for name in ("identity", "relu", "sigmoid", "tanh", "leaky_relu")]
+        for one, other in combinations(strokes, 2):
+            assert one.marker != other.marker
+            assert one.dashes != other.dashes or all(distance(one.colour, other.colour, how) > 20 for how in SEEN)
 
 
 class TestSaturation:

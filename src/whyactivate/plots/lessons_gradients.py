@@ -45,7 +45,7 @@ def draw_gradients(lesson: Gradients) -> Figure:
         axes.set_ylabel("gradient norm /\nlast layer's")
         label_ends(axes, ends, room=6.5)
     panels[-1].set_xlabel("layer (the gradient travels from the last to the first)")
-    panels[-1].set_xticks([depth, *range(depth - depth % 5, 1, -5), 1])
+    panels[-1].set_xticks(sorted({depth, *range(5, depth, 5), 1}, reverse=True))
     return figure
 
 

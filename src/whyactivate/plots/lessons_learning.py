@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, cast
 
 from whyactivate.lessons.lesson import title_of
-from whyactivate.plots.style import COLOURS, DASHES, MUTED, PAPER, label_ends, new_figure, stroke_of
+from whyactivate.plots.style import COLOURS, DASHES, MARKERS, MUTED, PAPER, label_ends, new_figure, stroke_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,12 +67,20 @@ def draw_training_path(lesson: TrainingPath) -> Figure:
             axes.plot(path.steps, values, color=colour, linestyle=DASHES[mode % 4])
             half = path.half[mode]
             if half is not None:
-                axes.plot([half], [strength / 2], "o", color=colour, markeredgecolor=PAPER, markersize=7, zorder=4)
+                axes.plot(
+                    [half],
+                    [strength / 2],
+                    MARKERS[(mode + 1) % 4],
+                    color=colour,
+                    markeredgecolor=PAPER,
+                    markersize=7,
+                    zorder=4,
+                )
             ends.append((f"mode of strength {strength:g}", path.steps[-1], values[-1], colour))
         axes.set_xlim(0, path.steps[-1])
         axes.set_ylim(0, max(lesson.strengths) * 1.1)
         axes.set_title("One layer" if path.depth == 1 else f"{path.depth} layers, no activation between them")
         axes.set_ylabel("strength")
         label_ends(axes, ends, room=8)
-    panels[-1].set_xlabel("steps of gradient descent (a dot: half its strength)")
+    panels[-1].set_xlabel("steps of gradient descent (a mark: half its strength)")
     return figure

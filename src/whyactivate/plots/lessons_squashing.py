@@ -32,8 +32,11 @@ def draw_saturation(lesson: Saturation) -> Figure:
         label_ends(axes, ends, room=10)
     shown = [end for end in lesson.ends if end.high_from is not None and end.high_from <= lesson.z[-1]]
     for end in shown:
-        colour = stroke_of(end.activation).colour
-        above.plot([end.high_from or 0.0], [end.high], "v", color=colour, markeredgecolor=PAPER, markersize=8, zorder=4)
+        mark = stroke_of(end.activation)
+        above.plot(
+            [end.high_from or 0.0], [end.high], mark.marker, color=mark.colour, markeredgecolor=PAPER, markersize=8,
+            zorder=4,
+        )  # fmt: skip
         above.annotate(
             str(end.dtype).removeprefix("torch."),
             (end.high_from or 0.0, end.high),
@@ -46,7 +49,7 @@ def draw_saturation(lesson: Saturation) -> Figure:
         )
     above.set_ylabel("φ(z)")
     below.set_ylabel("φ′(z)")
-    below.set_xlabel("pre-activation z (a triangle: from there on exactly 1 in that number format)")
+    below.set_xlabel("pre-activation z (a mark: from there on exactly 1 in that number format)")
     return figure
 
 
