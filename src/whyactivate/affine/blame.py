@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.analysis import AffineRun, Blame
+from whyactivate.affine.depth import weights_of
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Location, Node, Tape, Value
 
@@ -43,7 +44,7 @@ def _blame(op: str, location: Location, reason: str) -> Blame:
 def _words(tape: Tape, node: Node) -> str:
     needed = tape.needed()
     name = plain_name(node)
-    sources = list(dict.fromkeys(_source(tape, needed, value, node.index) for value in node.values()))
+    sources = list(dict.fromkeys(_source(tape, needed, value, node) for value in node.values()))
     subject = " and ".join(sources) or "the input"
     if node.reason and " multiplies " in node.reason:
         if len(sources) > 1:
@@ -61,12 +62,12 @@ def _words(tape: Tape, node: Node) -> str:
 
 def _without(tape: Tape, needed: tuple[Node, ...], node: Node) -> str:
     """Which two layers would be one but for an operation, in words; empty where there are not two."""
-    before = _layers_behind(tape, needed, node.values(), node.index)
+    before = _layers_behind(tape, needed, node.values(), node.index, _is_layer)
     after = next(
         (
             later
             for later in needed[needed.index(node) + 1 :]
-            if _has_weights(later) and any(node.root in value.roots for value in later.values())
+            if _is_layer(later) and any(node.root in value.roots for value in later.values())
         ),
         None,
     )
@@ -79,14 +80,21 @@ def _without(tape: Tape, needed: tuple[Node, ...], node: Node) -> str:
     return f"; without it, {name} and the next call of {name} are one layer" if again else ""
 
 
-def _source(tape: Tape, needed: tuple[Node, ...], value: Value, before: int) -> str:
+def _source(tape: Tape, needed: tuple[Node, ...], value: Value, node: Node) -> str:
     """Where the numbers of an operand come from, in words."""
-    layers = _layers_behind(tape, needed, [value], before)
-    if layers:
-        return f"{layers[-1]}'s output" if layers[-1] else "a layer's output"
+    layers = _layers_behind(tape, needed, [value], node.index)
     root = max(value.roots, default=0)
-    made = next((node for node in needed if root and node.root == root), None)
-    return f"{made.location.module or plain_name(made)}'s output" if made else "the input"
+    made = next((other for other in needed if root and other.root == root), None)
+    if layers:
+        name = layers[-1]
+    elif made is not None:
+        name = made.location.module or plain_name(made)
+    else:
+        return "the input"
+    if not name:
+        return "a layer's output"
+    inside = f"{node.location.module}.".startswith(f"{name}.")
+    return f"a value in {name}" if inside else f"{name}'s output"
 
 
 def plain_name(node: Node) -> str:
@@ -118,7 +126,13 @@ def _is_known(node: Node) -> bool:
     return rule is not None and rule.form is None and rule.formula is not None
 
 
-def _layers_behind(tape: Tape, needed: tuple[Node, ...], values: Iterable[Value], before: int) -> tuple[str, ...]:
+def _layers_behind(
+    tape: Tape,
+    needed: tuple[Node, ...],
+    values: Iterable[Value],
+    before: int,
+    counts: Callable[[Node], bool] = lambda node: _has_weights(node),
+) -> tuple[str, ...]:
     """Paths of the modules whose weights enter `values` affinely, back to the last operation that is not affine."""
     wanted = {value.storage for value in values}
     found: list[str] = []
@@ -133,10 +147,15 @@ def _layers_behind(tape: Tape, needed: tuple[Node, ...], values: Iterable[Value]
                 wanted.discard(output.storage)  # what was there before is overwritten
         if node.reason is None:
             wanted.update(value.storage for value in node.values())
-            if _has_weights(node) and node.location.module not in found:
+            if counts(node) and node.location.module not in found:
                 found.append(node.location.module)
     return tuple(reversed(found))
 
 
 def _has_weights(node: Node) -> bool:
     return node.reason is None and any(True for _ in node.constants())
+
+
+def _is_layer(node: Node) -> bool:
+    """Whether an operation is a product with stored weights."""
+    return node.reason is None and weights_of(node) is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from whyactivate.affine._torch_compat import is_uninitialised, storage_key
+from whyactivate.affine._torch_compat import is_uninitialised, short_name, storage_key
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 
 aten = torch.ops.aten
@@ -24,13 +24,15 @@ _PRODUCTS: Mapping[object, str] = {
     aten.convolution.default: "weight",
 }
 """The operations that a layer is, each with the operand that holds its weights."""
+_RECURRENT = frozenset({"mkldnn_rnn_layer", "lstm", "gru", "rnn_tanh", "rnn_relu"})
+"""Recurrent layers that run as one operation, with activations of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
     """The number of layers on the longest way from the input to an output.
 
-    A layer is a product with stored weights: a dense matrix or a convolution.
+    A layer is a product with stored weights: a dense matrix or a convolution; or a recurrent layer.
 
     Attributes:
         written: as the code has it.
@@ -72,7 +74,9 @@ def count_depth(tape: Tape, module: nn.Module) -> Depth:
             (source,) = sources
             layers = max((way.layers for way in ways), key=len)
         weights = weights_of(node)
-        if weights is not None:
+        if short_name(node.op) in _RECURRENT:
+            written, effective = written + 1, effective + 1
+        elif weights is not None:
             written, effective = written + 1, effective + (not layers)
             chains.pop(layers, None)
             layers = (*layers, names.get(storage_key(weights.tensor), node.location.module) or f"layer {written}")

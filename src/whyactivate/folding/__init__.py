@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from whyactivate.affine.recording import Example, check_module
 from whyactivate.errors import FoldingError, InputError
 from whyactivate.folding.building import carry_out
-from whyactivate.folding.copies import copied
+from whyactivate.folding.copies import copied, in_float64
 from whyactivate.folding.folding import Folding, find_folding
 from whyactivate.folding.layers import Filling
 from whyactivate.folding.maps import CannotFold
@@ -98,7 +98,7 @@ def _find(module: nn.Module, example_input: Any, asked: str) -> tuple[Folding, E
 
 def _in_float64(folding: Folding, module: nn.Module) -> nn.Module | None:
     try:
-        target = copied(module).to(torch.float64)
+        target = in_float64(module)
         return carry_out(folding.replacements, folding.regions, target, Filling(torch.float64))
     except (CannotFold, TypeError, RuntimeError):  # some modules do not let themselves be cast
         return None

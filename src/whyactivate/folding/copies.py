@@ -6,6 +6,7 @@ import copy
 import warnings
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -16,3 +17,12 @@ def copied(module: _Module) -> _Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return copy.deepcopy(module)
+
+
+def in_float64(module: _Module) -> _Module:
+    """A copy in float64, its complex numbers in complex128."""
+    wide = copied(module).double()  # which leaves complex numbers as they are
+    for tensor in [*wide.parameters(), *wide.buffers()]:
+        if tensor.is_complex():
+            tensor.data = tensor.data.to(torch.complex128)
+    return wide

@@ -91,7 +91,8 @@ class Teller:
         inside = [piece for piece in pieces if piece in folded or piece.key in merged]
         reason = self._reason(nodes, pieces, inside) or self._stopped(key)
         reason = " and ".join(one.words for one in tables if one.replacement is None) or reason
-        if not inside and len(nodes) < 2 and reason is None:
+        weighted = [node for node in nodes if self._holds_weights(node)]
+        if not inside and len(weighted) == 1 and not tables and reason not in self.frozen.values():
             reason = "it is one layer already"
         modules = (*(one.table.path for one in tables), *self._modules(nodes))
         look_ups = [(0.0, 1)] * len(tables)
@@ -168,7 +169,7 @@ class Teller:
         rest = [piece for piece in pieces if piece not in inside]
         if len(rest) > (0 if inside else 1):
             if any(len(piece.terms) > 1 for piece in rest):
-                return "what is added up comes from different places"
+                return "it adds up tensors that come from different places, as a residual connection does"
             return "one layer in their place would take more multiply-adds"
         return None
 

@@ -14,7 +14,7 @@ from whyactivate.affine.tracker import run_unwatched
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.errors import FoldingError
 from whyactivate.folding.building import BATCHES
-from whyactivate.folding.copies import copied
+from whyactivate.folding.copies import in_float64
 
 _MANY = 67
 """A larger batch, at which they are compared where a row has at most `_SMALL` numbers."""
@@ -44,7 +44,7 @@ def verify(
         FoldingError: an output differs by more than rounding explains, or the copy does not run.
     """
     generator = torch.Generator("cpu").manual_seed(1)
-    original64 = _as(original, torch.float64)
+    original64 = _in_float64(original)
     states = {id(part): State(part) for part in (original, folded, original64, folded64) if part is not None}
 
     recorded = torch.is_grad_enabled()
@@ -123,15 +123,17 @@ def _alike(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> bool:
     return bool(a) and [t.shape for t in a] == [t.shape for t in b]
 
 
-def _as(module: nn.Module, dtype: torch.dtype) -> nn.Module | None:
+def _in_float64(module: nn.Module) -> nn.Module | None:
     try:
-        return copied(module).to(dtype)
+        return in_float64(module)
     except Exception:  # some modules do not let themselves be cast
         return None
 
 
 def _cast(example: Example, dtype: torch.dtype) -> Example:
     def cast(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor) and leaf.is_complex():
+            return leaf.to(dtype.to_complex())
         return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
     return replace(
