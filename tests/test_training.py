@@ -190,6 +190,12 @@ class TestPlainPerceptrons:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert read_plain(SimpleModel()) is None
 
+    def test_data_that_ask_for_gradients(self, article: Dataset):
+        parts = article.train_x, article.train_y, article.test_x, article.test_y
+        asking = Dataset("asking", *(part.clone().requires_grad_() for part in parts), article.task)
+        histories = [train(SimpleModel(), data, SHORT) for data in (article, asking)]
+        assert histories[0] == histories[1]
+
     def test_hooks_see_every_batch(self, article: Dataset):
         model, seen = SimpleModel(), list[int]()
         model.fc2.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if module.training else None)

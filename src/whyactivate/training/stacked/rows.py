@@ -24,9 +24,11 @@ class Part:
 
     def __init__(self, data: Sequence[Dataset], which: Array, part: str, dtype: type) -> None:
         first, kind = data[0], np.dtype(dtype)
-        x = np.stack([getattr(d, f"{part}_x").cpu().numpy() for d in data]).astype(kind)
+        x = np.stack([getattr(d, f"{part}_x").detach().cpu().numpy() for d in data]).astype(kind)
         self.x: Array = np.concatenate([x, np.ones((*x.shape[:2], 1), kind)], axis=2)
-        self.y: Array = np.stack([targets(getattr(d, f"{part}_y").cpu(), d.task, first.outputs, kind) for d in data])
+        self.y: Array = np.stack(
+            [targets(getattr(d, f"{part}_y").detach().cpu(), d.task, first.outputs, kind) for d in data]
+        )
         self.which = which
         self.rows = x.shape[1]
 
