@@ -10,6 +10,8 @@ from math import comb
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from whyactivate import MLP, collapse_linear
@@ -166,6 +168,71 @@ def clip(polygon, form):
 def area(polygon):
     around = zip(polygon, polygon[1:] + polygon[:1], strict=True)
     return abs(sum(p[0] * q[1] - q[0] * p[1] for p, q in around)) / 2
+
+
+@st.composite
+def networks(draw) -> tuple[nn.Module, float]:
+    """A small random network with kinks, and a window; weights are short numbers, so that lines often meet."""
+    kind = draw(st.sampled_from([nn.ReLU, nn.LeakyReLU, lambda: nn.PReLU(init=-0.5), nn.Hardtanh]))
+    widths = [2, *draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)), draw(st.integers(1, 2))]
+    parts: list[nn.Module] = []
+    for fan_in, fan_out in itertools.pairwise(widths):
+        layer = nn.Linear(fan_in, fan_out)
+        numbers = draw(st.lists(st.integers(-4, 4), min_size=fan_out * (fan_in + 1), max_size=fan_out * (fan_in + 1)))
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(numbers[fan_out:]).reshape(fan_out, fan_in) / 4)
+            layer.bias.copy_(torch.tensor(numbers[:fan_out]) / 4)
+        parts += [layer, kind()]
+    return nn.Sequential(*parts[:-1]), draw(st.sampled_from([0.5, 2.0, 7.0]))
+
+
+class TestRandomNetworks:
+    """Of whatever network: the polygons tile the slice, each has its own map, and the count is the oracle's."""
+
+    @given(networks(), st.integers(0, 2**32))
+    @settings(max_examples=25)
+    def test_polygons_tile_the_slice_and_each_map_is_the_network(self, made, seed):
+        module, radius = made
+        found = regions_in(module, radius)
+        assert sum(cell.size for cell in found.cells) == (2 * Fraction(radius)) ** 2
+        assert found.agreement[0] == found.agreement[1]
+        generator = random.Random(seed)
+        wide = module.double()
+        for cell in found.cells:
+            place = inside(cell.corners, generator)
+            holding = [strictly_inside(other.shape, corner(*place)) for other in found.cells]
+            assert holding.count(True) == 1  # so no two overlap: one inside the other would hold the other's point
+            x = torch.tensor([float(value) for value in place], dtype=torch.float64)
+            expected = wide(x[None])[0].tolist()
+            assert [float(value) for value in cell(*place)] == pytest.approx(expected, abs=1e-5)
+
+    @given(networks())
+    @settings(max_examples=15)
+    def test_the_local_map_is_the_cells_and_is_proved(self, made):
+        module, radius = made
+        found = regions_in(module, radius)
+        cell = found.cells[-1]
+        local = found.collapse(len(found.cells) - 1)
+        proof = local.prove(points=2)
+        assert proof.holds, proof
+        assert local(local.point) == list(cell(*cell.centre))
+
+    @given(st.integers(0, 2**32 - 1), st.sampled_from([(2, 3, 1), (2, 5, 1), (2, 2, 3, 1), (2, 2, 2, 2, 1)]))
+    @settings(max_examples=20)
+    def test_the_count_is_that_of_trying_every_pattern(self, seed, layers):
+        model = MLP(layers, "relu", seed=seed)
+        found = regions_in(model, 2.0)
+        assert len(found.cells) == by_brute_force(model, Fraction(2)) <= found.bound
+
+
+def inside(corners, generator: random.Random) -> tuple[Fraction, ...]:
+    """A random point strictly inside a convex polygon."""
+    parts = [generator.randint(1, 1000) for _ in corners]
+    total = sum(parts)
+    return tuple(
+        sum((share * at[axis] for share, at in zip(parts, corners, strict=True)), Fraction(0)) / total
+        for axis in (0, 1)
+    )
 
 
 class TestLocalMap:
