@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from whyactivate.affine.analysis import AffineRun, Analysis, Blame, Counterexample, Verdict
+from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.recording import Example, check_module, record_all
 from whyactivate.affine.verdict import decide
 
@@ -16,6 +17,7 @@ _HELD_FIXED = "the verdict is about the floating inputs; integer and boolean one
 __all__ = ["AffineRun", "Analysis", "Blame", "Counterexample", "Verdict", "analyze"]
 
 
+@rarely_collected()
 def analyze(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any]) -> Analysis:
     """Whether a module is an affine map of its input, with the evidence.
 

@@ -146,6 +146,12 @@ def subclasses_have_a_say() -> bool:
     return torch._C._is_torch_function_enabled()
 
 
+def own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """The parameters and buffers of a module itself, by name; one that has several names comes several times."""
+    named = [*module._parameters.items(), *module._buffers.items()]
+    return [(name, tensor) for name, tensor in named if tensor is not None]
+
+
 def global_hooks() -> list[dict[int, Any]]:
     """The hooks that PyTorch calls for every module."""
     hooks = vars(nn.modules.module)
@@ -295,6 +301,7 @@ class Facts:
         gives_unwritten: the result is memory that nobody has written.
         is_made_of_others: PyTorch carries it out as others.
         may_write: it writes into an operand, or may do so.
+        is_repeatable: it is one of PyTorch's own, and its results follow from its operands.
     """
 
     op: OpOverload
@@ -309,6 +316,7 @@ class Facts:
     gives_unwritten: bool
     is_made_of_others: bool
     may_write: bool
+    is_repeatable: bool
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """All operands of a call by name, defaults included."""
@@ -335,6 +343,9 @@ def facts_of(op: OpOverload) -> Facts:
         short_name(op).startswith(("empty", "new_empty")),
         is_made_of_others(op),
         bool(written_names(op)) or op in _STATISTICS,
+        op.namespace == "aten"
+        and not (is_random(op) or needs_data(op))
+        and short_name(op) not in ("resize", "resize_as", "set", "from_file"),
     )
 
 

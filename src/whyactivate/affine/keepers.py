@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import collections
+import ctypes
 import functools
 import io
 import os
@@ -32,6 +33,8 @@ _CONTAINERS = (
     dict, list, set, collections.deque, bytearray, array.array, collections.UserDict, collections.UserList,
     weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
 )  # fmt: skip
+_PIECE = 2**20
+"""Bytes that are compared at a time."""
 _LARGEST_ARRAY = 2**28
 """Bytes of a NumPy array up to which it is kept; larger ones are data sets, not memories."""
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, torch.dtype, torch.device)
@@ -68,6 +71,8 @@ def keeper_of_bytes(tensor: Tensor, path: str) -> Keeper:
     """A keeper for the numbers in a tensor's memory."""
     if compat.storage_key(tensor) == compat.NO_MEMORY or tensor.is_meta:
         return lambda depends: ()
+    if tensor.device.type == "cpu":
+        return _keeper_of_host_memory(tensor.untyped_storage(), path)
     live = compat.raw_bytes(tensor)
     copy = live.clone()
 
@@ -76,6 +81,26 @@ def keeper_of_bytes(tensor: Tensor, path: str) -> Keeper:
             return ()
         live.copy_(copy)
         return (path,)
+
+    return put_back
+
+
+def _keeper_of_host_memory(storage: torch.UntypedStorage, path: str) -> Keeper:
+    """The same for memory that Python can reach, where comparing bytes is several times faster."""
+    start, size = storage.data_ptr(), storage.nbytes()
+    pieces = [(at, ctypes.string_at(start + at, min(_PIECE, size - at))) for at in range(0, size, _PIECE)]
+    names = (path,)
+
+    def put_back(depends: Depends) -> tuple[str, ...]:
+        is_as_large = storage.nbytes() == size
+        start = storage.data_ptr()
+        if is_as_large and all(ctypes.string_at(start + at, len(piece)) == piece for at, piece in pieces):
+            return ()
+        if not is_as_large:
+            storage.resize_(size)
+        for at, piece in pieces:
+            ctypes.memmove(storage.data_ptr() + at, piece, len(piece))
+        return names
 
     return put_back
 
@@ -123,6 +148,8 @@ def _untouched(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> bool:
     """The same keys and the same objects, in the same order."""
     if len(now) != len(before):
         return False
+    if not before:
+        return True
     return all(map(is_, now.values(), before.values())) and all(map(is_, now.keys(), before.keys()))
 
 
@@ -262,23 +289,24 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
     if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.layout != torch.strided:
         return None
     alias, needs_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
-    home = compat.place(alias)
+    dtype = tensor.dtype
     grad = tensor.grad if leaf else None
     attributes = dict(vars(tensor))
 
     def put_back(depends: Depends) -> tuple[str, ...]:
-        moved = compat.place(tensor) != home
+        moved = tensor.dtype is not dtype or not tensor.is_set_to(alias)
         if moved:
             tensor.data = alias
-        if leaf and not tensor.is_leaf:
-            tensor.detach_()
-            moved = True
-        if leaf and tensor.requires_grad != needs_grad:
-            tensor.requires_grad_(needs_grad)
-            moved = True
-        if leaf and tensor.grad is not grad:
-            tensor.grad = grad
-            moved = True
+        if leaf:
+            if not tensor.is_leaf:
+                tensor.detach_()
+                moved = True
+            if tensor.requires_grad != needs_grad:
+                tensor.requires_grad_(needs_grad)
+                moved = True
+            if tensor.grad is not grad:
+                tensor.grad = grad
+                moved = True
         if not _untouched(vars(tensor), attributes):
             vars(tensor).clear()
             vars(tensor).update(attributes)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine._torch_compat import storage_key
 from whyactivate.affine.pairs import real_dtype, real_geometry
-from whyactivate.affine.tape import Argument, Constant, Storage, Value
+from whyactivate.affine.tape import Argument, Constant, Geometry, Storage, Value
 from whyactivate.affine.trees import tensors_in
 
 Roots = frozenset[int]
@@ -36,6 +36,8 @@ class FollowedMemory:
         self._followed: dict[int, tuple[int, torch.UntypedStorage]] = {}  # key -> (number, kept alive)
         self._versions: list[int] = []
         self._roots: list[Roots] = []
+        self._shown: dict[int, tuple[Tensor, Value]] = {}  # the tensor last met, with its value
+        self._geometries: dict[Geometry, Geometry] = {}  # each once, so that equal ones are quickly told
         self._extents: list[tuple[int, int]] = []  # of what is followed, sorted
         self._born_here: set[int] = set()
         self._lent: set[int] = set()  # memory that can be read and written where nobody sees it
@@ -71,12 +73,22 @@ class FollowedMemory:
     def value(self, tensor: Tensor, key: int) -> Value:
         """A tensor that depends on the input, as the tape names it."""
         number = self._followed[key][0]
-        geometry = real_geometry(tensor)
+        shown = self._shown.get(number)
+        if shown is not None and shown[0] is tensor and shown[1].version == self._versions[number]:
+            return shown[1]
+        found = real_geometry(tensor)
+        geometry = self._geometries.setdefault(found, found)
         if geometry.dtype != self.storages[number].dtype:
             self._refuse(f"memory of {self.storages[number].dtype} numbers is read as {tensor.dtype}")
         if tensor.is_conj() or tensor.is_neg():
             self._refuse("a lazily conjugated or negated view")
-        return Value(number, self._versions[number], geometry, self._roots[number])
+        value = Value(number, self._versions[number], geometry, self._roots[number])
+        self._shown[number] = tensor, value
+        return value
+
+    def look_anew(self) -> None:
+        """Note that a tensor may have come to be read in another way, as by `t_`."""
+        self._shown.clear()
 
     def argument(self, operand: Any) -> Argument:
         """What an operation is called with, as the tape names it."""

@@ -236,19 +236,19 @@ class _Telling:
         rule = find_rule(known.op)
         if rule is not None and rule.when is not None and rule.objection(arguments) != known.reason:
             raise _NotTold
-        results = tensors_among([result])
+        results = [result] if isinstance(result, Tensor) else tensors_among([result])
         if len(results) != len(known.outputs):
             raise _NotTold
-        constant = rule.constant_outputs if rule is not None and known.reason is None else frozenset[int]()
-        if any(
-            output is None and tensor.numel() and i not in constant
-            for i, (output, tensor) in enumerate(zip(known.outputs, results, strict=True))
-        ):
-            raise _NotTold  # nothing there in the script, and so not followed
-        outputs = tuple(
-            output and self._write(output, tensor) for output, tensor in zip(known.outputs, results, strict=True)
-        )
-        return Node(known.index, known.op, arguments, outputs, known.location, known.reason, known.root)
+        outputs: list[Value | None] = []
+        for position, (output, tensor) in enumerate(zip(known.outputs, results, strict=True)):
+            if output is not None:
+                outputs.append(self._write(output, tensor))
+                continue
+            outputs.append(None)
+            is_constant = rule is not None and known.reason is None and position in rule.constant_outputs
+            if tensor.numel() and not is_constant:
+                raise _NotTold  # nothing there in the script, and so not followed
+        return Node(known.index, known.op, arguments, tuple(outputs), known.location, known.reason, known.root)
 
     def _argument(self, known: Argument, operand: Any) -> Any:
         if isinstance(known, Value):

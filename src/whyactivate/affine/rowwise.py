@@ -51,7 +51,7 @@ class _Walk:
 
     def __init__(self, single: Tape, tape: Tape, rows: int) -> None:
         self._storages, self._other_storages, self._rows = single.storages, tape.storages, rows
-        self._known: dict[tuple[Geometry, Geometry], tuple[int, int] | None] = {}
+        self._known: dict[tuple[int, int], tuple[int, int] | None] = {}  # by identity: programs use each geometry often
 
     def is_same(self, one: Node, other: Node) -> bool:
         """Whether two nodes are one operation that treats rows alone, on the same constants and corresponding rows."""
@@ -84,9 +84,9 @@ class _Walk:
             return False
         if one.storage != other.storage or one.version != other.version:
             return False
-        pair = one.geometry, other.geometry
+        pair = id(one.geometry), id(other.geometry)
         if pair not in self._known:
-            self._known[pair] = self._count(*pair)
+            self._known[pair] = self._count(one.geometry, other.geometry)
         counts = self._known[pair]
         return (
             counts is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, cast
 
 from torch import Tensor
@@ -100,16 +99,19 @@ class ScriptWriter:
         """Note an operation that has just been carried out."""
         if self._fails:
             return
-        if not _is_repeatable(facts.op) or (facts.may_write and not self._writes_own(facts, args, kwargs, node)):
+        if not facts.is_repeatable or (facts.may_write and not self._writes_own(facts, args, kwargs, node)):
             self._fails = True
             return
-        operands = tuple(map(self._named, args))
+        operands = tuple([self._named(operand) for operand in args])
         named = {name: self._named(operand) for name, operand in kwargs.items()} if kwargs else {}
         self._script.calls.append(Call(facts.op, operands, named, node))
-        for tensor in [result] if isinstance(result, Tensor) else tensors_among([result]):
-            self.give(tensor)
-            if facts.gives_unwritten and tensor.numel():
-                self._fails = True
+        if isinstance(result, Tensor):
+            self.give(result)
+        else:
+            for tensor in tensors_among([result]):
+                self.give(tensor)
+        if facts.gives_unwritten and any(tensor.numel() for tensor in tensors_among([result])):
+            self._fails = True
 
     def end(self, tape: Tape, outputs: Iterable[Any]) -> None:
         """Note that the run has come to its end."""
@@ -162,14 +164,3 @@ class ScriptWriter:
 def seen(tensor: Tensor) -> tuple[Any, ...]:
     """Where the numbers of a tensor lie, and how they are read."""
     return (*compat.place(tensor), tensor.is_neg(), tensor.is_conj())
-
-
-@cache
-def _is_repeatable(op: compat.OpOverload) -> bool:
-    """Whether an operation is one of PyTorch's own whose results follow from its operands."""
-    facts = compat.facts_of(op)
-    return (
-        op.namespace == "aten"
-        and not (facts.is_random or facts.needs_data)
-        and facts.name not in ("resize", "resize_as", "set", "from_file")
-    )

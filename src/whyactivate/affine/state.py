@@ -35,6 +35,9 @@ from whyactivate.affine.keepers import (
 
 _MOST_OBJECTS = 200_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
+_PLAIN_KINDS = frozenset(_PLAIN)
+_CONTAINERS = frozenset({dict, list, set, collections.OrderedDict})
+_TENSORS = frozenset({Tensor, nn.Parameter})
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"builtins", "torch", "numpy", "whyactivate"}
 
 _OUT_OF_SIGHT = frozenset(
@@ -125,12 +128,15 @@ class State:
         if isinstance(value, _PLAIN) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
+        if type(value) in _TENSORS:
+            self._keep(keeper_of(value, path))
+            if attributes := vars(value):
+                self._visit_named(attributes, path)
+            return
         if isinstance(value, (dict, list, set)) and not value:
             self._empty.append((value, path))
             return
-        keeper = keeper_of(value, path)
-        if keeper is not None:
-            self._keepers.append(keeper)
+        self._keep(keeper_of(value, path))
         if isinstance(value, self._workers) or (isinstance(value, type) and issubclass(value, self._workers)):
             self._object_to(f"{path} hands work to where it is not seen ({type(value).__name__})")
         elif isinstance(value, _ITERATORS):
@@ -155,9 +161,13 @@ class State:
         else:
             self._visit_object(value, path)
 
+    def _keep(self, keeper: Keeper | None) -> None:
+        if keeper is not None:
+            self._keepers.append(keeper)
+
     def _visit_module(self, module: nn.Module, path: str) -> None:
         self._keepers.append(keeper_of_attributes(module, path))
-        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        for name, tensor in compat.own_tensors(module):
             key = compat.storage_key(tensor)
             if key not in self._memory:
                 self._memory.add(key)
@@ -226,10 +236,18 @@ class State:
             self._waiting.append((item, path))
 
     def _visit_named(self, items: Mapping[Any, Any], path: str) -> None:
+        seen = self._seen
         for name, item in tuple(items.items()):
-            if not isinstance(item, _PLAIN):
-                inner = name not in ("_parameters", "_buffers", "_modules") and isinstance(name, str)
-                self._waiting.append((item, _join(path, name) if inner else path))
+            kind = type(item)
+            if kind in _PLAIN_KINDS or (id(item) in seen and seen[id(item)] is item):
+                continue
+            inner = isinstance(name, str) and name not in ("_parameters", "_buffers", "_modules")
+            inside = _join(path, name) if inner else path
+            if kind in _CONTAINERS and not item:  # of which modules have many
+                seen[id(item)] = item
+                self._empty.append((item, inside))
+            elif not isinstance(item, _PLAIN):
+                self._waiting.append((item, inside))
 
     def _visit_all(self, items: Iterable[Any], path: str) -> None:
         self._waiting += [(item, path) for item in items if not isinstance(item, _PLAIN)]

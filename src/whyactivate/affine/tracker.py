@@ -261,6 +261,8 @@ class _Recorder(compat.DispatchMode):
         hidden = facts.hidden_writes(operands)
         if hidden and reason is not None:
             self._refuse(reason)
+        if written:
+            memory.look_anew()
         if rule is not None and rule.is_view and reason is None:
             return self._view(op, values[0].storage, values[0].geometry.dtype, self._run(facts.op, args, kwargs))
         if rule is not None and rule.constant_result and not written:
