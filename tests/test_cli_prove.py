@@ -68,3 +68,16 @@ def test_a_symbolic_proof_needs_no_pytorch() -> None:
     code = "import sys\nfrom whyactivate.cli.app import app\ntry: app(['prove', '3,2,1'])\nexcept SystemExit: pass\n"
     done = start([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(("name", "words"), [("none.safetensors", "no such file"), (".", "no such file"), ("", "")])
+def test_what_is_no_certificate_is_refused_by_name(tmp_path, name: str, words: str) -> None:
+    path = tmp_path / name
+    if not name:
+        path = tmp_path / "text.txt"
+        path.write_text("these are not the numbers of a network")
+        words = "no safetensors file"
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["verify", str(path)])
+    assert result.exit_code == 2
+    assert words in result.output
+    assert path.name in result.output

@@ -282,3 +282,29 @@ class TestOverTheLastAxis:
         with torch.no_grad():
             slim.weight.zero_()
         assert bool(collapse.as_module().weight.abs().sum() > 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("magic", {}, "unknown kind of proof 'magic'"),
+        (["exact"], {}, "unknown kind of proof"),
+        ("exact", {"round": 3}, "Did you mean 'rounds'"),
+        ("exact", {"rounds": 0}, "rounds must be a whole number of at least 1"),
+        ("exact", {"rounds": 1.5}, "rounds must be a whole number"),
+        ("exact", {"seed": 5, "points_budget": 0}, "hexadecimal"),
+        ("numeric", {"radius": "a"}, "radius must be a number above 0"),
+        ("numeric", {"radius": float("nan")}, "radius must be a number above 0"),
+        ("numeric", {"effort": -1}, "effort must be a whole number"),
+        ("numeric", {"seed": "x"}, "seed must be a whole number"),
+        ("numeric", {"x": [1, 2, 3]}, "but list came"),
+        ("numeric", {"x": torch.zeros(4)}, r"but shape \(4,\) came"),
+        ("numeric", {"x": torch.tensor([1.0, float("nan"), 0.0])}, "not finite"),
+        ("symbolic", {"engine": "maple"}, "Known: flint, sympy"),
+        ("theorem", {"depth": 3}, "Known: rule"),
+    ],
+)
+def test_nonsense_is_refused_with_what_was_expected(kind, options, words: str) -> None:
+    collapse = wa.collapse_linear(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)))
+    with pytest.raises(InputError, match=words):
+        collapse.prove(kind, **options)

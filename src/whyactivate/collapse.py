@@ -45,6 +45,12 @@ from whyactivate.proof import (
 )
 
 ProofKind = Literal["theorem", "symbolic", "exact", "numeric"]
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "theorem": ("rule",),
+    "symbolic": ("engine", "formula"),
+    "exact": ("points_budget", "rounds", "seed", "work_limit", "memory_limit"),
+    "numeric": ("x", "radius", "seed", "effort"),
+}
 
 
 @dataclass(frozen=True)
@@ -205,12 +211,14 @@ class Collapse:
             options: passed on to the proof; see `whyactivate.proof`.
 
         Raises:
-            UnknownNameError: there is no proof of that kind.
+            UnknownNameError: there is no proof of that kind, or it has no such option.
             CannotProveError: this kind cannot be carried out here.
         """
         tape = self.analysis.tape
         assert tape is not None
         tape.check_unchanged()
+        if kind in list(_OPTIONS) and (unknown := [name for name in options if name not in _OPTIONS[kind]]):
+            raise UnknownNameError(f"option of the {kind} proof", unknown[0], _OPTIONS[kind])
         if kind == "theorem":
             return prove_theorem(**options)
         if kind == "symbolic":

@@ -47,7 +47,7 @@ def test_the_error_probability_falls_with_every_round() -> None:
     assert three.log2_error == pytest.approx(3 * one.log2_error)
     assert len(set(three.primes)) == 3
     assert f"2^{math.ceil(three.log2_error)}" in str(three)
-    with pytest.raises(InputError, match="at least one round"):
+    with pytest.raises(InputError, match="rounds must be a whole number of at least 1"):
         check_modular(layer_by_layer(steps), steps, claimed, rounds=0)
 
 

@@ -23,6 +23,8 @@ def verify(
     """
     from whyactivate.proof.checker import check
 
+    if not certificate.is_file():
+        raise InputError(f"{certificate}: no such file; expected a certificate, as collapse.save writes it")
     code, words = check(str(certificate))
     if code == BAD_INPUT:
         raise InputError(f"{certificate}: {words}")

@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 
+from whyactivate._checks import check_whole
 from whyactivate.affine.rules.rule import CannotEvaluate
 from whyactivate.arithmetic.affine_map import ExactAffine, ExactStep
 from whyactivate.arithmetic.chain import Cost, estimate_cost
@@ -83,9 +84,10 @@ def prove_exact(
         taken: what is taken as PyTorch or NumPy computed it, because it is no sum or product of stored numbers.
 
     Raises:
-        InputError: steps, network and claim whose widths do not meet.
+        InputError: steps, network and claim whose widths do not meet, or fewer than one round.
         CannotProveError: a limit is exceeded, and the program does more than add and multiply.
     """
+    check_whole("rounds", rounds, 1)
     cost = estimate_cost([step.exact_weight for step in steps])
     if not isinstance(claimed, ExactAffine) and (cost.work > work_limit or cost.memory > memory_limit):
         return _prove_without_result(steps, evaluate, cost, rounds, seed, taken)

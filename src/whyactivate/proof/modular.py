@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from whyactivate._checks import check_whole
 from whyactivate.arithmetic.affine_map import ExactAffine, ExactStep
 from whyactivate.arithmetic.digits import DIGIT_BITS
 from whyactivate.arithmetic.exact import ExactArray
@@ -86,8 +87,7 @@ def check_modular(
         InputError: rounds below 1, or widths that do not meet.
         CannotEvaluate: an operation on the way compares numbers, which residues cannot.
     """
-    if rounds < 1:
-        raise InputError(f"expected at least one round, got {rounds}")
+    check_whole("rounds", rounds, 1)
     source, used_seed = _source(seed)
     inputs = steps[0].exact_weight.shape[1]
     primes = tuple(draw_prime(source) for _ in range(rounds))
@@ -154,8 +154,8 @@ def _source(seed: str | None) -> tuple[Bytes, str]:
     used = secrets.token_hex(_SEED_BYTES) if seed is None else seed
     try:
         root = bytes.fromhex(used)
-    except ValueError:
-        raise InputError(f"expected a seed in hexadecimal, got {used!r}") from None
+    except (TypeError, ValueError):
+        raise InputError(f"expected a seed in hexadecimal (a text), got {used!r}") from None
     drawn = 0
 
     def take(count: int) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whyactivate._checks import check_number, check_seed, check_whole
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
@@ -61,7 +62,9 @@ def prove_numeric(
         CannotProveError: a step may overflow, or PyTorch was told to multiply float32 in a lower precision.
     """
     dtype = layer.weight.dtype
-    _check(dtype, radius)
+    radius = check_number("radius", radius, 0)
+    seed, effort = check_seed(seed), check_whole("effort", effort, 0)
+    _check(dtype)
     given = _given_inputs(x, claimed.inputs, dtype, radius, seed)
     points, box = Points(given.double()), Box(claimed.inputs, radius)
     network = propagate(steps, (points, box))
@@ -154,11 +157,9 @@ class _Tally:
         return [excess for excess in self.first_excess if excess is not None]
 
 
-def _check(dtype: torch.dtype, radius: float) -> None:
+def _check(dtype: torch.dtype) -> None:
     if dtype not in FLOAT_FORMATS:
         raise InputError(f"no rounding is known for {dtype}; expected one of {[str(d) for d in FLOAT_FORMATS]}")
-    if not (math.isfinite(radius) and radius > 0):
-        raise InputError(f"expected a positive, finite radius, got {radius}")
     # torch's stubs do not know the attribute `matmul`.
     allowed: str = torch.backends.mkldnn.matmul.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
     if dtype == torch.float32 and allowed not in ("none", "ieee"):
@@ -173,9 +174,14 @@ def _given_inputs(x: Tensor | None, inputs: int, dtype: torch.dtype, radius: flo
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.rand(1, inputs, dtype=torch.float64, generator=generator)
         return ((drawn * 2 - 1) * radius).to(dtype)
-    rows = x.detach().reshape(-1, inputs) if x.ndim and x.shape[-1] == inputs else x
-    if rows.ndim != 2 or not len(rows) or rows.shape[1] != inputs or not rows.isfinite().all():
-        raise InputError(f"expected finite inputs of shape ({inputs},) or (count, {inputs}), got {tuple(x.shape)}")
+    wanted = f"x must be a tensor of finite numbers of shape ({inputs},) or (count, {inputs})"
+    if not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
+        raise InputError(f"{wanted}, but {type(x).__name__} came")
+    if x.ndim not in (1, 2) or x.shape[-1] != inputs or not x.numel():
+        raise InputError(f"{wanted}, but shape {tuple(x.shape)} came")
+    rows = x.detach().reshape(-1, inputs)
+    if x.is_complex() or not rows.isfinite().all():
+        raise InputError(f"{wanted}, but it has numbers that are not finite, or not real")
     return rows.to(dtype)
 
 

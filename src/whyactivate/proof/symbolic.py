@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any, Literal
 
-from whyactivate.errors import CannotProveError, InputError
+from whyactivate.errors import CannotProveError, InputError, UnknownNameError
 from whyactivate.proof.latex import SMALL_TERMS, for_symbols, polynomial, variable
 from whyactivate.proof.result import Proof
 
@@ -18,6 +18,8 @@ Matrix = list[Vector]
 Formula = Callable[[Sequence[Matrix], Sequence[Vector]], tuple[Matrix, Vector]]
 """`(weights, biases), first layer first -> (weight, bias)` of the collapsed layer."""
 Engine = Literal["sympy", "flint"]
+
+_ENGINES: dict[str, str] = {"sympy": "SymPy's polynomial ring", "flint": "FLINT's fmpz_mpoly"}
 
 SYMPY_LIMIT = 200_000
 """Up to how many bytes of exponents (`PolynomialSize.work`) SymPy's ring is used; FLINT above."""
@@ -90,8 +92,13 @@ def prove_symbolic(
 
     Raises:
         InputError: widths or biases that make no network.
+        UnknownNameError: there is no such engine.
         CannotProveError: the polynomials would not fit; the message has the estimate.
     """
+    if not isinstance(widths, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
+        raise InputError(f"expected widths as in (10, 4, 1), inputs first, got {widths!r}")
+    if engine not in (None, *_ENGINES):
+        raise UnknownNameError("engine", engine, tuple(_ENGINES))
     widths = tuple(widths)
     flags = (True,) * (len(widths) - 1) if biases is None else tuple(biases)
     _check(widths, flags)
@@ -124,7 +131,6 @@ def prove_symbolic(
             entries = [f"\\left({_written(entry)}\\right) x_{{{j}}}" for j, entry in enumerate(weight[output], 1)]
             written.append((_written(through_layers), " + ".join([*entries, _written(bias[output])])))
 
-    names = {"sympy": "SymPy's polynomial ring", "flint": "FLINT's fmpz_mpoly"}
     difference = "the zero polynomial" if not wrong else f"not the zero polynomial at outputs {wrong}"
     return Proof(
         kind="symbolic",
@@ -133,7 +139,7 @@ def prove_symbolic(
         holds=not wrong,
         steps=(
             f"All {size.variables - widths[0]:,} weights and biases and all {widths[0]:,} inputs are symbols of one "
-            f"ring ({names[chosen]}, integer coefficients).",
+            f"ring ({_ENGINES[chosen]}, integer coefficients).",
             f"Layer by layer from x: the network's outputs are polynomials of {terms:,} terms in all.",
             "From the output side: W = W_n … W_1 and b = b_n + W_n b_(n-1) + … + W_n … W_2 b_1, then Wx + b.",
             f"The difference of the two is {difference}.",
@@ -218,4 +224,6 @@ def _name(widths: tuple[int, ...]) -> str:
 
 
 def _bytes(count: int) -> str:
+    if count >= 2**60:
+        return f"2^{count.bit_length() - 31} GiB"
     return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
