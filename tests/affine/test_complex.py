@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import whyactivate as wa
 from whyactivate.affine import Verdict
 from whyactivate.affine.pairs import as_pairs
+from whyactivate.folding.copies import in_float64
 
 pytestmark = pytest.mark.filterwarnings("ignore:Casting complex values to real", "ignore:ComplexHalf support")
 
@@ -666,3 +667,26 @@ def test_weights_changed_after_the_analysis_are_noticed() -> None:
         layer.weight.mul_(2)
     with pytest.raises(wa.InputError, match="analyse it again"):
         collapse.prove("exact")
+
+
+def test_layers_around_a_transform_are_folded_and_compared_with_its_complex_weights() -> None:
+    class Filter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(drawn(5, dtype=torch.complex64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.fft.irfft(torch.fft.rfft(x) * self.weight, n=8)
+
+    module = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), Filter(), nn.Linear(8, 8), nn.Linear(8, 2))
+    assert in_float64(module)[2].weight.dtype == torch.complex128
+    slim = wa.collapse_runs(module, REAL)
+    assert [type(part).__name__ for part in slim] == ["Linear", "Identity", "Filter", "Linear", "Identity"]
+    assert torch.allclose(slim(REAL), module(REAL), atol=1e-5)
+
+
+def test_complex_layers_are_not_folded() -> None:
+    module = nn.Sequential(nn.Linear(4, 3, dtype=torch.complex64), nn.Linear(3, 2, dtype=torch.complex64))
+    plan = wa.plan_runs(module, COMPLEX)
+    assert not plan.folds
+    assert torch.equal(wa.collapse_runs(module, COMPLEX)(COMPLEX), module(COMPLEX))

@@ -61,10 +61,10 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
         FoldingError: the copy does not give the original's outputs; nothing is returned then.
     """
-    return fold(module, example_input)[1]
+    return fold_runs(module, example_input)[1]
 
 
-def fold(
+def fold_runs(
     module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any], asked: str = "collapse_runs"
 ) -> tuple[Plan, nn.Module]:
     """The plan, and the copy that `collapse_runs` gives; `asked` is the name of whoever asks.
