@@ -257,7 +257,7 @@ def test_bad_inputs() -> None:
         {"x": torch.zeros(0, 10)},
         {"x": torch.full((10,), torch.nan)},
     ):
-        with pytest.raises(InputError, match="must be|expected"):
+        with pytest.raises(InputError, match=r"must be|expected"):
             prove(network, **options)
 
 
