@@ -130,7 +130,13 @@ def fences(page: Path) -> list[tuple[str, str]]:
 
 def tokens(page: Path):
     text = re.sub(r"\A---\n.*?\n---\n", "", page.read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r'^--8<-- "([^":]+)(?::(\d+):)?"$', included, text, flags=re.M)
     return MarkdownIt("commonmark").parse(re.sub(r"^( *)(\?\?\?\+?|!!!|===).*", "", text, flags=re.M))
+
+
+def included(snippet: re.Match[str]) -> str:
+    lines = (DOCS.parent / snippet[1]).read_text(encoding="utf-8").splitlines()
+    return "\n".join(lines[int(snippet[2] or 1) - 1 :])
 
 
 def titles_of(nav: list | dict | str) -> list[str]:

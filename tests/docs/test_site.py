@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,6 +27,8 @@ class Html(HTMLParser):
     links: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     figures: list[dict[str, str | None]] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     headings: int = 0
     language: str | None = None
 
@@ -36,6 +39,9 @@ class Html(HTMLParser):
         values = dict(attrs)
         self.ids += [values["id"]] if values.get("id") else []
         self.fetched += [url for pair in CSS_URL.findall(values.get("style") or "") for url in pair if url]
+        self.counts[tag] += 1
+        if tag == "meta":
+            self.meta[values.get("property") or values.get("name") or ""] = values.get("content") or ""
         if tag == "html":
             self.language = values.get("lang")
         elif tag == "h1":
@@ -114,6 +120,40 @@ def test_figures_have_names(pages):
     figures = [figure for page in pages.values() for figure in page.figures]
     assert len(figures) >= 3
     assert all(figure.get("role") == "img" and len(figure["aria-label"]) > 20 for figure in figures)
+
+
+def test_a_link_to_a_page_says_what_it_is_and_has_a_picture(site, pages):
+    for path, page in pages.items():
+        where = str(path.relative_to(site))
+        assert page.meta["twitter:card"] == "summary_large_image", where
+        assert all(page.meta[f"og:{name}"].strip() for name in ("title", "description", "image:alt")), where
+        picture = f"social.{page.language}.png"
+        assert page.meta["og:image"].endswith(picture), where
+        assert (site / "assets" / picture).is_file()
+
+
+def test_the_sitemap_has_every_page_in_both_languages(site, pages):
+    sitemap = (site / "sitemap.xml").read_text(encoding="utf-8")
+    listed = re.findall(r"<loc>(.*?)</loc>", sitemap)
+    assert len(listed) == len(set(listed)) == len(pages) - 1  # the page of wrong addresses is none
+    assert sitemap.count('hreflang="fa"') == sitemap.count('hreflang="en"') == len(listed)
+    assert sum("fa/" in address for address in listed) == len(listed) / 2
+
+
+def test_a_translation_shows_what_the_original_shows(site, pages):
+    compared = 0
+    for path, page in pages.items():
+        twin = pages.get(site / "fa" / path.relative_to(site))
+        if twin is None:
+            continue
+        where = str(path.relative_to(site))
+        compared += 1
+        assert len(twin.figures) == len(page.figures), where
+        for tag in ("table", "tr", "pre", "details", "h2", "h3"):
+            assert twin.counts[tag] == page.counts[tag], (where, tag)
+        anchors = [[name for name in one.ids if not name.startswith("__")] for one in (page, twin)]
+        assert anchors[1] == anchors[0], where
+    assert compared > 20
 
 
 def target(site: Path, page: Path, link: str) -> Path:
