@@ -15,7 +15,7 @@ from whyactivate.affine.lowering import CannotLower, ComplexCall, can_lower, is_
 from whyactivate.affine.memory import FollowedMemory
 from whyactivate.affine.pairs import apart, as_pairs, as_tensor, minus, real_dtype, write_parts
 from whyactivate.affine.rules import find_rule
-from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.rules.rule import Rule, depends, is_real
 from whyactivate.affine.scripts import Script, ScriptWriter
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Location, Node, Tape, Value
@@ -248,7 +248,7 @@ class _Recorder(compat.DispatchMode):
         arguments = {name: memory.argument(operand) for name, operand in operands.items()}
         values = _values(arguments)
         rule = find_rule(op)
-        reason = rule.objection(arguments) if rule else f"no rule of the table covers {op}"
+        reason = _objection(rule, arguments) if rule else f"no rule of the table covers {op}"
         if facts.is_random:
             reason = f"{facts.op} draws random numbers"
         if facts.needs_data and reason is not None:
@@ -258,7 +258,7 @@ class _Recorder(compat.DispatchMode):
             )
 
         written = [tensor for name in facts.written for tensor in tensors_in(kwargs.get(name, operands.get(name)))]
-        hidden = facts.hidden_writes(operands)
+        hidden = facts.hidden_writes(operands) if facts.may_write else []
         if hidden and reason is not None:
             self._refuse(reason)
         if written:
@@ -273,10 +273,12 @@ class _Recorder(compat.DispatchMode):
                 memory.poison(result)
             return result
 
-        held = [tensor for tensor in (*written, *hidden) if not memory.depends(tensor)]
-        before = {compat.storage_key(tensor): memory.contents(tensor) for tensor in held}
-        for tensor in held:
-            memory.before_write(tensor)
+        before: dict[int, Constant] = {}
+        if written or hidden:
+            held = [tensor for tensor in (*written, *hidden) if not memory.depends(tensor)]
+            before = {compat.storage_key(tensor): memory.contents(tensor) for tensor in held}
+            for tensor in held:
+                memory.before_write(tensor)
         result = self._run(facts.op, args, kwargs)
         results = [result] if isinstance(result, Tensor) else self._results(facts, result) or written
         constant = rule.constant_outputs if rule is not None and reason is None else frozenset[int]()
@@ -290,8 +292,9 @@ class _Recorder(compat.DispatchMode):
             root = self._root_count
             roots = frozenset({root})
         else:
-            roots = frozenset[int]().union(*(value.roots for value in values))
-            self._notes.update(dict.fromkeys(rule.notes() if rule else ()))
+            roots = values[0].roots if len(values) == 1 else frozenset[int]().union(*(value.roots for value in values))
+            if rule is not None and rule.note:
+                self._notes[rule.note] = None
         outputs: list[Value | None] = []
         for position, tensor in enumerate(results):
             if tensor.numel() == 0:
@@ -408,6 +411,21 @@ class _Recorder(compat.DispatchMode):
 def _settled(leaf: Any) -> Any:
     """A leaf of what the module returns, with a lazy sign carried out."""
     return leaf.resolve_conj().resolve_neg() if isinstance(leaf, Tensor) else leaf
+
+
+def _objection(rule: Rule, arguments: Mapping[str, Argument]) -> str | None:
+    """What the rule says against these operands; looked up where that rests on which of them depend on the input."""
+    if rule.when is not None:
+        return rule.objection(arguments)
+    free = tuple([name for name, argument in arguments.items() if depends(argument)])
+    known = _OBJECTIONS.get((id(rule), free))
+    if known is None or known[0] is not rule:
+        known = _OBJECTIONS[id(rule), free] = rule, rule.objection(arguments)
+    return known[1]
+
+
+_OBJECTIONS: dict[tuple[int, tuple[str, ...]], tuple[Rule, str | None]] = {}
+"""What was said before, by rule and operands."""
 
 
 def _values(arguments: Mapping[str, Argument]) -> list[Value]:
