@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ def run_command(command: str, **files: str) -> str:
     from typer.testing import CliRunner
 
     from whyactivate.cli import app
+    from whyactivate.cli.exits import OUR_FAULT
 
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, text in files.items():
@@ -64,6 +65,8 @@ def run_command(command: str, **files: str) -> str:
         sys.path[:] = [path for path in sys.path if path != folder]
         for name in files:
             sys.modules.pop(name, None)
+    if result.exit_code == OUR_FAULT:
+        raise RuntimeError(result.output)
     end = f"exit code {result.exit_code}\n" if result.exit_code else ""
     return f"$ {command}\n{result.output.replace(f'{folder}/', '')}{end}"
 
@@ -122,6 +125,19 @@ def show_claims(first: int, last: int, *, figures: Iterable[int] = (), language:
     return "\n\n".join(_show_claim(number, number in set(figures), language) for number in range(first, last + 1))
 
 
+class _ByNumber(dict[str, Any]):
+    """A format string takes `{a[16]}` for a number, where evidence, which is JSON, has a text."""
+
+    def __missing__(self, key: object) -> Any:
+        if isinstance(key, int):
+            return self[str(key)]
+        raise KeyError(key)
+
+    @classmethod
+    def inside(cls, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: cls(value) if isinstance(value, dict) else value for name, value in numbers.items()}
+
+
 def _show_claim(number: int, drawn: bool, language: str) -> str:
     from whyactivate.claims import find_claim
 
@@ -145,7 +161,7 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
     ]
     if not evidence.ran:
         return "\n\n".join([*lines, f"*{labels['cited']}*"])
-    found = words["found"].format_map(evidence.numbers) if "found" in words else evidence.found
+    found = words["found"].format_map(_ByNumber.inside(evidence.numbers)) if "found" in words else evidence.found
     lines.append(f"**{labels['ran']}** {_escape(found) if 'found' in words else _foreign(_escape(found), language)}")
     points = dict(enumerate(words.get("points", ())))
     lines.append("\n".join(
