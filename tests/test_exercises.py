@@ -41,24 +41,28 @@ def linear(weight: list[list[float]], bias: list[float] | None) -> nn.Linear:
 
 RIGHT: dict[str, list[Any]] = {
     "multiply-two-layers": [(torch.tensor([[2, 3], [-2, 1]]), torch.tensor([2, 8])), linear([[2, 3], [-2, 1]], [2, 8])],
-    "break-superposition": [[2, 2, 5, 7], [0.5, 0.25, 1, 1]],
+    "break-superposition": [[2, 2, 5, 7], [0.5, 0.25, 1, 1], torch.tensor([0.0, 0.0, 1.0, 1.0])],
     "factor-a-layer": [
         nn.Sequential(linear([[2, 1], [0, 3], [0, 0]], [1, -1, 4]), linear([[1, 0, 5], [0, 1, 0]], [-20, 0])),
         [[[0, 1], [1, 0]], [0, 0], [[1, 2], [3, 0]], [1, -1]],
     ],
-    "fewer-than-one-layer": [[30, 1, 1, 30]],
-    "out-of-reach": [[[1, 1, 0], [0, 1, 1], [1, 0, 1]]],
-    "best-affine-xor": [torch.tensor([0.0, 0.0, 0.5])],
+    "fewer-than-one-layer": [[30, 1, 1, 30], (1000, 1, 1000), [40, 5, 40]],
+    "out-of-reach": [[[1, 1, 0], [0, 1, 1], [1, 0, 1]], 0.25 * torch.eye(3)],
+    "best-affine-xor": [torch.tensor([0.0, 0.0, 0.5]), (0, 0, 0.5)],  # there is but one; any spelling passes
     "xor-by-hand": [
         [[[1, -1], [-1, 1]], [0, 0], [1, 1], 0],
         nn.Sequential(linear([[1, -1], [-1, 1]], None), nn.ReLU(), linear([[1, 1]], [0])),
     ],
-    "dead-unit": [[0.5, -0.25, -50]],
-    "knots-for-a-parabola": [[k / 16 for k in range(17)]],
+    "dead-unit": [[0.5, -0.25, -50], [0, 1, -1], torch.tensor([-2.0, 0.0, -2.0])],
+    "knots-for-a-parabola": [[k / 16 for k in range(17)], [0, *(k / 16 - 0.0005 for k in range(1, 16)), 1]],
     "undo-the-sigmoid": [9.61369, torch.tensor(0.9999332, dtype=torch.float64).logit()],
     "lost-in-float32": [[-200, -300], [17.5, 100]],
-    "tanh-from-sigmoid": [[-2, -2, 0, 1]],
-    "gradients-that-survive": [{"activation": "tanh", "init": "xavier"}],
+    "tanh-from-sigmoid": [[-2, -2, 0, 1], torch.tensor([2.0, 2.0, 0.0, -1.0])],
+    "gradients-that-survive": [
+        {"activation": "tanh", "init": "xavier"},
+        {"activation": "leaky_relu", "init": "he"},
+    ],
+    "below-the-floor": [wa.MLP([2, 16, 2], activation="relu"), wa.MLP([2, 12, 8, 2], activation="tanh")],
     "affine-with-relu": [Does(lambda x: torch.relu(x + 1) - torch.relu(-x - 1)), Does(lambda x: x + 0 * torch.relu(x))],
     "nonlinear-without-activation": [Does(lambda x: x.max(dim=1, keepdim=True).values), Does(lambda x: x[:, :1] ** 3)],
     "fool-the-jacobian": [
@@ -172,7 +176,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
 
 def test_there_are_at_least_twelve_each_with_a_solution_and_hints() -> None:
     assert len(EXERCISES) >= 12
-    assert set(SOLUTIONS) == set(EXERCISES) == set(WRONG)
+    assert set(SOLUTIONS) == set(EXERCISES) == set(WRONG) == set(RIGHT)
     assert all(len(exercise.hints) >= 2 for exercise in EXERCISES.values())
     assert next(iter(EXERCISES)) == "multiply-two-layers"
     assert list(EXERCISES)[-1] == "fool-the-jacobian"
@@ -187,7 +191,10 @@ def test_the_solution_is_accepted_and_explained(name: str) -> None:
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_other_right_answers_are_accepted(name: str) -> None:
+    assert len(RIGHT[name]) >= 2
     for answer in RIGHT[name]:
+        if name == "below-the-floor":
+            wa.train(answer, wa.load_dataset("circles"), wa.TrainConfig(epochs=15, learning_rate=0.01))
         graded = check(name, answer)
         assert graded, str(graded)
 
@@ -217,6 +224,17 @@ def test_nonsense_is_refused(name: str) -> None:
         10**500,
     ):
         assert not check(name, answer).passed
+
+
+def test_hints_do_not_give_it_away() -> None:
+    """No hint holds the numbers or the code of the solution, nor is itself an answer that passes."""
+    for name, exercise in EXERCISES.items():
+        solution = explain_solution(name)
+        for hint in exercise.hints:
+            assert not check(name, hint).passed
+            returned = solution.split("return", 1)[1].strip().splitlines()[0]
+            assert returned.isidentifier() or returned not in hint, name
+            assert hint.endswith(("?", "."))
 
 
 def test_no_exercise_imports_the_solutions() -> None:
