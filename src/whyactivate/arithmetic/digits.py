@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64] | None
+"""Places of rows; None for all."""
 
 DIGIT_BITS = 22
 """Numbers are written to the base 2^22."""
@@ -42,17 +44,19 @@ class Digits:
     Attributes:
         planes: shape `[digits, *shape]`, the lowest digit first.
         low: the position of the lowest digit.
+        few: which planes have few rows or columns that are not 0, as far as was asked; shared by views of one array.
     """
 
     planes: Floats
     low: int
+    few: dict[tuple[object, ...], Rows] = field(default_factory=dict[tuple[object, ...], "Rows"], repr=False)
 
     @classmethod
     def from_floats(cls, numbers: NDArray[np.floating[Any]]) -> Self | None:
         """The digits of finite float32 or float64 numbers; None where they span too many binades."""
         if numbers.ndim > 1 and numbers.strides[-2] < numbers.strides[-1]:
             digits = cls.from_floats(numbers.swapaxes(-1, -2))
-            return digits and cls(digits.planes.swapaxes(-1, -2), digits.low)
+            return digits and cls(digits.planes.swapaxes(-1, -2), digits.low, digits.few)
         if not numbers.size or not (largest := max(float(numbers.max()), -float(numbers.min()))):
             return cls(np.zeros((0, *numbers.shape)), 0)
         top = (math.frexp(largest)[1] + DIGIT_BITS) // DIGIT_BITS - 1
@@ -147,9 +151,10 @@ class Digits:
         for start in range(0, k, LONGEST_SUM):
             left, right = self.planes[:, :, start : start + LONGEST_SUM], other.planes[:, start : start + LONGEST_SUM]
             if left.size <= right.size:
-                _add_products(left, right, total)
+                _add_products(left, right, total, _rows_of(right, start, other.few))
             else:
-                _add_products(right.swapaxes(1, 2), left.swapaxes(1, 2), total.swapaxes(1, 2))
+                turned = left.swapaxes(1, 2)
+                _add_products(right.swapaxes(1, 2), turned, total.swapaxes(1, 2), _rows_of(turned, start, self.few))
         return self.from_planes(total, self.low + other.low)
 
     @property
@@ -222,12 +227,14 @@ class Digits:
         return signs
 
 
-def _add_products(left: Floats, right: Floats, total: Floats) -> None:
-    """Adds planes of `left` times planes of `right` to `total`, whose entries may then be no digits; copies `left`."""
+def _add_products(left: Floats, right: Floats, total: Floats, rows_of_right: Sequence[Rows]) -> None:
+    """Adds planes of `left` times planes of `right` to `total`, whose entries may then be no digits; copies `left`.
+
+    `rows_of_right` has the rows that count, for each plane of `right`.
+    """
     count, m, k = left.shape
     rows = torch.from_numpy(np.array(left, order="C").reshape(count * m, k))
-    for j, plane in enumerate(right):
-        used = _rows_of(plane)
+    for j, (plane, used) in enumerate(zip(right, rows_of_right, strict=True)):
         if used is None:
             products = torch.mm(rows, _as_tensor(plane)).numpy().reshape(count, m, -1)
         elif len(used):
@@ -240,16 +247,24 @@ def _add_products(left: Floats, right: Floats, total: Floats) -> None:
         total[j : j + count] += products
 
 
-def _rows_of(plane: Floats) -> NDArray[np.int64] | None:
-    """The rows of a plane that are not all zero, where they are few; None where they are not.
+def _rows_of(planes: Floats, start: int, known: dict[tuple[object, ...], Rows]) -> list[Rows]:
+    """For each plane of a matrix, of which row `start` is the first of these, the rows that are not all zero if few.
 
     The numbers of a layer have about the same size: the last digit, and the first, are mostly 0 for all but a few.
     """
-    sample = plane if plane.strides[0] >= plane.strides[1] else plane.T
-    if sample[:: max(1, len(sample) // _SAMPLED_ROWS)].any():
-        return None
-    used = np.flatnonzero(plane.any(axis=1))
-    return used if 4 * len(used) < len(plane) else None
+    by_rows = planes.strides[1] >= planes.strides[2]
+    found: list[Rows] = []
+    for j, plane in enumerate(planes):
+        place = (j, start, plane.shape, by_rows)
+        if place not in known:
+            sample = plane if by_rows else plane.T
+            if sample[:: max(1, len(sample) // _SAMPLED_ROWS)].any():
+                known[place] = None
+            else:
+                used = np.flatnonzero(plane.any(axis=1))
+                known[place] = used if 4 * len(used) < len(plane) else None
+        found.append(known[place])
+    return found
 
 
 def _as_tensor(matrix: Floats) -> torch.Tensor:

@@ -360,7 +360,7 @@ class ExactArray(PointsArray):
         if self.is_wide and "swapped" in self._known:
             original, first, second = self._known["swapped"]
             digits = original.find_digits()
-            return digits and Digits(digits.planes.swapaxes(first + 2, second + 2), digits.low)
+            return digits and Digits(digits.planes.swapaxes(first + 2, second + 2), digits.low, digits.few)
         if self.is_wide:
             return None if flushes_subnormals() else Digits.from_floats(self.held)
         if not _is_dyadic(self.scale):
@@ -588,7 +588,7 @@ def _align_digits(digits: Digits, axes: int) -> Digits:
     """1-axes inserted after the points axis until there are so many logical axes."""
     points, *shape = digits.shape
     missing = axes - len(shape)
-    return Digits(digits.planes.reshape(digits.count, points, *(1,) * missing, *shape), digits.low)
+    return Digits(digits.planes.reshape(digits.count, points, *(1,) * missing, *shape), digits.low, digits.few)
 
 
 def _multiply_digits(left: Digits, right: Digits) -> Digits:
@@ -596,10 +596,10 @@ def _multiply_digits(left: Digits, right: Digits) -> Digits:
     if math.prod(right.shape[:-2]) == 1:
         rows = left.planes.reshape(left.count, math.prod(left.shape[:-1]), left.shape[-1])
         matrix = right.planes.reshape(right.count, *right.shape[-2:])
-        product = Digits(rows, left.low).matmul(Digits(matrix, right.low))
+        product = Digits(rows, left.low, left.few).matmul(Digits(matrix, right.low, right.few))
         return Digits(product.planes.reshape(product.count, *left.shape[:-1], right.shape[-1]), product.low)
     if math.prod(left.shape[:-2]) == 1:
-        swapped = [Digits(one.planes.swapaxes(-1, -2), one.low) for one in (right, left)]
+        swapped = [Digits(one.planes.swapaxes(-1, -2), one.low, one.few) for one in (right, left)]
         product = _multiply_digits(*swapped)
         return Digits(product.planes.swapaxes(-1, -2), product.low)
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
