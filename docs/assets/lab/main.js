@@ -47,6 +47,7 @@ class Laboratory {
     this.restart();
     if (steps) this.replay(steps);
     new ResizeObserver(() => this.draw()).observe(this.canvas);
+    matchMedia("print").addEventListener("change", () => this.draw());
     new MutationObserver(() => this.draw()).observe(document.body, { attributes: true, attributeFilter: ["data-md-color-scheme"] });
   }
 
