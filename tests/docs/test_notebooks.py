@@ -106,7 +106,7 @@ def test_a_block_that_needs_more_of_the_site_is_refused(code):
 
 def test_every_tutorial_links_to_its_notebook():
     class Page:
-        class file:  # noqa: N801
+        class file:
             src_uri = "en/tutorials/one.md"
 
     assert on_page_markdown("# Title\n\nText.", Page).startswith(
@@ -126,6 +126,7 @@ def kernel(tmp_path_factory):
     manager.start_kernel(cwd=str(folder))
     yield manager
     manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
 
 
 @pytest.mark.slow
@@ -136,7 +137,11 @@ def test_the_notebook_runs_from_top_to_bottom(page, kernel):
 
     notebook = made_from(page)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    NotebookClient(notebook, km=kernel, timeout=120, allow_errors=False).execute()
+    client = NotebookClient(notebook, km=kernel, timeout=120)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
     drawn = [output for output in outputs if "image/png" in output.get("data", {})]
