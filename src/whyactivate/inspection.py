@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from whyactivate.affine import Analysis, analyze
 from whyactivate.affine.depth import Depth, count_depth
 from whyactivate.folding import Plan, plan_runs
+from whyactivate.folding.tables import behind_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Inspection:
 def inspect_module(module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any]) -> Inspection:
     """How deep a module is, as written and in effect, what keeps its layers apart, and what folding would save.
 
+    A module that takes whole numbers alone is judged as a function of the rows that its embeddings look up.
+
     Args:
         module: any `nn.Module`, in the mode in which it is to be judged.
         example_input: what its forward takes, batch dimension first.
@@ -77,10 +80,13 @@ def inspect_module(module: nn.Module, example_input: Tensor | tuple[Any, ...] | 
     Raises:
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
     """
-    analysis = analyze(module, example_input)
+    judged, judged_on, note = behind_tables(module, example_input)
+    analysis = analyze(judged, judged_on)
+    if note is not None:
+        analysis = replace(analysis, notes=(note, *analysis.notes))
     recordings = analysis.recordings
     assert recordings is not None
-    depth = count_depth(recordings.tapes[0], module)
+    depth = count_depth(recordings.tapes[0], judged)
     return Inspection(analysis, depth, plan_runs(module, example_input), recordings.is_complete)
 
 

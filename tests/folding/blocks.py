@@ -86,6 +86,9 @@ def close(found: object, expected: object) -> None:
         return
     assert isinstance(found, Tensor)
     assert isinstance(expected, Tensor)
+    if not expected.numel():
+        assert found.shape == expected.shape
+        return
     tolerance = 2e-12 if expected.dtype == torch.float64 else 2e-5
     torch.testing.assert_close(
         found, expected, rtol=tolerance, atol=tolerance * max(1.0, float(expected.detach().abs().max()))

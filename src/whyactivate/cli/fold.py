@@ -23,16 +23,14 @@ def fold(target: str, shapes: list[str], out: Path | None, *, as_json: bool) -> 
     """
     with progress_bar("loading PyTorch") as progress:
         from whyactivate.collapse import infer_input
-        from whyactivate.folding import collapse_runs, plan_runs
+        from whyactivate.folding import fold_runs
         from whyactivate.models import parameter_count
 
         found = load_target(target)
         example = read_inputs(shapes) if shapes else found.inputs
         example = infer_input(found.module) if example is None else example
-        progress("looking for affine runs")
-        plan = plan_runs(found.module, example)
-        progress("folding and comparing")
-        slim = collapse_runs(found.module, example)
+        progress("looking for affine runs, folding, comparing")
+        plan, slim = fold_runs(found.module, example)
         if out is not None:
             _save(slim, out)
     before, after = parameter_count(found.module), parameter_count(slim)

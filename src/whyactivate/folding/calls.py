@@ -150,7 +150,10 @@ def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
         if name:
             peeks.watch(part, name)
     changed = example.with_rows(rows)
-    with _Watch(marked, reporter) as watch, SizeWatch(lambda: reporter.open[-1].path if reporter.open else "") as sizes:
+    with (
+        _Watch(marked, reporter) as watch,
+        SizeWatch(lambda: reporter.open[-1].path if reporter.open else None) as sizes,
+    ):
         tape = record(marked, changed.args, changed.kwargs)
     nodes = _read(tape, reporter.calls)
     return Recorded(marked, tape, nodes, tuple(reporter.calls), watch.readers, tuple(sizes.asked), peeks.found)

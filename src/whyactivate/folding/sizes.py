@@ -51,7 +51,7 @@ _WORDS = {
     "comparison": "compares the number of rows with something",
     "product": "multiplies the number of rows by itself",
     "division": "divides the number of rows with a remainder",
-    "number": "makes another number of the number of rows",
+    "number": "does more with the number of rows than add and multiply",
     "len": "asks for len() of a tensor, and what it does with that cannot be followed (size(0) can be)",
 }
 
@@ -65,13 +65,13 @@ class SizeWatch(TorchFunctionMode):
     """Hands out sizes that report what is asked about them.
 
     Args:
-        where: the path of the module whose code runs.
+        where: the path of the module whose code runs; None where none does.
 
     Attributes:
         asked: the questions so far.
     """
 
-    def __init__(self, where: Callable[[], str]) -> None:
+    def __init__(self, where: Callable[[], str | None]) -> None:
         super().__init__()
         self.asked: list[Asked] = []
         self._where, self._on = where, False
@@ -86,8 +86,9 @@ class SizeWatch(TorchFunctionMode):
 
     def note(self, what: str, *numbers: Any) -> None:
         """Somebody asks."""
-        if self._on:
-            self.asked.append(Asked(self._where(), what, tuple(map(plain, numbers))))
+        path = self._where() if self._on else None
+        if path is not None:
+            self.asked.append(Asked(path, what, tuple(map(plain, numbers))))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

@@ -135,6 +135,23 @@ class Tables:
     all: tuple[Table, ...]
 
 
+def behind_tables(module: nn.Module, example_input: Any) -> tuple[nn.Module, Any, str | None]:
+    """The module as a function of what its tables give, what that takes, and what to say of it.
+
+    Where the example holds a floating tensor, or there are no such tables, these are module and example themselves.
+    """
+    if not isinstance(module, nn.Module) or not WholeNumbers.is_meant(example_input):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return module, example_input, None
+    try:
+        found = find_tables(module, WholeNumbers.of(example_input))
+    except Exception:  # which is said where the module runs by itself
+        return module, example_input, None
+    if isinstance(found, str):
+        return module, example_input, None
+    names = " and ".join(table.path for table in found.all)
+    return found.module, tuple(found.example.args), f"judged as a function of the rows that {names} looks up"
+
+
 def find_tables(module: nn.Module, numbers: WholeNumbers) -> Tables | str:
     """The module as a function of what its tables give; or why there is no such function, in words."""
     if isinstance(module, torch.jit.ScriptModule) or module._forward_hooks or module._forward_pre_hooks:  # pyright: ignore[reportPrivateUsage]

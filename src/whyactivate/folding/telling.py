@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine._torch_compat import only_checks_sizes, storage_key
 from whyactivate.affine.analysis import AffineRun
 from whyactivate.affine.blame import plain_name
 from whyactivate.affine.depth import names_of_weights, weights_of
@@ -185,6 +185,13 @@ class Teller:
             for region in regions
             if any(piece in region.pieces for piece in inside)
         )
+        exported = [
+            region.path or self.name
+            for region in regions
+            if any(map(only_checks_sizes, vars(self.calls.modules[region.path])["_forward_pre_hooks"].values()))
+            and any(piece in region.pieces for piece in inside)
+        ]
+        graphs += tuple(f"the copy of {name} does not check the sizes of its inputs as it does" for name in exported)
         known = {
             storage_key(tensor)
             for tensor in [*self.calls.recorded.module.parameters(), *self.calls.recorded.module.buffers()]
