@@ -56,12 +56,15 @@ class Losses:
         return _median([run.test for run in self.retrained])
 
     @property
-    def line(self) -> str:
+    def lines(self) -> tuple[str, ...]:
         """Before and after, in words."""
-        told = f"loss {_number(self.train)} (test {_number(self.test)}), retrained {_number(self.retrained_train)}"
         ended = [run.train for run in self.retrained if run.train is not None]
         spread = f"{_number(min(ended))} to {_number(max(ended))} over {len(ended)} seeds, " if len(ended) > 1 else ""
-        return f"{told} ({spread}test {_number(self.retrained_test)})"
+        return (
+            f"loss {_number(self.train)} (test {_number(self.test)})",
+            f"retrained {_number(self.retrained_train)} ({spread}test {_number(self.retrained_test)})",
+            *([self.note] if self.note else []),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Without:
             word = "are" if self.surplus != 1 else "is"
             found.append(f"{self.surplus} parameters {word} surplus: folded, it has {self.parameters}")
         if self.losses is not None:
-            found += [self.losses.line, *([self.losses.note] if self.losses.note else [])]
+            found += self.losses.lines
         found += [self.note] if self.note else []
         return tuple(found)
 
