@@ -24,7 +24,7 @@ def verify(
     from whyactivate.proof.checker import check
 
     if not certificate.is_file():
-        raise InputError(f"{certificate}: no such file; expected a certificate, as collapse.save writes it")
+        raise InputError(f"{certificate}: refused: no such file; expected a certificate, as collapse.save writes it")
     code, words = check(str(certificate))
     if code == BAD_INPUT:
         raise InputError(f"{certificate}: {words}")

@@ -23,7 +23,7 @@ from operator import mul
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
-LARGEST_FILE, LARGEST_HEADER, LARGEST_COUNT, LARGEST_DIVISOR = 2**26, 2**20, 2**23, 2**16  # bytes twice
+LARGEST_FILE, LARGEST_HEADER, LARGEST_COUNT, LARGEST_DIVISOR = 2**27, 2**20, 2**23, 2**16  # bytes twice
 LARGEST_WORK = 10**9  # some seconds; where multiplying out would take longer, the claim is tested at random
 FLOATS = {"BF16": (2, "f"), "F16": (2, "e"), "F32": (4, "f"), "F64": (8, "d")}  # bytes; BF16 is the upper half of F32
 CERTAIN = "Multiplied out in whole numbers and compared entry by entry: no rounding, no chance."
