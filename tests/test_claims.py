@@ -208,6 +208,7 @@ class TestCommand:
         result = run("claims", 33, "--out", tmp_path / "none")
         assert result.exit_code == 0
         assert "Nothing was run" in result.stdout
+        assert "No figure: where nothing was measured" in result.stdout
         assert not (tmp_path / "none").exists()
 
     def test_a_disagreement_is_exit_code_1_and_named(self, few, monkeypatch: pytest.MonkeyPatch):

@@ -114,3 +114,5 @@ def _show_one(console: Console, claim: Claim, evidence: Evidence, files: list[Pa
     )
     if files:
         say(console, "Written: " + ", ".join(str(path) for path in files))
+    elif not evidence.ran:
+        say(console, "No figure: where nothing was measured there is nothing to draw.")
