@@ -18,7 +18,7 @@ import nbformat
 from nbformat import NotebookNode, v4
 
 FOLDER = "tutorials"
-WORDS = {"en": "Download this page as a notebook", "fa": "این صفحه را به‌صورت نوت‌بوک دریافت کنید"}
+WORDS = {"en": "Download this page as a notebook", "fa": "این درس را به‌صورت دفترچه (notebook) دریافت کنید"}
 RIGHT_TO_LEFT = {"fa"}
 FIRST = "# Where the library is missing, run this first: %pip install whyactivate\n%matplotlib inline"
 
