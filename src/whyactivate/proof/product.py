@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 
 from whyactivate.arithmetic.chain import multiply_chain
-from whyactivate.proof.rounding import inflate, matmul_up
+from whyactivate.proof.rounding import inflate
 
 _UNIT = 2.0**-53
 _SMALLEST_NORMAL = 2.0**-1022
 
 
+_AT_ONCE = 2**15
+"""So many numbers are made positive at once: they stay in the processor's cache."""
+
+
 @dataclass(frozen=True)
 class _Above:
-    """An upper bound of a nonnegative matrix."""
+    """An upper bound of a nonnegative matrix: the absolute values of what is held."""
 
     values: Tensor
 
@@ -27,7 +31,13 @@ class _Above:
         return self.values.shape
 
     def __matmul__(self, other: _Above) -> _Above:
-        return _Above(matmul_up(self.values, other.values))
+        terms, columns = other.values.shape
+        block = max(1, _AT_ONCE // max(1, columns))
+        total = torch.zeros(self.values.shape[0], columns, dtype=torch.float64)
+        for start in range(0, terms, block):
+            rows = slice(start, start + block)
+            total.addmm_(self.values[:, rows].abs(), other.values[rows].abs())
+        return _Above(inflate(total, terms))
 
 
 def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
@@ -41,16 +51,22 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
         weights: float64, the first to act first, shapes `(out, in)`.
         biases: float64, one per weight, or None.
     """
-    absolute = [weight.abs() for weight in weights]
-    product = multiply_chain([_Above(weight) for weight in reversed(absolute)]).values
+    absolute = [_Above(weight) for weight in weights]
+    product = multiply_chain(list(reversed(absolute))).values.abs()
     carried = torch.zeros(weights[0].shape[1], dtype=torch.float64)
     for weight, bias in zip(absolute, biases, strict=True):
-        carried = matmul_up(weight, carried) if carried.any() else torch.zeros(weight.shape[0], dtype=torch.float64)
+        carried = (
+            (_Above(carried[None]) @ _Above(weight.values.T)).values[0]
+            if carried.any()
+            else torch.zeros(weight.shape[0], dtype=torch.float64)
+        )
         if bias is not None:
             carried = inflate(carried + bias.abs(), 1)
     roundings = sum(weight.shape[1] + 2 for weight in weights) + len(weights)
     growth = math.expm1(roundings * math.log1p(_UNIT)) * (1 + 2.0**-40)
-    magnified = math.prod(1 + weight.shape[1] * float(weight.max()) for weight in absolute if weight.numel())
+    magnified = math.prod(
+        1 + weight.shape[1] * max(map(abs, map(float, weight.aminmax()))) for weight in weights if weight.numel()
+    )
     added = 1 + max((float(bias.abs().max()) for bias in biases if bias is not None), default=0.0)
     underflow = roundings * _SMALLEST_NORMAL * magnified * added
     return inflate(growth * product + underflow, 4), inflate(growth * carried + underflow, 4)
