@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from whyactivate.affine.effort import is_small
+from whyactivate.affine.effort import is_small, require_bearable
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.rehearsal import rehearse
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
@@ -102,6 +102,7 @@ def _compare(
 ) -> str | None:
     """The words of the first claim about the outputs at these points that the program refutes."""
     Replay(tape, constants=constants.enclosed).require_formulas()
+    require_bearable(tape)
     rough = _Evaluation(tape, Replay(tape, constants=constants.enclosed), [*map(EnclosureArray.from_points, points)])
     open_claims = {words: outputs for words, outputs in claims.items() if not rough.agrees(outputs)}
     balls = needs_balls(tape)

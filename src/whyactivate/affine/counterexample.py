@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
-from whyactivate.affine.effort import count_tries, count_wide_tries, is_small
+from whyactivate.affine.effort import count_tries, count_wide_tries, is_small, require_bearable
 from whyactivate.affine.pairs import as_complex
 from whyactivate.affine.rare import rare_pairs
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
@@ -61,6 +61,7 @@ def _first(
     if is_small(tape, balls):
         arithmetic, most_wide = "balls" if balls else "exact", 0
     else:
+        require_bearable(tape)
         arithmetic, most_wide = "enclosed", count_wide_tries(tape, min(_WIDE_BITS))
     tried: list[_Question] = []
     for a, b in islice(pairs, count_tries(tape, balls)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules import CannotEvaluate, find_rule
 from whyactivate.affine.tape import Tape
 
 _MOST_EXACT = 1_000_000
@@ -15,6 +15,10 @@ _MOST_IN_WIDE_BALLS = 6_000_000_000
 _WORK_PER_BALL = 1_000
 """What it takes to make a ball from the digits of a product and to turn it into digits again, in the same unit."""
 _MOST_TRIES_IN_WIDE_BALLS = 6
+_MOST_EVALUATED = 40_000_000_000
+"""The same for one evaluation in float64 enclosures: about a minute."""
+_MOST_NUMBERS = 100_000_000
+"""How many numbers may be on the way to the outputs: an evaluation keeps all of them, in some gigabytes."""
 
 
 def count_work(tape: Tape) -> int:
@@ -27,10 +31,31 @@ def count_work(tape: Tape) -> int:
     return work
 
 
+def count_numbers(tape: Tape) -> int:
+    """How many numbers there are on the way to the outputs, the outputs included."""
+    return sum(output.geometry.numel for node in tape.needed() for output in node.outputs if output is not None)
+
+
+def require_bearable(tape: Tape) -> None:
+    """Make sure that one evaluation of a program in float64 enclosures ends within minutes and some gigabytes.
+
+    Raises:
+        CannotEvaluate: it would take longer, or more.
+    """
+    for count, most, what in (
+        (count_work(tape), _MOST_EVALUATED, "additions and multiplications"),
+        (count_numbers(tape), _MOST_NUMBERS, "numbers to be kept"),
+    ):
+        if count > most:
+            rows = tape.inputs[0].geometry.size[0] if tape.inputs and tape.inputs[0].geometry.size else 0
+            raise CannotEvaluate(
+                f"the program for {rows} row(s) is too large: about {count:.2g} {what}, and {most:.2g} are tried"
+            )
+
+
 def count_wide_tries(tape: Tape, bits: int) -> int:
     """How many pairs of inputs a search may try in balls of so many bits, after float64 enclosures were too wide."""
-    balls = sum(output.geometry.numel for node in tape.needed() for output in node.outputs if output is not None)
-    cost = (count_work(tape) + _WORK_PER_BALL * balls) * bits // 256
+    cost = (count_work(tape) + _WORK_PER_BALL * count_numbers(tape)) * bits // 256
     return min(_MOST_TRIES_IN_WIDE_BALLS, _MOST_IN_WIDE_BALLS // max(1, cost))
 
 

@@ -13,6 +13,9 @@ from whyactivate.affine._torch_compat import largest_among
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
 
+_MOST_WAITING = 1_000_000
+"""How many numbers may wait for being looked at together."""
+
 
 def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float] | None:
     """What PyTorch's own operations give for rows of inputs, float64, shapes `[rows, *row]`.
@@ -25,9 +28,13 @@ def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]
         constant so large that it would not be in the dtype in which the module computes.
     """
     memory = {value.storage: rows.double() for value, rows in zip(tape.inputs, inputs, strict=True)}
+    nodes = tape.needed()
+    last_reader = {value.storage: number for number, node in enumerate(nodes) for value in node.values()}
+    outputs = [output for output in tape.outputs if isinstance(output, Value)]
+    last_reader.update(dict.fromkeys((output.storage for output in outputs), len(nodes)))
     with torch.inference_mode():
-        held = [*memory.values()]
-        for node in tape.needed():
+        held, waiting, sizes = [*memory.values()], 0, list[float]()
+        for number, node in enumerate(nodes):
             output = node.outputs[0]
             if output is None or not is_real(output.geometry.dtype):
                 return None
@@ -37,10 +44,18 @@ def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]
             found = node.op(**operands)
             result = memory[output.storage] = found if isinstance(found, Tensor) else found[0]
             held.append(result)
-        largest = largest_among(held)
-        if not math.isfinite(largest):
+            for value in node.values():
+                if last_reader[value.storage] == number:
+                    memory.pop(value.storage, None)
+            waiting += result.numel()
+            if waiting > _MOST_WAITING:
+                sizes.append(largest_among(held))
+                held, waiting = [], 0
+        if held:
+            sizes.append(largest_among(held))
+        if not all(map(math.isfinite, sizes)):
             return None
-        return [_seen(output, memory) for output in tape.outputs if isinstance(output, Value)], largest
+        return [_seen(output, memory) for output in outputs], max(sizes, default=0.0)
 
 
 def _seen(value: Value, memory: Mapping[int, Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from whyactivate.affine.effort import count_work, is_small
+from whyactivate.affine.effort import count_work, is_small, require_bearable
 from whyactivate.affine.recording import FEW, Recordings
 from whyactivate.affine.replay import ExactConstants, Numbers, Replay
 from whyactivate.affine.rowwise import RowPrograms
@@ -62,6 +62,7 @@ def check_rows(
         if alone.includes(tape):
             continue
         if rows in FEW or count_work(tape) <= _MOST_WORK:
+            require_bearable(tape)
             found.append((tape, rows))
     small = is_small(single, balls=False)
     for exact in (True, False):
