@@ -129,6 +129,22 @@ PLACES: dict[OpOverload, list[Sample]] = {
         s(t(3, 4), 1, TO([[0, 0], [3, 1]]), t(3, 4), how, include_self=own)
         for how in ("sum", "mean") for own in (True, False)
     ] + [s(t(3), 0, TO([2, 2]), t(2), "sum")],
+    aten.index_reduce.default: [
+        s(t(3, 4), 0, TO([2, 0, 2]), t(3, 4), "mean"), s(t(3, 4), -1, TO([1, 1]), t(3, 2), "mean", include_self=False),
+        s(t(), 0, TO([0]), t(), "mean"), s(t(4), 0, TO([3]), t(1), "prod"), s(t(4), 0, TO([3, 3]), t(2), "amax"),
+    ],
+    aten._unsafe_masked_index.default: [
+        s(t(3, 4), TO([[True, False], [True, True]]), [TO([[2], [0]]), TO([[1, 7]])], 0.3),
+        s(t(5), TO([True, False, True]), [TO([4, 9, 4])], -2),
+    ],
+    aten._unsafe_masked_index_put_accumulate.default: [
+        s(t(3, 4), TO([[True, False], [True, True]]), [TO([[2], [0]]), TO([[1, 1]])], t(2, 2)),
+        s(t(5), TO([True, False, True]), [TO([4, 9, 4])], t(3)),
+    ],
+    aten.native_dropout_backward.default: [s(t(3, 4), TO([True, False, True, True]).expand(3, 4), 1.25)],
+    aten._softmax_backward_data.default: [
+        s(t(3, 4), t(3, 4), 1, torch.float64), s(t(3, 4), t(3, 4), -2, torch.float64), s(t(), t(), 0, torch.float64),
+    ],
     aten.index_add.default: [
         s(t(3, 4), 0, TO([2, 0, 2]), t(3, 4)), s(t(3, 4), -1, TO([1, 1]), t(3, 2), alpha=-2.5), s(t(), 0, TO(0), t()),
         s(t(3, 4), 1, TO([], dtype=torch.int64), t(3, 0)),
@@ -253,7 +269,26 @@ HEADS = tuple(t(1, 2, 3, 4) for _ in range(3))
 SIZES = ((3, 2, 4), (12, 4), (12, 3), (12,), (12,), (1, 2, 3), (1, 2, 3))
 LSTM = [t(*size, dtype=torch.float32) for size in SIZES]
 _NEAR = TO([-2.5, -1.5, -0.75, -0.5, 0.0, 0.25, 0.5, 1.5, 2.0, 2.5, 7.0]).double()
+_DEGREES = TO([0, 1, 2, 5, -1])
+_POLYNOMIALS = [
+    getattr(aten, f"special_{name}")
+    for name in (
+        "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w",
+        "shifted_chebyshev_polynomial_t", "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
+        "shifted_chebyshev_polynomial_w", "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l",
+        "legendre_polynomial_p",
+    )
+]  # fmt: skip
+
 CURVES: dict[OpOverload, list[Sample]] = {
+    **{packet.default: [s(t(5), _DEGREES), s(t(3, 1), _DEGREES), s(t(2), TO(3))] for packet in _POLYNOMIALS},
+    **{packet.n_scalar: [s(t(5), 3), s(t(2, 3), 1.9), s(t(2), 0)] for packet in _POLYNOMIALS},
+    aten.isnan.default: [s(t(2, 3))], aten.isinf.default: [s(t(2, 3))],
+    aten.logical_xor.default: [s(TO([0.0, 0.0, 2.0, 1.0]).double(), TO([0.0, 3.0, 0.0, 1.0]).double())],
+    aten.bitwise_not.default: [s(TO([True, False]))],
+    aten.bitwise_and.Tensor: [s(TO([True, False]), TO([True, True]))],
+    aten.bitwise_or.Tensor: [s(TO([True, False]), TO([True, True]))],
+    aten.bitwise_xor.Tensor: [s(TO([True, False]), TO([True, True]))],
     aten.gt.Scalar: [s(_NEAR, 0.5)], aten.gt.Tensor: [s(t(2, 3), t(3))], aten.ge.Scalar: [s(_NEAR, 0.5)],
     aten.ge.Tensor: [s(t(2, 3), t(3))], aten.lt.Scalar: [s(_NEAR, 0.5)], aten.lt.Tensor: [s(t(2, 3), t(3))],
     aten.le.Scalar: [s(_NEAR, 0.5)], aten.le.Tensor: [s(t(2, 3), t(3))], aten.eq.Scalar: [s(_NEAR, 0.5)],
@@ -340,6 +375,12 @@ CURVES: dict[OpOverload, list[Sample]] = {
         s(*LSTM, back, [], 2, 3, 1, True, False, first, False) for back in (False, True) for first in (False, True)
     ],
 }  # fmt: skip
+FLAT = {
+    aten.isnan.default, aten.isinf.default, aten.bitwise_not.default, aten.bitwise_and.Tensor,
+    aten.bitwise_or.Tensor, aten.bitwise_xor.Tensor,
+}  # fmt: skip
+"""What takes masks, or is the same for all real numbers: tried in whole modules instead."""
+
 JUMPS = {
     aten.round.default, aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default, aten.floor_divide.Scalar,
     aten.remainder.Tensor, aten.remainder.Scalar, aten.fmod.Tensor, aten.fmod.Scalar,

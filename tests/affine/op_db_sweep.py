@@ -2,7 +2,8 @@
 
 PyTorch lists its operations with sample inputs for its own tests. For each, a module applies the operation to every
 row of its input; the verdict is compared with superposition of the operation itself, in float64. This runs in a
-process of its own: importing PyTorch's test tools changes global settings. Its argument: samples per operation.
+process of its own: importing PyTorch's test tools changes global settings. Its arguments: samples per operation, and
+"complex" where the samples are to be complex.
 """
 
 from __future__ import annotations
@@ -55,14 +56,21 @@ def leaves(tree: Any) -> list[Tensor]:
 
 
 def real_leaves(tree: Any) -> list[Tensor]:
-    return [x for x in leaves(tree) if x.is_floating_point() and x.layout == torch.strided]
+    """The tensors of numbers, complex ones as pairs of reals."""
+    found = [x for x in leaves(tree) if x.layout == torch.strided]
+    return [
+        torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
+        for x in found
+        if x.is_complex() or x.is_floating_point()
+    ]
 
 
 def variants(op: Any, sample: Any) -> Iterator[tuple[str, Callable[..., Any], list[Tensor]]]:
     """The operation as a function of some of its floating operands: each alone, and all of them."""
     tree = (sample.input, sample.args, sample.kwargs)
     flat, spec = torch.utils._pytree.tree_flatten(tree)
-    places = [i for i, x in enumerate(flat) if isinstance(x, Tensor) and x.is_floating_point() and x.numel()]
+    tensors = [i for i, x in enumerate(flat) if isinstance(x, Tensor)]
+    places = [i for i in tensors if (flat[i].is_floating_point() or flat[i].is_complex()) and flat[i].numel()]
     places = [i for i in places if flat[i].layout == torch.strided and bool(flat[i].isfinite().all())]
     for chosen in [[i] for i in places[:2]] + ([places] if len(places) > 1 else []):
 
@@ -122,16 +130,16 @@ def confirms(function: Callable[..., Any], found: Counterexample) -> bool:
     return gap >= 0.5 * found.gap > 1e-9 * max(float(x.abs().max()) for x in values)
 
 
-def main(samples_per_op: int) -> None:
+def main(samples_per_op: int, dtype: torch.dtype) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     found: dict[str, Any] = {"wrong": [], "crashed": [], "undecided": [], "slow": [], "counts": Counter()}
     for op in _op_db():
-        if not op.supports_dtype(torch.float64, "cpu"):
+        if not op.supports_dtype(dtype, "cpu"):
             continue
         # Not through op.sample_inputs, which looks up the call stack for every sample.
-        for sample in itertools.islice(op.sample_inputs_func(op, "cpu", torch.float64, False), samples_per_op):
+        for sample in itertools.islice(op.sample_inputs_func(op, "cpu", dtype, False), samples_per_op):
             for name, function, at in variants(op, sample):
                 judge(name, function, at, found)
     found["counts"] = dict(found["counts"])
@@ -165,4 +173,4 @@ def judge(name: str, function: Callable[..., Any], at: list[Tensor], found: dict
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), torch.complex128 if sys.argv[2:] == ["complex"] else torch.float64)

@@ -106,6 +106,20 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     aten.select_copy.int: [lambda z: aten.select_copy(z, 1, 2)],
     aten.alias_copy.default: [lambda z: aten.alias_copy(z)],
     aten.diagonal_copy.default: [lambda z: aten.diagonal_copy(z)],
+    aten.narrow_copy.default: [lambda z: aten.narrow_copy(z, 1, 1, 2)],
+    aten.unfold_copy.default: [lambda z: aten.unfold_copy(z, 1, 2, 1)],
+    aten.put.default: [lambda z: z.put(TO([1, 5]), V[:2]), lambda z: W.put(TO([1, 1]), z[0, :2], True)],
+    aten._chunk_cat.default: [lambda z: aten._chunk_cat([z, Z], 1, 2)],
+    aten.block_diag.default: [lambda z: torch.block_diag(z, W, X)],
+    aten.pixel_unshuffle.default: [lambda z: aten.pixel_unshuffle(z.reshape(1, 3, 2, 2), 2)],
+    aten._unsafe_masked_index.default: [lambda z: aten._unsafe_masked_index(z[0], HIGH[0], [TO([0, 1, 2, 9])], 2 - 1j)],
+    aten._unsafe_masked_index_put_accumulate.default: [
+        lambda z: aten._unsafe_masked_index_put_accumulate(V, HIGH[0], [TO([0, 1, 0, 9])], z[0])
+    ],
+    aten.linalg_cross.default: [
+        lambda z: torch.linalg.cross(z, W[1:].conj(), dim=0),
+        lambda z: torch.linalg.cross(Z, z.conj(), dim=0),
+    ],
     aten._to_copy.default: [
         lambda z: z.to(torch.complex64), lambda z: z.conj().to(torch.float64), lambda z: z.real.to(torch.complex128),
         lambda z: z.to(torch.float32),

@@ -474,7 +474,7 @@ def test_a_formula_encloses_what_the_operation_gives(op: OpOverload) -> None:
     check_curve(op)
 
 
-@pytest.mark.parametrize("op", CURVES, ids=str)
+@pytest.mark.parametrize("op", [op for op in CURVES if op not in rule_samples.FLAT], ids=str)
 def test_an_operation_without_a_form_is_not_affine(op: OpOverload) -> None:
     bends = 0
     for sample in SAMPLES[op]:

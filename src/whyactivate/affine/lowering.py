@@ -118,7 +118,7 @@ _MAKE_COMPLEX = frozenset({aten.complex.default, aten.polar.default, aten._fft_r
 
 # -- both parts alike -------------------------------------------------------------------------------------------------
 
-_NUMBERS_ADDED = frozenset({"value", "fill_value"})
+_NUMBERS_ADDED = frozenset({"value", "fill"})
 
 
 @_lowers(
@@ -137,6 +137,9 @@ _NUMBERS_ADDED = frozenset({"value", "fill_value"})
     aten.permute_copy.default, aten.transpose_copy.int, aten.t_copy.default, aten.view_copy.default,
     aten.unsqueeze_copy.default, aten.squeeze_copy.default, aten.squeeze_copy.dim, aten.expand_copy.default,
     aten.slice_copy.Tensor, aten.select_copy.int, aten.alias_copy.default, aten.diagonal_copy.default,
+    aten.narrow_copy.default, aten.unfold_copy.default, aten.put.default, aten._chunk_cat.default,
+    aten.block_diag.default, aten.pixel_unshuffle.default, aten._unsafe_masked_index.default,
+    aten._unsafe_masked_index_put_accumulate.default,
 )  # fmt: skip
 def _by_parts(call: ComplexCall) -> Pair:
     """Operations that only move or add numbers: real parts among themselves, imaginary parts among themselves."""
@@ -218,6 +221,13 @@ def _mul(call: ComplexCall) -> Pair:
 def _addcmul(call: ComplexCall) -> Pair:
     product = _product(call.parts("tensor1"), call.parts("tensor2"))
     return _sum(call.parts("self"), _scaled(call, product, "value"))
+
+
+@_lowers(aten.linalg_cross.default)
+def _cross(call: ComplexCall) -> Pair:
+    (a, b), (c, d) = call.both("self"), call.both("other")
+    cross, dim = torch.linalg.cross, call.operands["dim"]
+    return cross(a, c, dim=dim) - cross(b, d, dim=dim), cross(a, d, dim=dim) + cross(b, c, dim=dim)
 
 
 @_lowers(aten.lerp.Scalar, aten.lerp.Tensor)

@@ -11,7 +11,7 @@ import torch
 from whyactivate.affine.rules.places import in_one_arithmetic
 from whyactivate.affine.rules.rule import Label, depends
 from whyactivate.affine.rules.table import nonlinear
-from whyactivate.affine.tape import Argument
+from whyactivate.affine.tape import Argument, Constant, Value
 from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
@@ -107,6 +107,50 @@ def logical_and(self: Any, other: Any) -> Any:
 @nonlinear(aten.logical_or.default, label=Label.PIECEWISE, gives_mask=True)
 def logical_or(self: Any, other: Any) -> Any:
     return unequal(self, 0).maximum(unequal(other, 0))
+
+
+def _are_masks(arguments: Mapping[str, Argument]) -> str | None:
+    values = [argument.geometry.dtype for argument in arguments.values() if isinstance(argument, Value)]
+    constants = [argument.tensor.dtype for argument in arguments.values() if isinstance(argument, Constant)]
+    masks = all(dtype == torch.bool for dtype in (*values, *constants))
+    return None if masks else "operations on the bits of numbers have no formula"
+
+
+_BITS: dict[str, Any] = {"label": Label.PIECEWISE, "gives_mask": True, "when": _are_masks}
+
+
+@nonlinear(aten.bitwise_not.default, **_BITS)
+def bitwise_not(self: Any) -> Any:
+    return equal(self, 0)
+
+
+@nonlinear(aten.bitwise_and.Tensor, **_BITS)
+def bitwise_and(self: Any, other: Any) -> Any:
+    return logical_and(self, other)
+
+
+@nonlinear(aten.bitwise_or.Tensor, **_BITS)
+def bitwise_or(self: Any, other: Any) -> Any:
+    return logical_or(self, other)
+
+
+@nonlinear(aten.logical_xor.default, label=Label.PIECEWISE, gives_mask=True)
+def logical_xor(self: Any, other: Any) -> Any:
+    return unequal(unequal(self, 0), unequal(other, 0))
+
+
+@nonlinear(aten.bitwise_xor.Tensor, **_BITS)
+def bitwise_xor(self: Any, other: Any) -> Any:
+    return logical_xor(self, other)
+
+
+@nonlinear(aten.isnan.default, aten.isinf.default, label=Label.PIECEWISE, gives_mask=True)
+def is_no_number(self: Any) -> Any:
+    """False for every real number; where it is not known that there is one, that is not known either."""
+    if isinstance(self, ExactArray):
+        return self * 0
+    one, zero = (type(self).from_fraction(number) for number in (1, 0))
+    return type(self).where(self != self, self.is_finite(), one, zero)
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whyactivate.affine.rules.places import chosen, sum_into
-from whyactivate.affine.rules.rule import CannotEvaluate, depends, shape_of
+from whyactivate.affine.rules.places import chosen, in_one_arithmetic, joined, sum_into
+from whyactivate.affine.rules.rule import CannotEvaluate, Label, depends, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
@@ -90,17 +90,75 @@ def scatter_add(self: Any, dim: int, index: Tensor, src: Any) -> Any:
 def _adds(arguments: Mapping[str, Argument]) -> str | None:
     if arguments["reduce"] in ("sum", "mean"):
         return None
-    return f"scatter_reduce takes the {arguments['reduce']} of what meets in one place"
+    return f"it takes the {arguments['reduce']} of what meets in one place"
 
 
-@affine(aten.scatter_reduce.two, form="self + src", selectors=INDEX, roundings=_terms, when=_adds)
+def _factors(arguments: Mapping[str, Argument]) -> int:
+    return max(1, _terms(arguments)) if arguments["reduce"] == "prod" else 1
+
+
+_REDUCES: dict[str, Any] = {
+    "selectors": INDEX, "roundings": _terms, "when": _adds, "always": True, "label": Label.PIECEWISE, "power": _factors,
+}  # fmt: skip
+
+
+@affine(aten.scatter_reduce.two, form="self + src", **_REDUCES)
 def scatter_reduce(self: Any, dim: int, index: Tensor, src: Any, reduce: str, include_self: bool) -> Any:
-    met = torch.zeros(self.shape, dtype=torch.int64, device="cpu").scatter_add(dim, index, torch.ones_like(index))
-    kept = ExactArray.from_tensor((met == 0).long() if not include_self else torch.ones_like(met))
-    summed = scatter_add(self * kept, dim, index, src)
-    if reduce == "sum":
-        return summed
-    return summed / ExactArray.from_tensor((met + include_self).clamp(min=1))
+    if not self.ndim:
+        return scatter_reduce(
+            self.reshape(1), 0, index.reshape(-1), src.reshape(src.size), reduce, include_self
+        ).reshape()
+    part = src[tuple(slice(n) for n in index.shape)]
+    return _reduced(self, _along(index, self.shape, dim), part, reduce, include_self)
+
+
+@affine(aten.index_reduce.default, form="self + source", **_REDUCES)
+def index_reduce(self: Any, dim: int, index: Tensor, source: Any, reduce: str, include_self: bool) -> Any:
+    if not self.ndim:
+        return index_reduce(
+            self.reshape(1), 0, index.reshape(-1), source.reshape(source.size), reduce, include_self
+        ).reshape()
+    return _reduced(self, _along(_slices(index, source, dim), self.shape, dim), source, reduce, include_self)
+
+
+def _reduced(self: Any, places: Any, values: Any, reduce: str, include_self: bool) -> Any:
+    """Sum, mean, product or extreme of what meets in each place: entries of `values`, and the one that is there."""
+    flat = places.ravel()
+    met = np.bincount(flat, minlength=self.size).reshape(self.shape)
+    if reduce in ("sum", "mean"):
+        kept = np.ones_like(met) if include_self else (met == 0).astype(met.dtype)
+        summed = _added(self * ExactArray.from_tensor(torch.from_numpy(kept)), places, values)
+        if reduce == "sum":
+            return summed
+        return summed / ExactArray.from_tensor(torch.from_numpy((met + int(include_self)).clip(min=1)))
+    base, entries = in_one_arithmetic([self, values])
+    row = joined([base, entries])
+    meeting: list[list[int]] = [[] for _ in range(self.size)]
+    for entry, place in enumerate(flat.tolist()):
+        meeting[place].append(self.size + entry)
+    for place, found in enumerate(meeting):
+        if include_self or not found:
+            found.append(place)
+    combine = _COMBINATIONS.get(reduce)
+    if combine is None:
+        raise CannotEvaluate(f"{reduce} has no formula here")
+    most = max(map(len, meeting), default=1)
+    result = row.gather_flat(np.array([found[0] for found in meeting], dtype=np.int64))
+    for turn in range(1, most):
+        left = [place for place, found in enumerate(meeting) if len(found) > turn]
+        added = row.gather_flat(np.array([meeting[place][turn] for place in left], dtype=np.int64))
+        changed = combine(result[np.array(left)], added)
+        at = np.arange(self.size)
+        at[left] = self.size + np.arange(len(left))
+        result = joined([result, changed]).gather_flat(at)
+    return result.reshape(self.shape)
+
+
+_COMBINATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "prod": lambda a, b: a * b,
+    "amax": lambda a, b: a.maximum(b),
+    "amin": lambda a, b: a.minimum(b),
+}
 
 
 @affine(aten.index_add.default, form="self + source", selectors=INDEX, roundings=_terms)
@@ -135,6 +193,27 @@ def index_put(self: Any, indices: list[Tensor | None], values: Any, accumulate: 
     if accumulate:
         return _added(self, places.numpy(), wide)
     return put_once("index_put", lambda base, new: base.put(places, new), self, wide)
+
+
+@affine(aten._unsafe_masked_index.default, form="self + fill", selectors=frozenset({"mask", "indices"}), roundings=1)
+def masked_index(self: Any, mask: Tensor, indices: list[Tensor | None], fill: Any) -> Any:
+    def choose(at: list[Tensor]) -> Tensor:
+        read = aten._unsafe_masked_index.default(at[0], mask, indices, 0)
+        return torch.where(read == 0, at[1], read)
+
+    return chosen(choose, self, fill)
+
+
+@affine(
+    aten._unsafe_masked_index_put_accumulate.default, form="self + values",
+    selectors=frozenset({"mask", "indices"}), roundings=_terms,
+)  # fmt: skip
+def masked_index_put(self: Any, mask: Tensor, indices: list[Tensor | None], values: Any) -> Any:
+    places = torch.arange(self.size, device="cpu").reshape(self.shape)
+    read = aten._unsafe_masked_index.default(places, mask, indices, -1)
+    inside = (read >= 0).numpy().ravel()
+    wide = values.expand(tuple(read.shape)).flatten()[np.nonzero(inside)[0]]
+    return _added(self, read.numpy().ravel()[inside], wide)
 
 
 def _without_none(indices: list[Tensor | None]) -> tuple[Tensor | slice, ...]:
