@@ -33,7 +33,7 @@ class _Above:
     def __matmul__(self, other: _Above) -> _Above:
         terms, columns = other.values.shape
         block = max(1, _AT_ONCE // max(1, columns))
-        total = torch.zeros(self.values.shape[0], columns, dtype=torch.float64)
+        total = torch.zeros(self.values.shape[0], columns, dtype=torch.float64, device="cpu")
         for start in range(0, terms, block):
             rows = slice(start, start + block)
             total.addmm_(self.values[:, rows].abs(), other.values[rows].abs())
