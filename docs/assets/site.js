@@ -8,6 +8,16 @@ document.addEventListener("DOMContentLoaded", () => {
   const dialog = document.querySelector(".md-search[role=dialog]");
   const name = dialog?.querySelector("input")?.getAttribute("aria-label");
   if (name) dialog.setAttribute("aria-label", name);
+  // What scrolls sideways can be reached with the keyboard.
+  const reach = () => {
+    for (const region of document.querySelectorAll(".md-typeset__scrollwrap, div.arithmatex")) {
+      if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+      else region.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("load", () => setTimeout(reach));
+  addEventListener("resize", reach);
+  addEventListener("toggle", reach, true);
   // Each copy button comes in a landmark of its own, one per block of code: too many to be of use.
   new MutationObserver(() => {
     for (const bar of document.querySelectorAll("nav.md-code__nav:not([role])")) bar.setAttribute("role", "none");
