@@ -162,6 +162,7 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
     if not evidence.ran:
         return "\n\n".join([*lines, f"*{labels['cited']}*"])
     found = words["found"].format_map(_ByNumber.inside(evidence.numbers)) if "found" in words else evidence.found
+    found = re.sub(r"(?<=\d)e-(?=\d)", "e−", found)  # a hyphen is where a line may end
     lines.append(f"**{labels['ran']}** {_escape(found) if 'found' in words else _foreign(_escape(found), language)}")
     points = dict(enumerate(words.get("points", ())))
     lines.append("\n".join(

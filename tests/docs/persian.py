@@ -25,6 +25,7 @@ RULES = {
     "a space before تر or ترین; a half-space belongs there": rf"{L} تر(?:ین)?{END}",
     "a half-space that joins nothing": rf"{HALF}(?!{L}|[\w«»(])|(?<!{L})(?<![\w»)]){HALF}",
     "ه‌ی; on this site it is هٔ": rf"ه{HALF}ی{END}",
+    "a negative number outside a formula, where it would be read as 1−": r"(?<![\w\u2066)])[−-][0-9]",
     "a space before a mark": rf"{L} +[،؛؟:!.](?!\w)",
     "no space after a mark": rf"[،؛؟]{L}",
 }
@@ -34,7 +35,9 @@ FRONT = re.compile(r"\A---\n.*?\n---\n", re.S)
 CODE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.M | re.S)
 ENGLISH = re.compile(r'<div dir="ltr".*?</div>', re.S)
 OTHER = re.compile(
-    r"\\\[.*?\\\]|\\\(.*?\\\)|`[^`\n]+`|<!--.*?-->|<[^>\n]+>|\]\([^)]*\)|\]\[[^\]]*\]|\{ ?[:#.][^}\n]*\}", re.S
+    r"\\\[.*?\\\]|\\\(.*?\\\)|`[^`\n]+`|<!--.*?-->|<[^>\n]+>|\]\([^)]*\)|\]\[[^\]]*\]|\{[^}\n]*\}"
+    "|\u2066[^\u2069]*\u2069",  # isolated from left to right
+    re.S,
 )
 LATIN_NUMBER = re.compile(r"(?<![\w.])[0-9][0-9.,]*")
 MARKER = re.compile(r"^ *\d+\. ", re.M)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,13 @@ def test_persian_is_written_as_persian_is(page):
     assert list(faults(page.read_text(encoding="utf-8"))) == []
 
 
+def test_claims_in_persian_are_written_so_too():
+    claims = json.loads((FA / "claims.json").read_text(encoding="utf-8"))
+    texts = list(texts_in(claims))
+    assert len(texts) > 100
+    assert [fault for text in texts for fault in faults(text)] == []
+
+
 def test_every_title_in_the_navigation_is_translated():
     # Only the part of mkdocs.yml that YAML reads without MkDocs.
     text = re.sub(r"!ENV \[.*?\]", "''", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))
@@ -60,7 +69,7 @@ def test_every_title_in_the_navigation_is_translated():
     "text",
     [
         "شبكه", "چرا?", "یکی, دو", '"شبکه"', "می شود", "میشود", "نمیکند", "لایه ها", "بزرگ تر", "لایه\u200c است",
-        "لایه\u200cی پنهان", "چرا ؟", "یکی،دو", "۱۰ نمونه و 20 لایه",
+        "لایه\u200cی پنهان", "چرا ؟", "یکی،دو", "وزن −1", "۱۰ نمونه و 20 لایه",
     ],
 )  # fmt: skip
 def test_faults_are_found(text):
@@ -112,6 +121,11 @@ def tokens(page: Path):
 def included(snippet: re.Match[str]) -> str:
     lines = (DOCS.parent / snippet[1]).read_text(encoding="utf-8").splitlines()
     return "\n".join(lines[int(snippet[2] or 1) - 1 :])
+
+
+def texts_in(value: dict | list | str) -> Iterator[str]:
+    for part in value.values() if isinstance(value, dict) else value:
+        yield from [part] if isinstance(part, str) else texts_in(part)
 
 
 def titles_of(nav: list | dict | str) -> list[str]:
