@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.recording import Example
 from whyactivate.affine.state import State
-from whyactivate.affine.tracker import run_unwatched
+from whyactivate.affine.tape import Argument, Constant, Node, Value
+from whyactivate.affine.tracker import record, run_unwatched
 from whyactivate.affine.trees import map_leaves, tensors_in
+from whyactivate.folding.calls import Recorded
 from whyactivate.folding.copies import copied
 from whyactivate.folding.layers import Filling
 from whyactivate.folding.regions import Region, build, put_all
@@ -42,19 +47,20 @@ def carry_out(
 
 
 class Rehearsal:
-    """Runs copies with empty layers beside the original: their outputs must have its shapes.
+    """Runs copies with empty layers beside the original: they must give its shapes, by the same operations elsewhere.
 
     Args:
         module: the original.
         example: what it takes.
         state: what it remembers.
+        recorded: its program; None where another module was recorded in its place.
 
     Attributes:
         obstacle: why nothing can be folded in it, in words; None where that may be.
     """
 
-    def __init__(self, module: nn.Module, example: Example, state: State) -> None:
-        self.module, self.example = module, example
+    def __init__(self, module: nn.Module, example: Example, state: State, recorded: Recorded | None) -> None:
+        self.module, self.example, self.recorded = module, example, recorded
         generator = torch.Generator("cpu").manual_seed(2)
         own = example.with_rows(example.rows, generator)
         quiet = _run(module, own, state, gradients=False)
@@ -87,6 +93,22 @@ class Rehearsal:
                     )
                 if [(t.shape, t.dtype) for t in found] != [(t.shape, t.dtype) for t in expected]:
                     return "forward makes something else of its layers' places: a copy gives tensors of other shapes"
+        replaced = [path for one in replacements for path in (one.path, *one.dropped)]
+        return self._other_program(hollow, (*replaced, *(region.path for region in regions)))
+
+    def _other_program(self, hollow: nn.Module, new: Sequence[str]) -> str | None:
+        """What the copy does elsewhere than in its `new` modules that the original does not, in words."""
+        if self.recorded is None or "" in new:
+            return None
+        inputs = self.example.with_rows(self.recorded.tape.inputs[0].geometry.size[0])
+        tape = record(hollow, inputs.args, inputs.kwargs)
+        if tape.refusal is not None:
+            return tape.refusal
+        before, after = _outside(self.recorded.nodes, new), _outside(tape.nodes, new)
+        for one, other in zip_longest(before, after):
+            if one is None or other is None or not _same_operation(one, other):
+                where = {node.location.caller or "the forward of the whole" for node in (one, other) if node}
+                return f"{' or '.join(sorted(where))} does something else where one layer stands in their place"
         return None
 
 
@@ -112,3 +134,30 @@ def _far(a: Tensor, b: Tensor) -> bool:
     both = (a == b) | (a.isnan() & b.isnan())
     allowed = min(_FAR_APART * unit, 0.25) * float(b.nan_to_num().abs().max())
     return not float((a - b).abs().masked_fill(both, 0).max()) <= allowed
+
+
+def _outside(nodes: Sequence[Node], new: Sequence[str]) -> list[Node]:
+    """The operations in other modules than those, but for copies, which depend on how memory is laid out."""
+    return [
+        node
+        for node in nodes
+        if short_name(node.op) not in ("clone", "copy")
+        and not any(f"{node.location.caller}.".startswith(f"{path}.") for path in new)
+    ]
+
+
+def _same_operation(one: Node, other: Node) -> bool:
+    same = one.op is other.op and one.location.caller == other.location.caller
+    return same and all(_same(argument, other.arguments.get(name)) for name, argument in one.arguments.items())
+
+
+def _same(a: Argument, b: Argument) -> bool:
+    if isinstance(a, Value) and isinstance(b, Value):
+        return a.geometry.size == b.geometry.size
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        x, y = a.tensor, b.tensor
+        return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        one, other = list[Any](a), list[Any](b)
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(a) is type(b) and a == b

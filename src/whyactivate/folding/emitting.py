@@ -56,6 +56,8 @@ class _Emitter(Scope):
     def emit(self) -> Region:
         for piece in self.pieces.values():
             check_memory(piece, self.program)
+        for script in self.calls.scripts_between(self.call.path, ()):
+            raise CannotPlace(f"{script} is scripted, and what it does in between cannot be seen", self.folded)
         self._inputs()
         self._body(self.call)
         result = self.tree(self.call.result, self.twins[id(self.call)].result)
@@ -63,7 +65,7 @@ class _Emitter(Scope):
         self._tidy()
         region = self.region
         region.constants, region.parameters = self.constants, self.parameters
-        region.unused = left_over(self.module, self.prefix, self.opened, self.calls)
+        region.unused = left_over(self.module, self.opened, self.calls)
         return region
 
     def _tidy(self) -> None:
@@ -126,6 +128,7 @@ class _Emitter(Scope):
                     )
                 self._node(event)
             elif self.folded & {*event.nodes}:
+                self._check_inside(event)
                 if event.path in self.calls.hooked:
                     raise CannotPlace(f"{event.path} has hooks", self.folded & {*event.nodes})
                 self.opened.add(event.path.removeprefix(self.prefix))
@@ -133,10 +136,14 @@ class _Emitter(Scope):
             else:
                 self._call(event)
 
+    def _check_inside(self, call: Call) -> None:
+        if not call.path.startswith(self.prefix):
+            where = f"{call.path} is called by a module that it is no part of, or is part of another one, too"
+            raise CannotPlace(where, self.folded & {*call.nodes})
+
     def _call(self, call: Call) -> None:
         twin = self.twins[id(call)]
-        if not call.path.startswith(self.prefix):
-            raise CannotPlace(f"{call.path} is called by a module that it is no part of")
+        self._check_inside(call)
         try:
             args, kwargs = self.tree(call.args, twin.args), self.tree(call.kwargs, twin.kwargs)
         except Unknown:

@@ -73,12 +73,21 @@ def _find(
     if obstacle is not None:
         return Folding(Plan(name, (), obstacle))
     state = State(original)
-    rehearsal = Rehearsal(original, numbers, state)
+    if state.leads_to(torch.jit.ScriptFunction):
+        return Folding(
+            Plan(
+                name,
+                (),
+                "it leads to a scripted function, of which it cannot be seen what it does at other batch sizes",
+            )
+        )
+    rehearsal = Rehearsal(original, numbers, state, None if tables else recorded)
     if rehearsal.obstacle is not None:
         return Folding(Plan(name, (), rehearsal.obstacle))
     hooked = frozenset(path for path, part in original.named_modules() if _has_hooks(part))
-    calls = Calls(recorded, hooked)
-    no_graph = _no_graph(recordings, recorded, state)
+    scripts = tuple(path for path, part in original.named_modules() if isinstance(part, torch.jit.ScriptModule))
+    calls = Calls(recorded, hooked, scripts)
+    no_graph = _no_graph(recordings, recorded)
     search = Search(name, Program(recorded, other, rows), calls, rehearsal, no_graph, tables)
     runs, replacements, regions = search.run()
     return Folding(Plan(name, runs), replacements, regions, numbers)
@@ -89,13 +98,11 @@ def _has_hooks(part: nn.Module) -> bool:
     return not all(map(only_checks_sizes, hooks))
 
 
-def _no_graph(recordings: Recordings, recorded: Recorded, state: State) -> str | None:
+def _no_graph(recordings: Recordings, recorded: Recorded) -> str | None:
     """Why no part of the module may become a graph, in words; None where it may."""
     single = recordings.single
     if single is not None and _operations(single) != _operations(recorded.tape, recorded.nodes):
         return "one row runs another program than several, which a graph cannot hold"
-    if state.leads_to(torch.jit.ScriptFunction):
-        return "there are scripted functions, and which of their branches depend on sizes cannot be seen"
     return None
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from whyactivate.affine._torch_compat import MODULE_CALL_CODE
 
 _MACHINERY = MODULE_CALL_CODE.co_filename
+_CALLING = frozenset({"_call_impl", "_wrapped_call_impl", "inner"})
 
 
 class Peeks:
@@ -46,7 +47,7 @@ class Peeks:
 
     def _note(self, part: nn.Module, name: str, frame: FrameType) -> None:
         path = self._paths.get(id(part), "")
-        if path in self.found or frame.f_code.co_filename == _MACHINERY:
+        if path in self.found or (frame.f_code.co_filename == _MACHINERY and frame.f_code.co_name in _CALLING):
             return
         if frame.f_locals.get("self") is not part:
             self.found[path] = name

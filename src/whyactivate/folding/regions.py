@@ -50,25 +50,24 @@ class Region:
     unused: tuple[str, ...] = ()
 
 
-def left_over(module: nn.Module, prefix: str, opened: Set[str], calls: Calls) -> tuple[str, ...]:
+def left_over(module: nn.Module, opened: Set[str], calls: Calls) -> tuple[str, ...]:
     """The submodules that were not called and the tensors that were not read, the outermost of them.
 
     Args:
         module: whose forward becomes a graph.
-        prefix: its path, with a full stop.
         opened: the submodules whose forwards are part of the graph.
         calls: all calls, with who read what.
     """
     found: list[str] = []
 
     def visit(path: str, part: nn.Module) -> None:
-        if not calls.is_read(part, prefix + path):
+        if not calls.is_read(part, calls.names[id(part)]):
             own = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
             found.extend(f"{path}.{name}" if path else name for name, _ in own)
         for name, child in part.named_children():
             inner = f"{path}.{name}" if path else name
-            below = [(f"{prefix}{inner}.{rest}".rstrip("."), one) for rest, one in child.named_modules()]
-            if calls.counts[prefix + inner]:
+            below = [(calls.names[id(one)], one) for one in child.modules()]
+            if calls.counts[calls.names[id(child)]]:
                 if inner in opened:
                     visit(inner, child)
             elif any(calls.counts[name] or calls.is_read(one, name) for name, one in below):

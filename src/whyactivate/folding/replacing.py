@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -44,11 +45,15 @@ class Replacement:
 
 
 class Calls:
-    """The calls of a recording, by operation and by path; `hooked` holds the paths of modules with hooks."""
+    """The calls of a recording, by operation and by path.
 
-    def __init__(self, recorded: Recorded, hooked: frozenset[str]) -> None:
-        self.recorded, self.hooked = recorded, hooked
+    `hooked` holds the paths of modules with hooks, `scripts` those of scripted modules, whose branches cannot be seen.
+    """
+
+    def __init__(self, recorded: Recorded, hooked: frozenset[str], scripts: tuple[str, ...] = ()) -> None:
+        self.recorded, self.hooked, self.scripts = recorded, hooked, scripts
         self.modules = dict(recorded.module.named_modules())
+        self.names = {id(part): path for path, part in self.modules.items()}
         self.counts = Counter(call.path for call in recorded.calls)
         self.innermost: dict[int, Call] = {}
         for call in recorded.calls:  # a call inside another one begins later
@@ -61,6 +66,17 @@ class Calls:
         while call is not None and not nodes <= {*call.nodes}:
             call = call.parent
         return call
+
+    def scripts_between(self, whole: str, paths: Sequence[str]) -> list[str]:
+        """The scripted modules that may run from the first to the last of some calls, within that of `whole`."""
+        start = f"{whole}." if whole else ""
+        inside = [path for path in self.scripts if path == whole or path.startswith(start)]
+        if type(self.modules[whole]) is not nn.Sequential or len(paths) < 2:
+            return inside
+        order = [name for name, _ in self.modules[whole].named_children()]
+        places = [order.index(path.removeprefix(start).partition(".")[0]) for path in paths]
+        between = {f"{start}{name}" for name in order[min(places) : max(places) + 1]}
+        return [path for path in inside if any(f"{path}.".startswith(f"{name}.") for name in between)]
 
     def check_unseen(self, path: str, nodes: frozenset[int]) -> None:
         """Make sure that nobody looks at the module other than by calling it.
@@ -103,10 +119,12 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
     """
     chain = [node for node in program.nodes if node.index in piece.nodes]
     if len(piece.terms) != 1:
-        raise CannotPlace("it is a sum")
+        raise CannotPlace("it joins several paths, which no submodule does by itself")
     links = _links(piece, chain, program)
-    used = _calls_of(chain, piece, program, calls)
-    check_memory(piece, program)
+    copy = _copy_before(piece, chain, program, calls)
+    used = _calls_of(chain, piece, program, calls, copy)
+    _check_between(used, piece, program, calls)
+    check_memory(piece, program, copy)
     for call, nodes in used:
         if any(_born_elsewhere(node, {*call.nodes}, program) for node in nodes):
             raise CannotPlace("it writes into the memory of another tensor", frozenset(node.index for node in nodes))
@@ -115,7 +133,8 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
     own_kind = [isinstance(calls.modules[call.path], PRODUCTS) for call, _ in used]
     for place in sorted(range(len(used)), key=lambda i: (not own_kind[i], i)):
         call, nodes = used[place]
-        entry = _in(call)
+        entry = copy.outputs[0] if copy is not None and place == 0 else _in(call)
+        assert entry is not None
         try:
             axis = _axis_of_entry(entry, nodes, readings)
             layer = layer_for(piece.terms[0].map, piece.shift, entry.geometry, axis, calls_device(calls, call))
@@ -144,6 +163,7 @@ def replace_table(piece: Piece, program: Program, calls: Calls, table: Table) ->
     chain = [node for node in program.nodes if node.index in piece.nodes]
     _links(piece, chain, program)
     used = _calls_of(chain, piece, program, calls)
+    _check_between(used, piece, program, calls)
     (term,) = piece.terms
     layer = table.after(term.map, piece.shift)
     rows = program.tensors[term.key].geometry
@@ -169,17 +189,29 @@ def _links(piece: Piece, chain: list[Node], program: Program) -> list[int]:
     key = piece.terms[0].key
     for node in chain:
         if [key_of(value) for value in node.values()] != [key] or node.outputs[0] is None:
-            raise CannotPlace("it is not a chain of operations", frozenset({node.index}))
+            raise CannotPlace("it joins several paths, which no submodule does by itself", frozenset({node.index}))
         key = key_of(node.outputs[0])
         if key != piece.key and len(program.tensors[key].readers) != 1:
             raise CannotPlace("a value inside it is used elsewhere, too", frozenset({node.index}))
     return [node.index for node in chain]
 
 
-def _calls_of(chain: list[Node], piece: Piece, program: Program, calls: Calls) -> list[tuple[Call, list[Node]]]:
+def _copy_before(piece: Piece, chain: list[Node], program: Program, calls: Calls) -> Node | None:
+    """The copy with which the chain's first call begins, where its input does not lie in order."""
+    made = program.tensors[piece.terms[0].key]
+    call = calls.innermost.get(chain[0].index)
+    node = made.node
+    if node is None or node.op is not torch.ops.aten.clone.default or calls.innermost.get(node.index) is not call:
+        return None
+    return node if made.readers == [chain[0]] and [*node.values()] == [call.argument if call else None] else None
+
+
+def _calls_of(
+    chain: list[Node], piece: Piece, program: Program, calls: Calls, copy: Node | None = None
+) -> list[tuple[Call, list[Node]]]:
     """The calls that the chain consists of, each with its operations."""
     used: list[tuple[Call, list[Node]]] = []
-    key = piece.terms[0].key
+    key = key_of(next(copy.values())) if copy is not None else piece.terms[0].key
     for node in chain:
         call = calls.innermost.get(node.index)
         if call is None or not call.path:
@@ -193,7 +225,8 @@ def _calls_of(chain: list[Node], piece: Piece, program: Program, calls: Calls) -
         if calls.counts[call.path] != 1:
             raise CannotPlace(f"{call.path} is called {calls.counts[call.path]} times", indices)
         calls.check_unseen(call.path, indices)
-        if frozenset(call.nodes) & program.needed != indices:
+        whole = indices | {copy.index} if copy is not None and call is used[0][0] else indices
+        if frozenset(call.nodes) & program.needed != whole:
             raise CannotPlace(f"{call.path} does more than that", indices)
         last = nodes[-1].outputs[0]
         argument = call.argument
@@ -207,10 +240,33 @@ def _calls_of(chain: list[Node], piece: Piece, program: Program, calls: Calls) -
     return used
 
 
-def check_memory(piece: Piece, program: Program) -> None:
-    """Make sure that what the piece reads is still there when its last operation runs."""
-    for term in piece.terms:
-        if program.overwritten_before(term.key, max(piece.nodes)):
+def _check_between(used: list[tuple[Call, list[Node]]], piece: Piece, program: Program, calls: Calls) -> None:
+    """Make sure that the code that runs the calls, and passes on what they give, does so at every batch size."""
+    whole = calls.enclosing(piece.nodes)
+    while whole is not None and len(used) == 1 and whole.path != used[0][0].path:
+        whole = whole.parent
+    for script in calls.scripts_between(whole.path if whole else "", [call.path for call, _ in used]):
+        raise CannotPlace(f"{script} is scripted, and what it does between its layers cannot be seen", piece.nodes)
+    running = {call.path for call, _ in used}
+    for call, _ in used:
+        around = call
+        while around is not whole and around.parent is not None:
+            around = around.parent
+            running.add(around.path)
+    for path in running:
+        if path in program.sized:
+            raise CannotPlace(
+                f"{path or 'the forward of the whole'} {program.sized[path]}, and one layer would be what it is for "
+                "one size",
+                piece.nodes,
+            )
+
+
+def check_memory(piece: Piece, program: Program, copy: Node | None = None) -> None:
+    """Make sure that what the piece reads, or what is copied for it, is still there when its last operation runs."""
+    keys = [term.key for term in piece.terms] + [key_of(value) for value in (copy.values() if copy else ())]
+    for key in keys:
+        if program.overwritten_before(key, max(piece.nodes)):
             raise CannotPlace("what enters it is overwritten in place", piece.nodes)
 
 

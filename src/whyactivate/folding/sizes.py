@@ -7,8 +7,10 @@ program is recorded, sizes are whole numbers that report such questions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -102,16 +104,21 @@ class SizeWatch(TorchFunctionMode):
 
     def _watched(self, result: Any) -> Any:
         if isinstance(result, torch.Size):
-            return torch.Size([Size(self, n) for n in result])
+            return Shape(Size(self, n) for n in result)
         if isinstance(result, tuple):
             numbers: tuple[int, ...] = result
             return tuple(Size(self, n) for n in numbers)
         return Size(self, result) if type(result) is int else result
 
 
-_SIZES = frozenset(
-    {Tensor.shape.__get__, Tensor.size, Tensor.numel, Tensor.nelement, Tensor.stride, torch.numel}  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-)
+_SIZES = frozenset({
+    Tensor.size,
+    Tensor.numel,
+    Tensor.nelement,
+    Tensor.stride,
+    torch.numel,
+    *attrgetter("shape.__get__", "nbytes.__get__")(Tensor),
+})  # fmt: skip
 
 
 class Size(int):
@@ -132,6 +139,34 @@ class Size(int):
     def __deepcopy__(self, memo: Any) -> int:
         """A copy is a plain number."""
         return int.__int__(self)
+
+
+class Shape(tuple[Any, ...]):
+    """A torch.Size, of which one cannot derive, whose products report, too."""
+
+    __slots__ = ()
+    __class__ = property(lambda self: torch.Size)  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    def numel(self) -> int:
+        """The product of the sizes."""
+        return math.prod(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A size, or a shape of some of them."""
+        found = super().__getitem__(index)
+        return Shape(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: tuple[Any, ...]) -> Any:
+        """Both shapes, one after the other."""
+        return Shape((*self, *other))
+
+    def __radd__(self, other: tuple[Any, ...]) -> Any:
+        """Both shapes, one after the other."""
+        return Shape((*other, *self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a plain one."""
+        return torch.Size, (tuple(map(plain, self)),)
 
 
 def plain(leaf: Any) -> Any:
