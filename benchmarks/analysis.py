@@ -1,19 +1,20 @@
 """What does an analysis cost, beside the plain forward of the module?
 
 Chains of a hundred small operations show the cost per operation; whole networks show what happens at size. Each
-ratio compares the shortest of some runs, counted in processor time, or a single run for large networks, within one
-process; the first call is timed in a process of its own. "bare" is the forward with nothing but an empty dispatch mode
-and an empty function mode around it, "again" a run that is compared with an earlier
-recording of as many rows.
+ratio compares the shortest of some runs, counted in processor time and taken in turns within one process, or a single
+run for large networks; the first call is timed in a process of its own. "bare" is the forward with nothing but an empty
+dispatch mode and an empty function mode around it, "again" a run that is compared with an earlier recording of as many
+rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -128,6 +129,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "LSTM, 20 steps": (Recurrent, (1, 20, 16)),
     "encoder, 6 layers of 64": (lambda: encoder(64, 6), (1, 16, 64)),
     "ResNet-18, 3×64×64": (lambda: resnet((64, 128, 256, 512), 2), (1, 3, 64, 64)),
+    "ResNet-18, 3×224×224": (lambda: resnet((64, 128, 256, 512), 2), (1, 3, 224, 224)),
 }
 
 
@@ -151,20 +153,33 @@ def watched_by_nobody(module: nn.Module, x: Tensor) -> None:
         module(x)
 
 
-def seconds(call: Callable[[], object], rounds: int) -> float:
-    """The fewest seconds of processor time that a call took, after one that is not counted."""
-    times: list[float] = []
+def seconds(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """The fewest seconds of processor time that each call took, in turns, after one round that is not counted."""
+    fewest = [float("inf")] * len(calls)
     for turn in range(rounds + 1):
-        start = time.process_time()
-        call()
-        if turn:
-            times.append(time.process_time() - start)
-    return min(times)
+        for number, call in enumerate(calls):
+            start = time.process_time()
+            call()
+            if turn:
+                fewest[number] = min(fewest[number], time.process_time() - start)
+    return fewest
+
+
+def run_plain(module: nn.Module, x: Tensor) -> None:
+    """A forward as it is meant to be fast."""
+    with torch.inference_mode():
+        module(x)
+
+
+def watch(module: nn.Module, x: Tensor) -> None:
+    """A forward that is watched by nobody who does anything."""
+    with torch.inference_mode():
+        watched_by_nobody(module, x)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="timed analyses per chain")
+    parser.add_argument("--rounds", type=int, default=30, help="timed analyses per chain")
     parser.add_argument("--small", action="store_true", help="leave the large networks out")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -173,15 +188,19 @@ def main() -> None:
     print(f"{'chain':22}{'forward':>11}{'bare':>7}{'one tape':>11}{'again':>8}{'analysis':>12}")
     for name, (make, shape) in CHAINS.items():
         module, x = make().eval(), torch.randn(shape)
-        with torch.inference_mode():
-            forward = seconds(lambda m=module, x=x: m(x), 50)
-            bare = seconds(lambda m=module, x=x: watched_by_nobody(m, x), 20)
         state, script = State(module), Script(2)
         record(module, (x,), {}, state=state, script=script)
         with rarely_collected():
-            tape = seconds(lambda m=module, x=x, s=state: record(m, (x,), {}, state=s), options.rounds)
-            again = seconds(lambda m=module, x=x, s=state, t=script: repeat(m, (x,), {}, 2, t, s), 20)
-        analysis = seconds(lambda m=module, x=x: wa.analyze(m, x), options.rounds)
+            forward, bare, tape, again, analysis = seconds(
+                [
+                    lambda m=module, x=x: run_plain(m, x),
+                    lambda m=module, x=x: watch(m, x),
+                    lambda m=module, x=x, s=state: record(m, (x,), {}, state=s, script=Script(2)),
+                    lambda m=module, x=x, s=state, t=script: repeat(m, (x,), {}, 2, t, s),
+                    lambda m=module, x=x: wa.analyze(m, x),
+                ],
+                options.rounds,
+            )
         print(
             f"{name:22}{forward * 1e3:8.2f} ms{bare / forward:6.0f}×{tape / forward:10.0f}×{again / forward:7.0f}×"
             f"{analysis / forward:11.0f}×"
@@ -195,16 +214,20 @@ def main() -> None:
     print(f"\n{'network':26}{'forward':>12}{'analysis':>12}{'ratio':>8}  verdict")
     for name, (make, shape) in NETWORKS.items():
         module, x = make().eval(), torch.randn(shape)
-        with torch.inference_mode():
-            forward = seconds(lambda m=module, x=x: m(x), 3)
+        forward = seconds([lambda m=module, x=x: run_plain(m, x)], 3)[0]
         start = time.process_time()
         found = wa.analyze(module, x)
         analysis = time.process_time() - start
         how = f" ({found.counterexample.arithmetic})" if found.counterexample else ""
         print(
             f"{name:26}{forward * 1e3:9.2f} ms{analysis:10.2f} s{analysis / forward:7.0f}×  "
-            f"{found.verdict.replace('_', ' ')}{how}"
+            f"{found.verdict.replace('_', ' ')}{how}",
+            flush=True,
         )
+    if sys.platform != "win32":
+        resource = importlib.import_module("resource")
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS
+        print(f"memory, at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.1f} GiB")
 
 
 if __name__ == "__main__":

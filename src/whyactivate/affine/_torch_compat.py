@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import re
 import sys
@@ -105,7 +106,9 @@ def is_plain(tensor: Tensor) -> bool:
 
 def largest_among(tensors: list[Tensor]) -> float:
     """The largest number in tensors that are not empty, without its sign; NaN where there is one."""
-    return float(torch.stack(torch._foreach_norm(tensors, float("inf"))).max())  # pyright: ignore[reportPrivateImportUsage]
+    with torch.no_grad():
+        norms = torch._foreach_norm(tensors, float("inf"))  # pyright: ignore[reportPrivateImportUsage]
+        return float(torch.stack([norm.to("cpu", torch.float64) for norm in norms]).max())
 
 
 def raw_bytes(tensor: Tensor) -> Tensor:
@@ -461,6 +464,21 @@ def global_settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]
             words.format("which algorithms may be used"),
             torch.get_deterministic_debug_mode,
             torch.set_deterministic_debug_mode,
+        ),
+        (
+            words.format("what unwritten memory holds"),
+            functools.partial(getattr, torch.utils.deterministic, "fill_uninitialized_memory"),
+            functools.partial(setattr, torch.utils.deterministic, "fill_uninitialized_memory"),
+        ),
+        (
+            words.format("whether oneDNN is used"),
+            torch._C._get_mkldnn_enabled,
+            torch._C._set_mkldnn_enabled,
+        ),
+        (
+            words.format("the search for anomalies"),
+            lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+            lambda kept: torch.set_anomaly_enabled(*kept),
         ),
         (
             words.format("autocast"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from whyactivate.affine._torch_compat import NO_MEMORY, number_operands, place, storage_key
+from whyactivate.affine._torch_compat import NO_MEMORY, largest_among, number_operands, place, storage_key
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Tape, Value
@@ -24,6 +24,7 @@ def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Co
         names: the name of the parameter or buffer that lies at each storage key.
         sound: constants that were looked at before, by their places; those found finite are added.
     """
+    _look_at_all(tape, sound)
     for constant in (constant for constant in tape.outputs if isinstance(constant, Constant)):
         if (text := _bad_entry(constant, names, sound)) is not None:
             return text
@@ -39,6 +40,18 @@ def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Co
                 if isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
                     return f"operand {name!r} of {node.op} is {item}"
     return _unwritten(tape)
+
+
+def _look_at_all(tape: Tape, sound: dict[object, Constant]) -> None:
+    """Where all weights are finite, find that out at once: one by one takes long where there are many small ones."""
+    fresh: dict[object, Constant] = {
+        id(constant.tensor): constant
+        for node in tape.needed()
+        for constant in node.constants()
+        if id(constant.tensor) not in sound and is_real(constant.tensor.dtype) and constant.tensor.numel()
+    }
+    if fresh and math.isfinite(largest_among([constant.tensor for constant in fresh.values()])):
+        sound.update(fresh)
 
 
 def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object, Constant]) -> str | None:
