@@ -29,7 +29,10 @@ _UNDEFINED = (
     "the module's output is not finite (NaN, or infinity) on ordinary inputs: it is no function of all real "
     "numbers, or overflows"
 )
-_SHY = "the module gives another output when its operations are not being recorded"
+_SHY = (
+    "the module gives another output when its operations are not being recorded, or when its input lies in memory as "
+    "the example does (strides, offset)"
+)
 
 
 def find_mismatch(recordings: Recordings, constants: ExactConstants, alone: RowPrograms | None = None) -> str | None:

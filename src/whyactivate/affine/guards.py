@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import gc
 import random
 import sys
 import threading
@@ -101,7 +102,8 @@ class LeakGuard(compat.TorchFunctionMode):
 @contextlib.contextmanager
 def same_surroundings(note: Callable[[str], None]) -> Generator[None]:
     """Leave random states and PyTorch's global settings as they were; what had changed is noted in words."""
-    settings = [*_random_states(), *((words, read, write, eq) for words, read, write in compat.global_settings())]
+    plain = (*compat.global_settings(), *_settings_of_python())
+    settings = [*_random_states(), *((words, read, write, eq) for words, read, write in plain)]
     kept = [(words, read(), read, write, same) for words, read, write, same in settings]
     with compat.same_modes(note):
         try:
@@ -138,6 +140,21 @@ def _random_states() -> list[_Setting]:
         read, write = numpy.random.get_state, numpy.random.set_state
         found.append((words.format("numpy.random"), read, write, lambda a, b: a[2:] == b[2:] and (a[1] == b[1]).all()))
     return found
+
+
+_SMALLEST = 2.0**-1074
+
+
+def _settings_of_python() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
+    """Settings of the whole process that a forward may change: words for the change, how to read and to set each."""
+    words = "it changes {} for the whole program"
+    return [
+        (words.format("the trace function"), sys.gettrace, sys.settrace),
+        (words.format("the profile function"), sys.getprofile, sys.setprofile),
+        (words.format("the recursion limit"), sys.getrecursionlimit, sys.setrecursionlimit),
+        (words.format("garbage collection"), gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+        (words.format("how small numbers are computed"), lambda: _SMALLEST * 1.0 == 0.0, torch.set_flush_denormal),
+    ]
 
 
 @contextlib.contextmanager

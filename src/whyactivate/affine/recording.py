@@ -19,7 +19,7 @@ from whyactivate.affine.scripts import Script
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
 from whyactivate.affine.tracker import record, run_unwatched
-from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
+from whyactivate.affine.trees import leaves_of, lying_as, map_leaves, tensors_in
 from whyactivate.errors import InputError
 
 FEW = range(2, 9)
@@ -39,7 +39,8 @@ class Recordings:
         several: its program for a few rows and, where that is more, for as many as the example has.
         missing: why a recording is missing, None where all are there.
         disagreement: how recordings of one batch size differ, None where they do not.
-        unwatched: what the module returns for the second of `pairs` when it is not being recorded.
+        unwatched: what the module returns for the second of `pairs` when it is not being recorded, and the input
+            lies in memory as the example does.
     """
 
     singles: tuple[Tape, ...]
@@ -146,6 +147,18 @@ class Example:
             return changed.requires_grad_(item.requires_grad)
 
         return Example(tuple(map_leaves(change, list(self.args))), map_leaves(change, dict(self.kwargs)))
+
+    def lying_as(self, model: Example) -> Example:
+        """The same numbers, in memory that is laid out as that of an example of the same form."""
+        found: list[Any] = []
+        map_leaves(found.append, [list(model.args), dict(model.kwargs)])
+        models = iter(found)
+
+        def lay(item: Any) -> Any:
+            like = next(models)
+            return lying_as(item, like).requires_grad_(item.requires_grad) if isinstance(item, Tensor) else item
+
+        return Example(tuple(map_leaves(lay, list(self.args))), map_leaves(lay, dict(self.kwargs)))
 
     def _tensors(self) -> list[Tensor]:
         return tensors_in(map_leaves(lambda leaf: leaf if isinstance(leaf, Tensor) else None, [self.args, self.kwargs]))
@@ -265,7 +278,8 @@ class _Takes:
         if self._missing is None and all(
             tape.refusal is None and not tape.state for tape in (*singles, *pairs, *several)
         ):
-            unwatched = run_unwatched(self._module, near.args, near.kwargs, self._state)
+            lying = near.lying_as(self._example)
+            unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state)
         return Recordings(tuple(singles), tuple(pairs), tuple(several), self._missing, self._disagreement, unwatched)
 
 

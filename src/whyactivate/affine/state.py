@@ -8,7 +8,9 @@ the standard library, and of installed packages that define no part of the modul
 from __future__ import annotations
 
 import collections
+import dis
 import functools
+import inspect
 import itertools
 import os
 import sys
@@ -52,7 +54,11 @@ _ASKS_WHO_WATCHES = frozenset(
         "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_in_torch_dispatch_mode",
         "_get_current_function_mode", "_get_current_function_mode_stack", "_len_torch_function_stack",
         "_get_current_dispatch_mode", "_get_current_dispatch_mode_stack", "_len_torch_dispatch_stack",
-        "_get_dispatch_mode", "_getframe", "currentframe",
+        "_get_dispatch_mode", "_get_dispatch_stack_at", "_get_function_stack_at", "_is_torch_function_mode_enabled",
+        "_is_torch_function_all_disabled", "_dispatch_tls_is_dispatch_key_included", "_dispatch_tls_local_include_set",
+        "_getframe", "_getframemodulename", "_current_frames", "currentframe", "getouterframes", "tb_frame", "f_back",
+        "findCaller", "extract_stack", "format_stack", "print_stack", "walk_stack", "getprofile", "gettrace",
+        "setprofile", "settrace", "get_objects", "get_referrers", "getrefcount", "get_threshold",
     }
 )  # fmt: skip
 _WORKERS = {
@@ -184,6 +190,8 @@ class State:
         for name in sorted(names & _OUT_OF_SIGHT):
             self._object_to(f"{path} uses {name}, which works out of sight")
         self._keepers.append(keeper_of_attributes(function, path))
+        if function.__globals__.get("stack") is inspect.stack or _asks_for(function.__code__, "inspect", "stack"):
+            names.add("currentframe")
         for name in sorted(names & _ASKS_WHO_WATCHES):
             self._object_to(f"{path} uses {name}, and so may do something else when nobody watches")
         self._visit_named(vars(function), path)
@@ -284,6 +292,16 @@ def _names_in(code: types.CodeType) -> set[str]:
         elif isinstance(constant, str) and constant.isidentifier():
             names.add(constant)
     return names
+
+
+def _asks_for(code: types.CodeType, owner: str, name: str) -> bool:
+    """Whether code looks up `owner.name`; a `name` of another owner does not count."""
+    if not {owner, name} <= _names_in(code):
+        return False
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return any(
+        a.argval == owner and b.argval == name for a, b in itertools.pairwise(dis.get_instructions(code))
+    ) or any(_asks_for(constant, owner, name) for constant in inner)
 
 
 def _package(module: str | None) -> str:

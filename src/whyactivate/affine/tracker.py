@@ -19,7 +19,15 @@ from whyactivate.affine.rules.rule import Rule, depends, is_real
 from whyactivate.affine.scripts import Script, ScriptWriter
 from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Location, Node, Tape, Value
-from whyactivate.affine.trees import PLAIN_KINDS, fresh_argument, leaves_of, map_leaves, tensors_among, tensors_in
+from whyactivate.affine.trees import (
+    PLAIN_KINDS,
+    fresh_argument,
+    fresh_as_it_lies,
+    leaves_of,
+    map_leaves,
+    tensors_among,
+    tensors_in,
+)
 
 _INPUT_ROOT = frozenset({0})
 
@@ -59,7 +67,7 @@ def run_unwatched(
     """What `module(*args, **kwargs)` returns when nobody watches; empty where it raises."""
     try:
         with same_surroundings(lambda words: None), compat.eager():
-            result = module(*map_leaves(fresh_argument, list(args)), **map_leaves(fresh_argument, dict(kwargs)))
+            result = module(*map_leaves(fresh_as_it_lies, list(args)), **map_leaves(fresh_as_it_lies, dict(kwargs)))
         return tuple(as_pairs(tensor.detach()).clone() for tensor in tensors_in(result))
     except KeyboardInterrupt:
         raise

@@ -46,6 +46,26 @@ def fresh_argument(argument: Any) -> Any:
         return argument
 
 
+def fresh_as_it_lies(argument: Any) -> Any:
+    """The same, where a tensor's numbers lie in memory as they do in the argument."""
+    if not isinstance(argument, Tensor) or (argument.is_contiguous() and not argument.storage_offset()):
+        return fresh_argument(argument)
+    return copy.deepcopy(argument.detach()).requires_grad_(argument.requires_grad)
+
+
+def lying_as(numbers: Tensor, model: Tensor) -> Tensor:
+    """The same numbers with the strides and the offset of `model`, where that keeps them apart."""
+    extent = sum((size - 1) * step for size, step in zip(numbers.shape, model.stride(), strict=True))
+    if model.layout != torch.strided or not numbers.numel() or (model.is_contiguous() and not model.storage_offset()):
+        return numbers
+    lying = numbers.new_zeros(model.storage_offset() + extent + 1)
+    try:
+        lying = lying.as_strided(numbers.shape, model.stride(), model.storage_offset()).copy_(numbers)
+    except RuntimeError:  # several entries in one place, as `expand` makes them
+        return numbers
+    return lying if torch.equal(lying, numbers) else numbers
+
+
 def leaves_of(tree: Any) -> list[Any]:
     """Whatever in a tree is not a tuple, list, dict or dataclass, in order."""
     parts = None if isinstance(tree, Tensor) else _parts(tree)

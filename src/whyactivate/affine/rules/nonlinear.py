@@ -136,10 +136,17 @@ def elu(self: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     return (self.maximum(0) + (self.minimum(0) * input_scale).expm1() * alpha) * scale
 
 
+_DROWNS = 16.0
+"""From here on log(1 + exp(x)) is x in float32, and a softplus that gives x is no other function there."""
+
+
 @nonlinear(aten.softplus.default, label=Label.SMOOTH, wide=frozenset({"beta", "threshold"}))
 def softplus(self: Any, beta: Any, threshold: Any) -> Any:
     scaled = self * beta
-    return type(self).where(scaled > threshold, scaled <= threshold, self, scaled.softplus() / beta)
+    beyond, smooth = scaled > threshold, scaled.softplus() / beta
+    if threshold >= _DROWNS:  # the shortcut is there for speed: what is claimed must hold with it and without it
+        beyond = beyond & False
+    return type(self).where(beyond, scaled <= threshold, self, smooth)
 
 
 @nonlinear(aten.mish.default, label=Label.SMOOTH)
