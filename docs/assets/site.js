@@ -19,7 +19,9 @@ document.addEventListener("DOMContentLoaded", () => {
   addEventListener("resize", reach);
   addEventListener("toggle", reach, true);
   // Each copy button comes in a landmark of its own, one per block of code: too many to be of use.
-  new MutationObserver(() => {
+  const silence = () => {
     for (const bar of document.querySelectorAll("nav.md-code__nav:not([role])")) bar.setAttribute("role", "none");
-  }).observe(document.body, { childList: true, subtree: true });
+  };
+  silence();
+  new MutationObserver(silence).observe(document.body, { childList: true, subtree: true });
 });
