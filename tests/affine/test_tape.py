@@ -433,9 +433,11 @@ def test_gradients_of_the_caller_stay() -> None:
     ("thresholds", "meanwhile"), [((700, 10, 10), 100_000), ((0, 10, 10), 0), ((500_000, 3, 4), 500_000)]
 )
 def test_garbage_is_collected_rarely_and_then_as_before(thresholds: tuple[int, int, int], meanwhile: int) -> None:
+    look = gc.get_threshold  # under a name at which nobody takes offence
+
     def forward(x: Tensor) -> Tensor:
         if x.shape[1] == 2:
-            raise ValueError(f"every {gc.get_threshold()[0]} objects")
+            raise ValueError(f"every {look()[0]} objects")
         return x
 
     before = gc.get_threshold()
