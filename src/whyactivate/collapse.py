@@ -18,7 +18,9 @@ from whyactivate.affine.coefficients import find_computed_weights, find_taken_co
 from whyactivate.affine.modular import evaluate_modulo
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
 from whyactivate.affine.pairs import as_complex, as_pairs
+from whyactivate.affine.recording import Example
 from whyactivate.affine.replay import ExactConstants, Part, Replay
+from whyactivate.affine.trees import tensors_in
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.modular import ModularArray
@@ -110,6 +112,7 @@ class Collapse:
     dtype: torch.dtype
     device: torch.device
     _original: nn.Module = field(repr=False)
+    _example: Example = field(repr=False)
     _modes: list[bool] = field(repr=False)
     _constants: ExactConstants = field(repr=False)
 
@@ -235,6 +238,10 @@ class Collapse:
                     f"{self.module} takes {self._input_dtype} and gives {self.dtype}; a numeric proof is for modules "
                     "that compute in one dtype"
                 )
+            if not self.weight.numel():
+                raise CannotProveError(
+                    f"{self.module} takes or gives no numbers at all, so there is nothing to measure"
+                )
             return prove_numeric([step.rounded for step in self.steps], self._run, self.exact, self.layer, **options)
         raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
 
@@ -266,11 +273,12 @@ class Collapse:
 
     def _run(self, rows: Tensor) -> Tensor:
         """The original module on flattened rows, flattened again."""
-        if [part.training for part in self._original.modules()] != self._modes:
+        if _modes_of(self._original) != self._modes:
             raise InputError(f"{self.module} was switched between train and eval since; collapse it again")
-        inputs = rows.reshape(-1, *self.input_shape)
-        outputs = as_pairs(self._original(as_complex(inputs) if self._is_complex[0] else inputs))
-        return outputs.reshape(rows.shape[0], -1)
+        inputs = rows.reshape(rows.shape[0], *self.input_shape)
+        call = self._example.given(as_complex(inputs) if self._is_complex[0] else inputs)
+        (output,) = tensors_in(self._original(*call.args, **call.kwargs))
+        return as_pairs(output).reshape(rows.shape[0], prod(self.output_shape))
 
     def __str__(self) -> str:
         out, into = self.weight.shape
@@ -284,6 +292,11 @@ class Collapse:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _modes_of(module: nn.Module) -> list[bool]:
+    """Train or eval, for each part; scripted modules that are frozen have lost theirs."""
+    return [getattr(part, "training", False) for part in module.modules()]
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -312,7 +325,9 @@ class _Reshaped(nn.Module):
         self.layer, self.output_shape = layer, output_shape
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(1).to(self.layer.weight.dtype)  # which is that of the output, not always that of the input
+        rows = x.reshape(x.shape[0], self.layer.in_features).to(
+            self.layer.weight.dtype
+        )  # which is that of the output, not always that of the input
         return self.layer(rows).reshape(x.shape[0], *self.output_shape)
 
 
@@ -369,7 +384,8 @@ def collapse_linear(
         dtype=returned.dtype,
         device=returned.device,
         _original=module,
-        _modes=[part.training for part in module.modules()],
+        _example=Example.of(example_input),
+        _modes=_modes_of(module),
         _constants=constants,
     )
 

@@ -88,7 +88,7 @@ def _is_plain(tape: Tape, points: Sequence[Tensor], claims: Mapping[str, Sequenc
         return False
     tolerance = _coarseness(tape) * rehearsed[1]  # of all rows: a small one may drown in underflow alone
     return all(
-        bool(((result.flatten(1) - found.double().flatten(1)).abs() <= tolerance).all())
+        bool(((result - found.double().reshape(result.shape)).abs() <= tolerance).all())
         for outputs in claims.values()
         for result, found in zip(rehearsed[0], outputs, strict=True)
     )

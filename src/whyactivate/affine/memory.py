@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class FollowedMemory:
         self._geometries: dict[Geometry, Geometry] = {}  # each once, so that equal ones are quickly told
         self._extents: list[tuple[int, int]] = []  # of what is followed, sorted
         self._born_here: set[int] = set()
+        self._unwritten: set[int] = set()
         self._lent: set[int] = set()  # memory that can be read and written where nobody sees it
         self._checked: set[int] = set()
         self._saved: dict[int, tuple[Tensor, Tensor]] = {}  # key -> (live bytes, their copy)
@@ -192,10 +193,27 @@ class FollowedMemory:
     def poison(self, result: Any) -> None:
         """Fill unwritten memory, so that reading it before writing it is noticed: NaN, and what differs each time."""
         for tensor in tensors_in(result):
+            self._unwritten.add(storage_key(tensor))
             if tensor.is_floating_point() or tensor.is_complex():
                 tensor.fill_(complex("nan+nanj") if tensor.is_complex() else float("nan"))
             elif tensor.layout == torch.strided and not tensor.is_quantized:
                 tensor.fill_(self._filler % 2 if tensor.dtype == torch.bool else self._filler)
+
+    def hides_unwritten(self, keys: Set[int], read: Iterable[Tensor], results: Sequence[Tensor]) -> bool:
+        """Whether an operation on constants read unwritten memory, as `nan_to_num` does, and its results hide that.
+
+        Args:
+            keys: of the memory of all its operands.
+            read: the operands that it reads.
+            results: what it gives; a view shows what its operand does.
+        """
+        if self._unwritten.isdisjoint(keys) or any(storage_key(result) in keys for result in results):
+            return False
+        if not any(storage_key(one) in self._unwritten and _holds_nan(one) for one in read):
+            return False
+        showing = {storage_key(result) for result in results if _holds_nan(result)}
+        self._unwritten |= showing
+        return not showing
 
     def restore(self) -> list[str]:
         """Put back what was overwritten outside the run's own tensors; the result names parameters and buffers."""
@@ -213,6 +231,10 @@ class FollowedMemory:
             for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
             if not compat.is_uninitialised(tensor)
         }
+
+
+def _holds_nan(tensor: Tensor) -> bool:
+    return (tensor.is_floating_point() or tensor.is_complex()) and bool((tensor != tensor).any())
 
 
 def _extent(storage: torch.UntypedStorage) -> tuple[int, int]:

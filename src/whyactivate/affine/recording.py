@@ -148,6 +148,15 @@ class Example:
 
         return Example(tuple(map_leaves(change, list(self.args))), map_leaves(change, dict(self.kwargs)))
 
+    def given(self, rows: Tensor) -> Example:
+        """These rows as the one floating tensor, and everything else as in the example, for as many rows."""
+
+        def change(item: Any) -> Any:
+            return rows if isinstance(item, Tensor) and _is_input(item) else item
+
+        other = self.with_rows(rows.shape[0])
+        return Example(tuple(map_leaves(change, list(other.args))), map_leaves(change, dict(other.kwargs)))
+
     def lying_as(self, model: Example) -> Example:
         """The same numbers, in memory that is laid out as that of an example of the same form."""
         found: list[Any] = []

@@ -90,7 +90,7 @@ class StepRounding:
         found = [1.0]
         for name, argument in node.arguments.items():
             for item in argument if isinstance(argument, list) else [argument]:
-                if isinstance(item, Value):
+                if isinstance(item, Value) and size[item.storage].size:
                     found.append(float(around_zero(size[item.storage]).upper().max()))
                 elif isinstance(item, Constant) and item.tensor.is_floating_point() and item.tensor.numel():
                     found.append(float(item.read().abs().max()))

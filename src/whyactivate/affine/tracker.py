@@ -231,14 +231,18 @@ class _Recorder(compat.DispatchMode):
     def _constant_operation(self, facts: compat.Facts, known: set[int], args: Any, kwargs: Any) -> Any:
         if facts.is_random:
             self._note_refusal(f"{facts.op} draws random numbers: two calls with one input may differ")
+        read = tensors_among((*args, *kwargs.values()))
         if facts.may_write:
             operands = facts.bind(args, kwargs)
             for name in facts.written:
                 for tensor in tensors_in(operands.get(name)):
                     self._memory.before_write(tensor)
+                    read = [one for one in read if one is not tensor]
             for tensor in facts.hidden_writes(operands):
                 self._memory.before_write(tensor)
         result = self._run(facts.op, args, kwargs)
+        if self._memory.hides_unwritten(known, read, tensors_in(result)):
+            self._note_refusal(f"{facts.op} reads memory that nobody has written")
         if facts.name == "resize":
             self._note_refusal("resize_ gives memory that nobody has written")
         elif facts.name != "set":  # which lays a tensor over memory that is there already
