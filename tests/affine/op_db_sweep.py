@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import sys
 import time
 import types
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -134,6 +136,8 @@ def main(samples_per_op: int, dtype: torch.dtype) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    random.seed(0)
+    numpy.random.seed(0)  # noqa: NPY002 (PyTorch's samples draw from it)
     found: dict[str, Any] = {"wrong": [], "crashed": [], "undecided": [], "slow": [], "counts": Counter()}
     for op in _op_db():
         if not op.supports_dtype(dtype, "cpu"):

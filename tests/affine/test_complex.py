@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import whyactivate as wa
 from whyactivate.affine import Verdict
 from whyactivate.affine.pairs import as_pairs
+from whyactivate.affine.rules.fourier import _Transform
 from whyactivate.folding.copies import in_float64
 
 pytestmark = pytest.mark.filterwarnings("ignore:Casting complex values to real", "ignore:ComplexHalf support")
@@ -690,3 +691,28 @@ def test_complex_layers_are_not_folded() -> None:
     plan = wa.plan_runs(module, COMPLEX)
     assert not plan.folds
     assert torch.equal(wa.collapse_runs(module, COMPLEX)(COMPLEX), module(COMPLEX))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 2, 7, 8])
+def test_coefficients_are_within_their_bound_of_the_definition(size: int, dtype: torch.dtype) -> None:
+    turns = torch.outer(torch.arange(size), torch.arange(size)).double() * (2 * torch.pi / size)
+    forward = torch.complex(turns.cos(), -turns.sin())
+    unit = torch.finfo(dtype).eps
+    for kind, flag, expected in (
+        ("r2c", False, torch.view_as_real(forward).reshape(size, -1)),
+        ("c2c", True, torch.view_as_real(torch.stack([forward, 1j * forward], 1)).reshape(2 * size, -1)),
+        ("c2c", False, torch.view_as_real(torch.stack([forward.conj(), 1j * forward.conj()], 1)).reshape(2 * size, -1)),
+    ):
+        transform = _Transform(kind, size, 0, flag, dtype)
+        found = transform.matrix.to_float64()[0]
+        assert float((found - expected).abs().max()) <= transform.error + 1e-14
+        assert transform.error <= 4 * unit * size
+
+
+def test_a_counterexample_behind_a_transform_holds_for_its_unrounded_coefficients_too() -> None:
+    analysis = wa.analyze(Call(lambda x: torch.relu(torch.fft.rfft(x).real)), REAL)
+    assert analysis.counterexample is not None
+    assert analysis.counterexample.arithmetic == "balls"
+    # Rounding alone makes this bend, so nothing is refuted.
+    assert wa.analyze(Call(lambda x: torch.relu(torch.fft.irfft(torch.fft.rfft(x)) - x)), REAL).verdict is UNDECIDED
