@@ -39,14 +39,20 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     """A copy of the module in which every affine run that pays is one layer, the same function but for rounding.
 
     A run pays where one layer takes fewer multiply-adds, or as many in fewer kernels. Linear layers stay
-    `nn.Linear`, convolutions stay `nn.Conv1d`, `nn.Conv2d` or `nn.Conv3d`; what is folded away becomes
-    `nn.Identity`. Where operations of a module's own forward are folded (the sum of two branches, say), the
-    smallest module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and
-    device; any batch size works, but a graph holds the operations that were recorded at two batch sizes: where a
-    forward branches on the number of rows, or on the mode, its graph does not. `plan_runs` tells what becomes of each
-    run, and why others are left alone.
+    `nn.Linear`, convolutions (transposed ones, too) stay convolutions of PyTorch; an `nn.Embedding` and the layers
+    behind it become one table where that holds no more numbers. What is folded away becomes `nn.Identity`. Where
+    operations of a module's own forward are folded (the sum of two branches, or an exported program), the smallest
+    module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and device; any batch
+    size works. `plan_runs` tells what becomes of each run, and why others are left alone.
 
-    The copy is run beside the original on random inputs of several batch sizes, before it is returned. In the
+    Left alone are runs around which the code asks about the batch size what two recordings cannot tell (it compares
+    it, say), looks at a layer other than by calling it, or does not bear it that another layer stands there. Held as
+    recorded are: the mode (train or eval), gradients being recorded or not where that changes nothing, and what the
+    code reads from outside the module. A branch on the batch size through code that is no Python, of NumPy say, cannot
+    be seen; the comparison below meets it up to the batch sizes that it tries.
+
+    The copy is run beside the original on random inputs of several batch sizes (1, 2, 5, that of the example, and 67
+    where rows are small), with and without gradients, before it is returned. In the
     module's own dtype, of unit roundoff u, no output may be further from that of a float64 copy of the original
     than 32 times the original itself, plus 256·u times the largest output; a float64 copy of the folded module,
     with layers that were not rounded, must keep within 128 times that, with the unit roundoff of float64 (of the

@@ -86,7 +86,7 @@ class Rehearsal:
                         found = tensors_in(_call(hollow, self.example.with_rows(rows)))
                 except Exception as error:
                     told = str(error).partition("\n")[0]
-                    mode = " under torch.no_grad()" if torch.is_grad_enabled() and not gradients else ""
+                    mode = " under torch.no_grad()" if not gradients and self._runs(hollow, rows) else ""
                     return (
                         "forward reads more of its layers than what they compute: a copy with one layer in their place "
                         f"does not run{mode} ({type(error).__name__}{f': {told}' if told else ''})"
@@ -95,6 +95,14 @@ class Rehearsal:
                     return "forward makes something else of its layers' places: a copy gives tensors of other shapes"
         replaced = [path for one in replacements for path in (one.path, *one.dropped)]
         return self._other_program(hollow, (*replaced, *(region.path for region in regions)))
+
+    def _runs(self, hollow: nn.Module, rows: int) -> bool:
+        """Whether a copy runs in the mode that is on."""
+        try:
+            _call(hollow, self.example.with_rows(rows))
+        except Exception:
+            return False
+        return True
 
     def _other_program(self, hollow: nn.Module, new: Sequence[str]) -> str | None:
         """What the copy does elsewhere than in its `new` modules that the original does not, in words."""
