@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyactivate.arithmetic import exact
-from whyactivate.arithmetic.digits import DIGIT_BITS, LONGEST_SUM, MOST_FROM_FLOATS, Digits
+from whyactivate.arithmetic.digits import MOST_FROM_FLOATS, Digits
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
+from whyactivate.arithmetic.planes import DIGIT_BITS, LONGEST_SUM
 from whyactivate.errors import InputError
 
 SMALL = {"allow_nan": False, "allow_infinity": False}
@@ -206,9 +207,9 @@ def test_large_matrices_of_full_range_floats_multiply_exactly(dtype: torch.dtype
 def test_digits_that_few_numbers_have_are_multiplied_too(outliers: int, turned: bool) -> None:
     """The numbers of a layer are about as large as each other; a few are much smaller, or larger, than the rest."""
     generator = np.random.default_rng(outliers)
-    few, many = (generator.integers(-(2**20), 2**20, shape).astype(np.float64) for shape in ((3, 50), (50, 9)))
+    few, many = (generator.integers(-(2**20), 2**20, shape).astype(np.float64) for shape in ((3, 50), (50, 90)))
     for row in generator.permutation(50)[:outliers]:
-        many[row, row % 9] *= 2.0 ** (-30 if row % 2 else 50)
+        many[row, row % 90] *= 2.0 ** (-30 if row % 2 else 50)
     left, right = Digits.from_floats(few), Digits.from_floats(many)
     if turned:
         left, right = (Digits(np.ascontiguousarray(one.planes.swapaxes(1, 2)), one.low) for one in (right, left))

@@ -416,3 +416,16 @@ def test_first_difference_names_the_entry() -> None:
     huge = ExactAffine(one.weight, one.bias * Fraction(2) ** 20000)
     assert "2^20001 or so" in str(huge.first_difference(one)), "no digits that Python would refuse to print"
     assert not one.equals(other)
+
+
+def test_a_batch_of_matrices_and_its_transposes_are_multiplied_each_by_its_own_digits() -> None:
+    """One small number gives the batch digits that only one row has, and its transposes ones that one column has."""
+    batch = torch.ones(2, 24, 24, dtype=torch.float64)
+    batch[0, 3, 7] += 2.0**-30
+    vector = ExactArray.from_tensor(torch.arange(1.0, 25.0))
+    matrices = ExactArray.from_tensor(batch)
+    plain = sum(range(1, 25))
+    for array, place, factor in ((matrices, (0, 3), 8), (matrices.swap(1, 2), (0, 7), 4)):
+        product = (array @ vector).to_fractions()[0]
+        assert product[place] == plain + factor * Fraction(1, 2**30)
+        assert (product == plain).sum() == product.size - 1

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from whyactivate.affine.rules.convolution import convolution
 from whyactivate.arithmetic import balls as balls_module
 from whyactivate.arithmetic.balls import DEFAULT_BITS, BallArray, working_precision
-from whyactivate.arithmetic.digits import LONGEST_SUM
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.fixed_point import FixedPoint, convolve, multiply_matrices
+from whyactivate.arithmetic.planes import LONGEST_SUM
 from whyactivate.errors import InputError
 
 BITS = 256

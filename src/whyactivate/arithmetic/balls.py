@@ -16,9 +16,9 @@ import torch
 from flint import arb, ctx, fmpq
 from numpy.typing import NDArray
 
-from whyactivate.arithmetic.digits import LONGEST_SUM
 from whyactivate.arithmetic.exact import ExactArray, Scalar
 from whyactivate.arithmetic.fixed_point import FixedPoint, convolve, multiply_matrices
+from whyactivate.arithmetic.planes import LONGEST_SUM
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
 from whyactivate.errors import InputError
 

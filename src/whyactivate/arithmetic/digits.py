@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64] | None
-"""Places of rows; None for all."""
+from whyactivate.arithmetic.planes import (
+    BASE,
+    DIGIT_BITS,
+    Floats,
+    Known,
+    Rows,
+    carry_over,
+    multiply_planes,
+)
 
-DIGIT_BITS = 22
-"""Numbers are written to the base 2^22."""
-BASE = 2.0**DIGIT_BITS
-LONGEST_SUM = 2**11
-"""A sum of so many products of two digits stays within 2^53, where float64 holds every integer."""
 MOST_FROM_FLOATS = 40
 """Up to how many digits a float64 matrix is split into; its numbers then span 860 binades at most."""
 _BLOCK = 2**13
 _AT_ONCE = 4
-_SAMPLED_ROWS = 8
+_FEW = 16
 
 
 def flushes_subnormals() -> bool:
@@ -44,12 +43,13 @@ class Digits:
     Attributes:
         planes: shape `[digits, *shape]`, the lowest digit first.
         low: the position of the lowest digit.
-        few: which planes have few rows or columns that are not 0, as far as was asked; shared by views of one array.
+        few: where a matrix's planes are not 0, as far as is known: by plane the entries, as counted in memory, and by
+            plane, layout and shape the rows; None for many. A matrix shares it with its transpose alone.
     """
 
     planes: Floats
     low: int
-    few: dict[tuple[object, ...], Rows] = field(default_factory=dict[tuple[object, ...], "Rows"], repr=False)
+    few: Known = field(default_factory=dict[tuple[object, ...], Rows], repr=False)
 
     @classmethod
     def from_floats(cls, numbers: NDArray[np.floating[Any]]) -> Self | None:
@@ -65,6 +65,7 @@ class Digits:
         scale = math.ldexp(1.0, -DIGIT_BITS * top)
         flat = np.ascontiguousarray(numbers).reshape(-1)
         planes, count = np.zeros((_AT_ONCE, flat.size)), 0  # rows never written take no memory
+        nonzeros: list[dict[int, int]] = []  # by level: how many, by the start of the block
         buffer = np.empty(_BLOCK)
         for start in range(0, flat.size, _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -78,18 +79,27 @@ class Digits:
                     if used == MOST_FROM_FLOATS:
                         return None
                     planes = np.concatenate([planes, np.zeros((_AT_ONCE, flat.size))])
+                if used == len(nonzeros):
+                    nonzeros.append({})
                 digit = planes[used, block]
                 np.rint(rest, out=digit)
+                if some := np.count_nonzero(digit):
+                    nonzeros[used][start] = some
                 np.subtract(rest, digit, out=rest)
                 np.multiply(rest, BASE, out=rest)
                 used += 1
             count = max(count, used)
-        return cls(planes[:count][::-1].reshape(count, *numbers.shape), top - count + 1)
+        few: Known = {(count - 1 - level,): None for level in range(count)}
+        for level, blocks in enumerate(nonzeros):
+            if _FEW * sum(blocks.values()) <= flat.size:
+                found = [np.flatnonzero(planes[level, start : start + _BLOCK]) + start for start in blocks]
+                few[count - 1 - level,] = np.concatenate([np.zeros(0, dtype=np.int64), *found])
+        return cls(planes[:count][::-1].reshape(count, *numbers.shape), top - count + 1, few)
 
     @classmethod
     def from_planes(cls, planes: Floats, low: int) -> Self:
-        """The numbers with these planes of integers of magnitude below 2^52, brought into range."""
-        return cls(*_carried(list(planes), low))
+        """The numbers with these planes of integers up to 2^53 - 2^32 in size, brought into range; takes them over."""
+        return cls(*carry_over(planes, low))
 
     @classmethod
     def from_ints(cls, ints: NDArray[Any], exponent: int) -> Self:
@@ -147,15 +157,11 @@ class Digits:
         (m, k), n = self.shape, other.shape[1]
         if not (self.count and other.count and m and n and k):
             return type(self)(np.zeros((0, m, n)), 0)
-        total = np.zeros((self.count + other.count + 1, m, n))
-        for start in range(0, k, LONGEST_SUM):
-            left, right = self.planes[:, :, start : start + LONGEST_SUM], other.planes[:, start : start + LONGEST_SUM]
-            if left.size <= right.size:
-                _add_products(left, right, total, _rows_of(right, start, other.few))
-            else:
-                turned = left.swapaxes(1, 2)
-                _add_products(right.swapaxes(1, 2), turned, total.swapaxes(1, 2), _rows_of(turned, start, self.few))
-        return self.from_planes(total, self.low + other.low)
+        low = self.low + other.low
+        if self.planes.size <= other.planes.size:
+            return self.from_planes(multiply_planes(self.planes, other.planes, other.few), low)
+        turned = multiply_planes(other.planes.swapaxes(1, 2), self.planes.swapaxes(1, 2), self.few)
+        return self.from_planes(turned.swapaxes(1, 2), low)
 
     @property
     def bits(self) -> int:
@@ -225,68 +231,3 @@ class Digits:
             own = np.sign(plane).astype(np.int8)
             signs[k + 1] = np.where(own == 0, signs[k], own)
         return signs
-
-
-def _add_products(left: Floats, right: Floats, total: Floats, rows_of_right: Sequence[Rows]) -> None:
-    """Adds planes of `left` times planes of `right` to `total`, whose entries may then be no digits; copies `left`.
-
-    `rows_of_right` has the rows that count, for each plane of `right`.
-    """
-    count, m, k = left.shape
-    rows = torch.from_numpy(np.array(left, order="C").reshape(count * m, k))
-    for j, (plane, used) in enumerate(zip(right, rows_of_right, strict=True)):
-        if used is None:
-            products = torch.mm(rows, _as_tensor(plane)).numpy().reshape(count, m, -1)
-        elif len(used):
-            products = torch.mm(rows[:, used], torch.from_numpy(plane[used])).numpy().reshape(count, m, -1)
-        else:
-            continue
-        high = np.rint(products * (1 / BASE))
-        total[j + 1 : j + 1 + count] += high
-        products -= high * BASE
-        total[j : j + count] += products
-
-
-def _rows_of(planes: Floats, start: int, known: dict[tuple[object, ...], Rows]) -> list[Rows]:
-    """For each plane of a matrix, of which row `start` is the first of these, the rows that are not all zero if few.
-
-    The numbers of a layer have about the same size: the last digit, and the first, are mostly 0 for all but a few.
-    """
-    by_rows = planes.strides[1] >= planes.strides[2]
-    found: list[Rows] = []
-    for j, plane in enumerate(planes):
-        place = (j, start, plane.shape, by_rows)
-        if place not in known:
-            sample = plane if by_rows else plane.T
-            if sample[:: max(1, len(sample) // _SAMPLED_ROWS)].any():
-                known[place] = None
-            else:
-                used = np.flatnonzero(plane.any(axis=1))
-                known[place] = used if 4 * len(used) < len(plane) else None
-        found.append(known[place])
-    return found
-
-
-def _as_tensor(matrix: Floats) -> torch.Tensor:
-    """The matrix without a copy, where torch can read it."""
-    return torch.from_numpy(matrix if matrix.flags.writeable and min(matrix.strides) > 0 else matrix.copy())
-
-
-def _carried(total: Sequence[Floats], low: int) -> tuple[Floats, int]:
-    """Digits in range, and the position of the lowest, from integers of magnitude below 2^52 at the same positions."""
-    planes: list[Floats] = []
-    carry: Floats | float = 0.0
-    for plane in total:
-        whole = plane + carry
-        carry = np.rint(whole * (1 / BASE))
-        planes.append(whole - carry * BASE)
-    while isinstance(carry, np.ndarray) and carry.any():
-        whole = carry
-        carry = np.rint(whole * (1 / BASE))
-        planes.append(whole - carry * BASE)
-    first = next((k for k, plane in enumerate(planes) if plane.any()), None)
-    if first is None:
-        return np.zeros((0, *planes[0].shape)), 0
-    while not planes[-1].any():
-        planes.pop()
-    return np.stack(planes[first:]), low + first

@@ -596,7 +596,10 @@ def _multiply_digits(left: Digits, right: Digits) -> Digits:
     if math.prod(right.shape[:-2]) == 1:
         rows = left.planes.reshape(left.count, math.prod(left.shape[:-1]), left.shape[-1])
         matrix = right.planes.reshape(right.count, *right.shape[-2:])
-        product = Digits(rows, left.low, left.few).matmul(Digits(matrix, right.low, right.few))
+        known = (
+            left.few if math.prod(left.shape[:-2]) == 1 else {}
+        )  # rows of a batch may lie in memory in another order
+        product = Digits(rows, left.low, known).matmul(Digits(matrix, right.low, right.few))
         return Digits(product.planes.reshape(product.count, *left.shape[:-1], right.shape[-1]), product.low)
     if math.prod(left.shape[:-2]) == 1:
         swapped = [Digits(one.planes.swapaxes(-1, -2), one.low, one.few) for one in (right, left)]

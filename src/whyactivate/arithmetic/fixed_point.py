@@ -12,8 +12,9 @@ import torch
 from flint import arb, ctx, fmpz
 from numpy.typing import NDArray
 
-from whyactivate.arithmetic.digits import BASE, LONGEST_SUM, Digits
+from whyactivate.arithmetic.digits import Digits
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.planes import BASE, LONGEST_SUM
 from whyactivate.arithmetic.points import Cells
 
 Floats = NDArray[np.float64]
