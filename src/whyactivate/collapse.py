@@ -300,7 +300,8 @@ def _modes_of(module: nn.Module) -> list[bool]:
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # draws no random numbers
+    layer = nn.Linear(1, 1, device="meta")  # draws no random numbers, and does not warn where there are none
+    layer.out_features, layer.in_features = weight.shape
     layer.weight, layer.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
     return layer
 
