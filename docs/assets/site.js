@@ -22,6 +22,11 @@ document.addEventListener("DOMContentLoaded", () => {
   const silence = () => {
     for (const bar of document.querySelectorAll("nav.md-code__nav:not([role])")) bar.setAttribute("role", "none");
   };
+  // So do the parts of a table of contents, where a function and a class may have one name.
+  for (const part of document.querySelectorAll(".md-nav--secondary nav.md-nav")) {
+    part.removeAttribute("aria-label");
+    part.setAttribute("role", "none");
+  }
   silence();
   new MutationObserver(silence).observe(document.body, { childList: true, subtree: true });
 });
