@@ -85,3 +85,15 @@ def test_other_parametrizations_are_named() -> None:
     network = nn.Sequential(parametrizations.orthogonal(nn.Linear(3, 3)))
     collapse = wa.collapse_linear(network, torch.zeros(1, 3))
     assert any("a parametrization of weight in 0" in step for step in collapse.prove("exact").steps)
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.*is deprecated:FutureWarning")
+@pytest.mark.parametrize("make", [utils.spectral_norm, parametrizations.spectral_norm], ids=["hook", "parametrization"])
+def test_a_weight_divided_by_its_spectral_norm_is_named(make) -> None:
+    network = nn.Sequential(nn.Linear(4, 3), make(nn.Linear(3, 3))).eval()
+    network(torch.zeros(1, 4))  # the hook sets the weight only when it runs
+    collapse = wa.collapse_linear(network, torch.zeros(1, 4))
+    (taken,) = find_computed_weights(network, collapse.analysis.tape)
+    assert (taken.where, taken.relative) == ("1", None)
+    assert "weight" in taken.operation
+    assert any(str(taken) in step for step in collapse.prove("exact").steps)

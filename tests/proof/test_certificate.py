@@ -185,3 +185,10 @@ class TestVerify:
             assert isinstance(result.exception, SystemExit)
             assert len(result.stderr.strip().splitlines()) == 1
             assert "refused" in result.stderr
+
+
+@pytest.mark.parametrize("wrong", [None, 3, 1.5])
+def test_what_is_no_path_is_refused_with_what_was_expected(wrong):
+    collapse = wa.collapse_linear(nn.Sequential(nn.Linear(3, 2)))
+    with pytest.raises(InputError, match=f"expected the path of a file to write.*got {wrong}"):
+        collapse.save(wrong)

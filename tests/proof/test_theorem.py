@@ -5,6 +5,7 @@ import json
 import pytest
 from sympy import MatrixSymbol, ZeroMatrix
 
+from whyactivate.errors import InputError
 from whyactivate.proof.theorem import compose, prove_theorem
 
 
@@ -45,3 +46,9 @@ def test_a_rule_that_invents_a_bias_where_there_is_none_is_caught() -> None:
     proof = prove_theorem(rule)
     assert not proof.holds
     assert proof.details["bias of linear layers"] == "c"
+
+
+@pytest.mark.parametrize("rule", [3, None, "compose"])
+def test_what_cannot_be_called_is_no_rule(rule) -> None:
+    with pytest.raises(InputError, match=r"expected a rule to call.*got " + repr(rule)):
+        prove_theorem(rule)

@@ -78,7 +78,8 @@ def find_computed_weights(module: nn.Module, tape: Tape) -> tuple[TakenCoefficie
     """Every weight that is no stored number, but computed from stored ones whenever the module runs.
 
     The quotient g v / |v| of `weight_norm`, as a parametrization or as a hook, is enclosed; of other parametrizations
-    it is only said that they are there. A weight that is not on the tape as it is now has no enclosure.
+    and of the hook of `spectral_norm` it is only said that they are there. A weight that is not on the tape as it is
+    now has no enclosure.
     """
     found: list[TakenCoefficients] = []
     for path, part in module.named_modules():
@@ -105,6 +106,9 @@ def _computed(part: nn.Module) -> Iterator[tuple[str, str, tuple[Tensor, Tensor,
         used = getattr(part, name, None) if stored.endswith("_v") and f"{name}_g" in own else None
         if isinstance(used, Tensor) and name not in own:
             yield name, "weight_norm", (used, own[f"{name}_g"], own[stored])
+        name = stored.removesuffix("_orig")
+        if name != stored and name not in own and f"{name}_u" in dict(part.named_buffers(recurse=False)):
+            yield name, "spectral_norm", None
 
 
 def _is_on(tape: Tape, weight: Tensor) -> bool:

@@ -75,8 +75,14 @@ def write_certificate(
 
     Raises:
         CannotProveError: the certificate would be larger than the checker reads, or a step has no numbers.
-        InputError: the file cannot be written.
+        InputError: this is no path, or the file cannot be written.
     """
+    try:
+        target = Path(path)
+    except TypeError:
+        raise InputError(
+            f'expected the path of a file to write, as in "certificate.safetensors", got {path!r}'
+        ) from None
     tensors: dict[str, tuple[str, list[int], bytes]] = {}
     divisors: dict[str, str] = {}
     for number, step in enumerate(steps, 1):
@@ -97,7 +103,6 @@ def write_certificate(
         "notes": " ".join([*(f"Step {number} is {step.name}." for number, step in enumerate(steps, 1)), *notes]),
     }
     content = _hashed(_safetensors(tensors, metadata))
-    target = Path(path)
     try:
         target.write_bytes(content)
     except OSError as error:

@@ -34,9 +34,10 @@ class _Above:
         terms, columns = other.values.shape
         block = max(1, _AT_ONCE // max(1, columns))
         total = torch.zeros(self.values.shape[0], columns, dtype=torch.float64, device="cpu")
+        left, buffer = self.values.abs(), torch.empty(min(block, terms), columns, dtype=torch.float64, device="cpu")
         for start in range(0, terms, block):
-            rows = slice(start, start + block)
-            total.addmm_(self.values[:, rows].abs(), other.values[rows].abs())
+            rows = other.values[start : start + block]
+            total.addmm_(left[:, start : start + block], torch.abs(rows, out=buffer[: len(rows)]))
         return _Above(inflate(total, terms))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from whyactivate.errors import InputError
 from whyactivate.proof.latex import for_theorem
 from whyactivate.proof.result import Proof
 
@@ -31,7 +32,15 @@ def prove_theorem(rule: Compose = compose) -> Proof:
 
     Args:
         rule: how two affine maps are said to compose; a wrong rule makes a proof that does not hold.
+
+    Raises:
+        InputError: the rule cannot be called.
     """
+    if not callable(rule):
+        raise InputError(
+            "expected a rule to call: (outer weight, outer bias, inner weight, inner bias) -> (weight, bias); "
+            f"got {rule!r}. Leave it out for the rule of affine maps."
+        )
     from sympy import Identity, MatrixSymbol, ZeroMatrix, symbols
 
     n, m, p = symbols("n m p", integer=True, positive=True)
