@@ -84,7 +84,8 @@ class ExactArray(PointsArray):
         return None
 
     @classmethod
-    def _from_digits(cls, digits: Digits) -> Self:
+    def from_digits(cls, digits: Digits) -> Self:
+        """The numbers with these digits, shape `[points, *shape]`."""
         if not digits.count and math.prod(digits.shape) >= MANY:
             return cls(np.zeros(digits.shape, dtype=np.float32))
         if math.prod(digits.shape) >= MANY:
@@ -137,7 +138,7 @@ class ExactArray(PointsArray):
         if not self._takes(other):
             return NotImplemented
         if pair := self._digits_with(other):
-            return self._from_digits(pair[0] + pair[1])
+            return self.from_digits(pair[0] + pair[1])
         a, b, unit = self._with(other)
         return type(self)(a + b, unit)._reduced()
 
@@ -145,14 +146,14 @@ class ExactArray(PointsArray):
 
     def __neg__(self) -> Self:
         if self.has_digits:
-            return self._from_digits(-self.to_digits())
+            return self.from_digits(-self.to_digits())
         return type(self)(-self.held, self.scale)
 
     def __sub__(self, other: Self | Scalar) -> Self:
         if not self._takes(other):
             return NotImplemented
         if pair := self._digits_with(other):
-            return self._from_digits(pair[0] + -pair[1])
+            return self.from_digits(pair[0] + -pair[1])
         a, b, unit = self._with(other)
         return type(self)(a - b, unit)._reduced()
 
@@ -212,13 +213,13 @@ class ExactArray(PointsArray):
 
     def __abs__(self) -> Self:
         if self.has_digits:
-            return self._from_digits(self.to_digits().times_sign(self.sign()))
+            return self.from_digits(self.to_digits().times_sign(self.sign()))
         return type(self)(np.abs(self.held), self.scale)
 
     def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """Sums over logical axes; over all of them where none is given."""
         if self.is_wide and (digits := self.find_digits()) is not None:
-            return self._from_digits(digits.sum(self._axes(dims), keepdim))
+            return self.from_digits(digits.sum(self._axes(dims), keepdim))
         ints = np.add.reduce(self.ints, axis=self._axes(dims), keepdims=keepdim)
         return type(self)(objects(ints), self.unit)._reduced()
 
@@ -540,7 +541,7 @@ class ExactArray(PointsArray):
             a, b = self.find_digits(), other.find_digits()
             if a is not None and b is not None and a.count * b.count <= MOST_PLANE_PRODUCTS:
                 axes = max(self.ndim, other.ndim)
-                return self._from_digits(_multiply_digits(_align_digits(a, axes), _align_digits(b, axes)))
+                return self.from_digits(_multiply_digits(_align_digits(a, axes), _align_digits(b, axes)))
         return type(self)(_matmul(self.ints, other.ints), self.unit * other.unit)._reduced()
 
     def _outgrows(self, other: Self) -> bool:
@@ -591,14 +592,26 @@ def _align_digits(digits: Digits, axes: int) -> Digits:
     return Digits(digits.planes.reshape(digits.count, points, *(1,) * missing, *shape), digits.low, digits.few)
 
 
+def multiply_matrices(left: Digits, right: Digits) -> Digits | None:
+    """`[points, *batch, m, k] @ [points', k, n]`, where the left has a batch or rows or neither; None for other shapes.
+
+    None also where that takes more than `MOST_PLANE_PRODUCTS`.
+    """
+    rows, matrix = len(left.shape) - 1, len(right.shape) - 1
+    if rows < 1 or matrix != 2 or left.shape[-1] != right.shape[-2] or left.count * right.count > MOST_PLANE_PRODUCTS:
+        return None
+    if rows == 1:
+        product = _multiply_digits(Digits(left.planes[:, :, None], left.low), right)
+        return Digits(product.planes[:, :, 0], product.low)
+    return _multiply_digits(left, _align_digits(right, rows))
+
+
 def _multiply_digits(left: Digits, right: Digits) -> Digits:
     """`[points, *batch, m, k] @ [points', *batch', k, n]`, axes aligned."""
     if math.prod(right.shape[:-2]) == 1:
         rows = left.planes.reshape(left.count, math.prod(left.shape[:-1]), left.shape[-1])
         matrix = right.planes.reshape(right.count, *right.shape[-2:])
-        known = (
-            left.few if math.prod(left.shape[:-2]) == 1 else {}
-        )  # rows of a batch may lie in memory in another order
+        known = left.few if math.prod(left.shape[:-2]) == 1 else {}  # a batch may lie in memory in any order
         product = Digits(rows, left.low, known).matmul(Digits(matrix, right.low, right.few))
         return Digits(product.planes.reshape(product.count, *left.shape[:-1], right.shape[-1]), product.low)
     if math.prod(left.shape[:-2]) == 1:

@@ -15,7 +15,7 @@ from flint import fmpz
 from numpy.typing import NDArray
 
 from whyactivate.arithmetic.digits import DIGIT_BITS, Digits
-from whyactivate.arithmetic.exact import ExactArray, Scalar
+from whyactivate.arithmetic.exact import ExactArray, Scalar, multiply_matrices
 from whyactivate.arithmetic.points import Cells, PointsArray, align
 from whyactivate.errors import InputError
 
@@ -232,21 +232,24 @@ class ModularArray(PointsArray):
     @classmethod
     def _product(cls, left: Self | ExactArray, right: Self | ExactArray) -> Self:
         """Integers instead of residues are multiplied, without rounding; the product is reduced in the end."""
-        product = cls._as_integers(left) @ cls._as_integers(right)
-        return cls.from_exact(product)
+        a, b = cls._as_digits(left), cls._as_digits(right)
+        product = multiply_matrices(a, b)
+        if product is None:
+            return cls.from_exact(ExactArray.from_digits(a) @ ExactArray.from_digits(b))
+        return cls._from_digits(product)
 
     @classmethod
-    def _as_integers(cls, numbers: Self | ExactArray) -> ExactArray:
+    def _as_digits(cls, numbers: Self | ExactArray) -> Digits:
         if isinstance(numbers, ExactArray):
-            if numbers.find_digits() is not None:
-                return numbers
+            if (digits := numbers.find_digits()) is not None:
+                return digits
             numbers = cls.from_exact(numbers)
         rest, half = numbers.residues, 1 << (DIGIT_BITS - 1)
         planes: list[NDArray[np.int64]] = []
         for _ in range(3):
             planes.append(((rest + half) & ((1 << DIGIT_BITS) - 1)) - half)
             rest = (rest - planes[-1]) >> DIGIT_BITS
-        return ExactArray(Digits(np.stack(planes).astype(np.float64), 0).to_cells())
+        return Digits(np.stack(planes).astype(np.float64), 0)
 
     @classmethod
     def _moduli(cls, cells: NDArray[Any]) -> NDArray[np.int64]:
