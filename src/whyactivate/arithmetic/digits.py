@@ -83,7 +83,7 @@ class Digits:
                     nonzeros.append({})
                 digit = planes[used, block]
                 np.rint(rest, out=digit)
-                if some := np.count_nonzero(digit):
+                if some := int(np.count_nonzero(digit)):
                     nonzeros[used][start] = some
                 np.subtract(rest, digit, out=rest)
                 np.multiply(rest, BASE, out=rest)
