@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import whyactivate as wa
+from modules import Call
 from whyactivate.affine import Verdict
 from whyactivate.affine.pairs import as_pairs
 from whyactivate.affine.rules.fourier import _Transform
@@ -28,17 +29,6 @@ def drawn(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 REAL, COMPLEX, LONG = drawn(3, 8), drawn(3, 4, dtype=torch.complex64), drawn(3, 32)
 IMAGES, CHANNELS = drawn(2, 4, 6), drawn(2, 3, 8)
 W = drawn(4, 4, dtype=torch.complex64)
-
-
-class Call(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Any) -> Any:
-        return self.function(*args)
 
 
 CASES: dict[str, tuple[Verdict, Callable[..., Any], Tensor]] = {}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
 
+from modules import Call
 from whyactivate.affine._torch_compat import DispatchMode
 from whyactivate.affine.lowering import _LOWERINGS
 from whyactivate.affine.pairs import as_complex, as_pairs
@@ -201,17 +202,6 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     aten.ne.Scalar: [lambda z: torch.where(z != 1j, z, 2 * z)],
     aten.linalg_vector_norm.default: [lambda z: torch.linalg.vector_norm(z, dim=1), lambda z: z.abs().norm(1)],
 }  # fmt: skip
-
-
-class Call(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Any) -> Any:
-        return self.function(*args)
 
 
 class Seen(DispatchMode):

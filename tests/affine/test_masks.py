@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import whyactivate as wa
+from modules import Call
 from whyactivate.affine import Verdict
 from whyactivate.affine.replay import ExactConstants, Replay
 from whyactivate.affine.tracker import record
@@ -25,17 +26,6 @@ X = torch.randn(3, 4, generator=_RANDOM, dtype=torch.float64)
 V = torch.randn(4, generator=_RANDOM, dtype=torch.float64)
 SHUT = TO([[True, False], [True, True]])
 PLACES: list[Tensor | None] = [None, TO([[2, 0]])]
-
-
-class Call(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 def reduced(x: Tensor, reduce: str, source: Tensor, *, own: bool = True) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 import whyactivate as wa
+from modules import Call
 from whyactivate.activations import ACTIVATIONS
 from whyactivate.affine import multiply
 from whyactivate.arithmetic.exact import ExactArray
@@ -540,15 +540,6 @@ def test_steps_are_named_after_the_layers_and_numbered_where_a_layer_comes_again
 def test_the_program_is_cut_between_layers(kinds: tuple[type[Stage], ...], shapes: list[tuple[int, int]]) -> None:
     network = Architecture(kinds, (3, 4, 2), True, torch.float32, 0).network()
     assert [step.running_shape for step in collapse_linear(network, torch.zeros(1, 3)).steps] == shapes
-
-
-class Call(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modules import CallWithParts
 from whyactivate.affine.recording import Example, difference, record_all
 from whyactivate.affine.repetition import repeat
 from whyactivate.affine.scripts import Script
@@ -18,23 +19,9 @@ from whyactivate.affine.tape import Constant, Tape, Value
 from whyactivate.affine.tracker import record
 
 
-class Call(nn.Module):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.function = function
-        self.layer, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
-        self.register_buffer("column", torch.tensor([[2.0]]))
-        self.turn = 0
-        self.eval()
-
-    def forward(self, x: Tensor) -> Any:
-        return self.function(self, x)
-
-
 def twice(function: Callable[..., Any], rows: int = 2) -> tuple[Tape, Tape | None, Tape]:
     """A recording of two rows, what it tells of another run, and a recording of that; `turn` tells the runs apart."""
-    module, script = Call(function), Script(2)
+    module, script = CallWithParts(function), Script(2)
     one = record(module, (torch.ones(2, 3),), {}, state=State(module), script=script)
     module.turn = 1
     x = torch.linspace(-2, 3, 3 * rows).view(rows, 3)
@@ -207,7 +194,7 @@ def test_a_stranger_over_memory_that_depends_on_the_input_is_not_met_again(over:
             stranger = torch.frombuffer((ctypes.c_float * 3).from_address(address), dtype=torch.float32)
         return y + stranger
 
-    module, script = Call(forward), Script(2)
+    module, script = CallWithParts(forward), Script(2)
     blind = State(nn.Identity())  # one that has no objection to what is called here
     record(module, (torch.ones(2, 3),), {}, state=blind, script=script)
     module.turn = 1
@@ -239,13 +226,13 @@ def test_a_run_that_left_the_script_is_not_forgotten_when_the_next_keeps_to_it(m
 
 
 def test_a_module_that_keeps_to_the_script_is_recorded_on_four_inputs() -> None:
-    recordings = record_all(Call(lambda m, x: m.layer(x)), Example.of(torch.randn(2, 3)))
+    recordings = record_all(CallWithParts(lambda m, x: m.layer(x)), Example.of(torch.randn(2, 3)))
     assert recordings.is_complete
     assert [len(tapes) for tapes in (recordings.singles, recordings.pairs, recordings.several)] == [1, 2, 1]
 
 
 def test_what_does_not_keep_to_the_script_is_run_on_more_inputs() -> None:
-    module = Call(lambda m, x: torch.zeros(len(x), 3).copy_(x) * 2)
+    module = CallWithParts(lambda m, x: torch.zeros(len(x), 3).copy_(x) * 2)
     recordings = record_all(module, Example.of(torch.randn(2, 3)))
     assert recordings.is_complete
     assert [len(tapes) for tapes in (recordings.singles, recordings.pairs, recordings.several)] == [2, 3, 1]

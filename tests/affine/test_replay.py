@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from modules import Call
 from whyactivate.affine import Verdict, analyze
 from whyactivate.affine.replay import ExactConstants, Part, Replay, needs_balls
 from whyactivate.affine.rules import CannotEvaluate
@@ -24,15 +25,6 @@ from whyactivate.collapse import collapse_linear
 from whyactivate.errors import InputError
 
 WIDTH = 4
-
-
-class Call(nn.Module):
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Any) -> Any:
-        return self.function(*args)
 
 
 def exactly(x: Tensor) -> ExactArray:

@@ -7,31 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
+from modules import CallWithParts
 from whyactivate.affine.recording import Example, record_all
 from whyactivate.affine.rehearsal import rehearse
 from whyactivate.affine.rowwise import acts_on_each_row
 from whyactivate.affine.tape import Tape
 
 
-class Call(nn.Module):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.function = function
-        self.layer, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
-        self.conv = nn.Conv1d(3, 3, 1)
-        self.register_buffer("column", torch.tensor([[2.0]]))
-        self.turn = 0
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, x)
-
-
 def programs(function: Callable[..., Any], shape: tuple[int, ...] = (3,)) -> tuple[Tape, Tape]:
-    recordings = record_all(Call(function), Example.of(torch.randn(2, *shape)))
+    recordings = record_all(CallWithParts(function), Example.of(torch.randn(2, *shape)))
     assert recordings.single is not None
     return recordings.single, recordings.pairs[0]
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 
 import rule_samples
+from modules import Call
 from rule_samples import Sample, s
 from whyactivate.affine._torch_compat import argument_names, number_operands, short_name
 from whyactivate.affine.replay import ExactConstants, Part, Replay
@@ -527,17 +528,6 @@ def test_an_operation_bends_at_its_kinks_and_nowhere_else(op: OpOverload) -> Non
 
 
 # -- views, constants -------------------------------------------------------------------------------------------------
-
-
-class Call(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Any) -> Any:
-        return self.function(*args)
 
 
 def replayed(tape: Tape, *, balls: bool = False) -> list[Tensor]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modules import Call
 from whyactivate.affine import Verdict, analyze
 from whyactivate.affine.recording import difference
 from whyactivate.affine.tape import Constant, Geometry, Tape, Value
@@ -19,15 +20,6 @@ from whyactivate.affine.tracker import record
 from whyactivate.errors import InputError
 
 X = torch.tensor([[1.0, -2.0, 3.0], [0.5, 4.0, -1.0]])
-
-
-class Call(nn.Module):
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
 
 
 def tape_of(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Tape:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import whyactivate as wa
+from modules import Call
 from whyactivate.affine.multiply import multiply_steps
 from whyactivate.affine.replay import ExactConstants, Replay
 from whyactivate.affine.tracker import record
@@ -21,17 +22,6 @@ _RANDOM = torch.Generator().manual_seed(9)
 
 def t(*shape: int) -> Tensor:
     return torch.randn(shape, generator=_RANDOM, dtype=torch.float64)
-
-
-class Call(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 KERNEL, DEPTHWISE, BIAS = t(3, 2, 3, 3), t(2, 1, 2, 2), t(3)
