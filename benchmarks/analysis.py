@@ -24,10 +24,10 @@ from torch.overrides import TorchFunctionMode
 import whyactivate as wa
 from whyactivate.affine._torch_compat import DispatchMode
 from whyactivate.affine.garbage import rarely_collected
-from whyactivate.affine.repetition import repeat
-from whyactivate.affine.scripts import Script
-from whyactivate.affine.state import State
-from whyactivate.affine.tracker import record
+from whyactivate.affine.recording.repetition import repeat
+from whyactivate.affine.recording.scripts import Script
+from whyactivate.affine.recording.state import State
+from whyactivate.affine.recording.tracker import record
 
 FIRST_CALL = """
 import time, torch, whyactivate as wa

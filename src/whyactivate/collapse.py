@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import Analysis, Verdict, analyze
-from whyactivate.affine.coefficients import find_computed_weights, find_taken_coefficients
-from whyactivate.affine.modular import evaluate_modulo
+from whyactivate.affine.evaluating.coefficients import find_computed_weights, find_taken_coefficients
+from whyactivate.affine.evaluating.modular import evaluate_modulo
+from whyactivate.affine.evaluating.replay import ExactConstants, Part, Replay
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
 from whyactivate.affine.pairs import as_complex, as_pairs
 from whyactivate.affine.recording import Example
-from whyactivate.affine.replay import ExactConstants, Part, Replay
 from whyactivate.affine.trees import tensors_in
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray

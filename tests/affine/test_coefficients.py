@@ -10,7 +10,7 @@ from torch.nn import utils
 from torch.nn.utils import parametrizations
 
 import whyactivate as wa
-from whyactivate.affine.coefficients import find_computed_weights, find_taken_coefficients
+from whyactivate.affine.evaluating.coefficients import find_computed_weights, find_taken_coefficients
 
 
 def test_the_root_of_batch_normalisation_is_enclosed() -> None:

@@ -12,10 +12,10 @@ from torch._ops import OpOverload
 
 from modules import Call
 from whyactivate.affine._torch_compat import DispatchMode
-from whyactivate.affine.lowering import _LOWERINGS
+from whyactivate.affine.evaluating.replay import ExactConstants, Replay
 from whyactivate.affine.pairs import as_complex, as_pairs
-from whyactivate.affine.replay import ExactConstants, Replay
-from whyactivate.affine.tracker import record
+from whyactivate.affine.recording.lowering import _LOWERINGS
+from whyactivate.affine.recording.tracker import record
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray

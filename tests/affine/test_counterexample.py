@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import whyactivate as wa
-from whyactivate.affine.rare import rare_pairs
+from whyactivate.affine.evaluating.replay import ExactConstants, Replay
 from whyactivate.affine.recording import Example, record_all
-from whyactivate.affine.replay import ExactConstants, Replay
-from whyactivate.affine.switches import Switches
+from whyactivate.affine.searching.rare import rare_pairs
+from whyactivate.affine.searching.switches import Switches
 from whyactivate.arithmetic.exact import ExactArray
 
 Forward = Callable[["Parts", Tensor], Tensor]

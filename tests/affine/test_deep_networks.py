@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import whyactivate as wa
-from whyactivate.affine import counterexample, effort
-from whyactivate.affine.counterexample import find_counterexample
+from whyactivate.affine.evaluating import effort
+from whyactivate.affine.evaluating.replay import ExactConstants
 from whyactivate.affine.recording import Example, record_all
-from whyactivate.affine.replay import ExactConstants
+from whyactivate.affine.searching import counterexample
+from whyactivate.affine.searching.counterexample import find_counterexample
 from whyactivate.affine.tape import Tape
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 import whyactivate as wa
 from modules import Call
 from whyactivate.affine import Verdict
-from whyactivate.affine.replay import ExactConstants, Replay
-from whyactivate.affine.tracker import record
+from whyactivate.affine.evaluating.replay import ExactConstants, Replay
+from whyactivate.affine.recording.tracker import record
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import whyactivate as wa
-from whyactivate.affine.pieces import Pieces
-from whyactivate.affine.piecewise import find_affine_form, prove_cancellation
-from whyactivate.affine.polynomials import Forms, Polynomial, TooManyTermsError
+from whyactivate.affine.cancelling.pieces import Pieces
+from whyactivate.affine.cancelling.piecewise import find_affine_form, prove_cancellation
+from whyactivate.affine.cancelling.polynomials import Forms, Polynomial, TooManyTermsError
+from whyactivate.affine.evaluating.replay import ExactConstants
 from whyactivate.affine.recording import Example, Recordings, record_all
-from whyactivate.affine.replay import ExactConstants
 from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.errors import CannotProveError

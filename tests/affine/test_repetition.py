@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from modules import CallWithParts
 from whyactivate.affine.recording import Example, difference, record_all
-from whyactivate.affine.repetition import repeat
-from whyactivate.affine.scripts import Script
-from whyactivate.affine.state import State
+from whyactivate.affine.recording.repetition import repeat
+from whyactivate.affine.recording.scripts import Script
+from whyactivate.affine.recording.state import State
+from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.tape import Constant, Tape, Value
-from whyactivate.affine.tracker import record
 
 
 def twice(function: Callable[..., Any], rows: int = 2) -> tuple[Tape, Tape | None, Tape]:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from modules import Call
 from whyactivate.affine import Verdict, analyze
-from whyactivate.affine.replay import ExactConstants, Part, Replay, needs_balls
+from whyactivate.affine.evaluating.replay import ExactConstants, Part, Replay, needs_balls
+from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.tape import Constant, Tape
-from whyactivate.affine.tracker import record
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.collapse import collapse_linear

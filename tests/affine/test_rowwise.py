@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from modules import CallWithParts
+from whyactivate.affine.evaluating.rehearsal import rehearse
+from whyactivate.affine.evaluating.rowwise import acts_on_each_row
 from whyactivate.affine.recording import Example, record_all
-from whyactivate.affine.rehearsal import rehearse
-from whyactivate.affine.rowwise import acts_on_each_row
 from whyactivate.affine.tape import Tape
 
 

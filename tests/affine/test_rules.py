@@ -17,10 +17,10 @@ import rule_samples
 from modules import Call
 from rule_samples import Sample, s
 from whyactivate.affine._torch_compat import argument_names, number_operands, short_name
-from whyactivate.affine.replay import ExactConstants, Part, Replay
+from whyactivate.affine.evaluating.replay import ExactConstants, Part, Replay
+from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.rules import RULES, CannotEvaluate, Label, Rule, fourier
 from whyactivate.affine.tape import Argument, Constant, Geometry, Location, Node, Storage, Tape, Value
-from whyactivate.affine.tracker import record
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import whyactivate as wa
-from whyactivate.affine import effort
-from whyactivate.affine.agreement import find_mismatch
+from whyactivate.affine.evaluating import effort
+from whyactivate.affine.evaluating.agreement import find_mismatch
+from whyactivate.affine.evaluating.replay import ExactConstants, Replay, needs_balls
 from whyactivate.affine.recording import Example, record_all
-from whyactivate.affine.replay import ExactConstants, Replay, needs_balls
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.exact import ExactArray
 

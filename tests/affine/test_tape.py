@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from modules import Call
 from whyactivate.affine import Verdict, analyze
 from whyactivate.affine.recording import difference
+from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.tape import Constant, Geometry, Tape, Value
-from whyactivate.affine.tracker import record
 from whyactivate.errors import InputError
 
 X = torch.tensor([[1.0, -2.0, 3.0], [0.5, 4.0, -1.0]])

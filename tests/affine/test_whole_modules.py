@@ -11,9 +11,9 @@ from torch import Tensor
 
 import whyactivate as wa
 from modules import Call
+from whyactivate.affine.evaluating.replay import ExactConstants, Replay
 from whyactivate.affine.multiply import multiply_steps
-from whyactivate.affine.replay import ExactConstants, Replay
-from whyactivate.affine.tracker import record
+from whyactivate.affine.recording.tracker import record
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import CannotProveError
 

@@ -9,9 +9,9 @@ from math import prod
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import short_name
-from whyactivate.affine.piecewise import find_affine_form
-from whyactivate.affine.replay import ExactConstants, Memory, Part, Replay
-from whyactivate.affine.rounding import StepRounding
+from whyactivate.affine.cancelling.piecewise import find_affine_form
+from whyactivate.affine.evaluating.replay import ExactConstants, Memory, Part, Replay
+from whyactivate.affine.evaluating.rounding import StepRounding
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 from whyactivate.arithmetic.exact import ExactArray

@@ -8,20 +8,20 @@ import torch
 from torch import nn
 
 from whyactivate.affine._torch_compat import storage_key
-from whyactivate.affine.agreement import find_mismatch
 from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
 from whyactivate.affine.blame import find_blame, find_runs
-from whyactivate.affine.counterexample import find_counterexample, find_rare_counterexample
-from whyactivate.affine.effort import is_small
-from whyactivate.affine.finite import find_non_finite
+from whyactivate.affine.cancelling.piecewise import Cancellation, prove_cancellation
+from whyactivate.affine.evaluating.agreement import find_mismatch
+from whyactivate.affine.evaluating.effort import is_small
+from whyactivate.affine.evaluating.replay import ExactConstants, needs_balls
+from whyactivate.affine.evaluating.rows import RowCheck, check_rows
+from whyactivate.affine.evaluating.rowwise import RowPrograms
 from whyactivate.affine.garbage import rarely_collected
-from whyactivate.affine.piecewise import Cancellation, prove_cancellation
 from whyactivate.affine.recording import Recordings
-from whyactivate.affine.replay import ExactConstants, needs_balls
-from whyactivate.affine.rows import RowCheck, check_rows
-from whyactivate.affine.rowwise import RowPrograms
+from whyactivate.affine.recording.finite import find_non_finite
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.searching.counterexample import find_counterexample, find_rare_counterexample
 from whyactivate.affine.tape import Constant, Node, Tape
 from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.errors import InputError

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.recording import Example
-from whyactivate.affine.state import State
+from whyactivate.affine.recording.state import State
+from whyactivate.affine.recording.tracker import record, run_unwatched
 from whyactivate.affine.tape import Argument, Constant, Node, Value
-from whyactivate.affine.tracker import record, run_unwatched
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.folding.calls import Recorded
 from whyactivate.folding.copies import copied

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import DispatchMode, storage_key
 from whyactivate.affine.recording import Example
+from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.tape import Node, Tape, Value
-from whyactivate.affine.tracker import record
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.folding.copies import copied
 from whyactivate.folding.peeking import Peeks

@@ -10,7 +10,7 @@ from torch import nn
 
 from whyactivate.affine._torch_compat import global_hooks, only_checks_sizes, short_name
 from whyactivate.affine.recording import Example, Recordings, record_all
-from whyactivate.affine.state import State
+from whyactivate.affine.recording.state import State
 from whyactivate.affine.tape import Node, Tape
 from whyactivate.errors import InputError
 from whyactivate.folding.building import Rehearsal

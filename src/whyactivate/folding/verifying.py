@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine.recording import Example
-from whyactivate.affine.state import State
-from whyactivate.affine.tracker import run_unwatched
+from whyactivate.affine.recording.state import State
+from whyactivate.affine.recording.tracker import run_unwatched
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.errors import FoldingError
 from whyactivate.folding.building import BATCHES

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from whyactivate._checks import check_seed
 from whyactivate.affine import Verdict, analyze
 from whyactivate.affine.analysis import Analysis
-from whyactivate.affine.replay import Replay
+from whyactivate.affine.evaluating.replay import Replay
 from whyactivate.affine.rules.rule import CannotEvaluate
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.lessons.lesson import Lesson, listing

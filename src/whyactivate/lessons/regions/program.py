@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whyactivate.affine.evaluating.replay import ExactConstants, Memory, Part, Replay
 from whyactivate.affine.recording import Example, record_all
-from whyactivate.affine.replay import ExactConstants, Memory, Part, Replay
 from whyactivate.affine.rules import Label, find_rule
 from whyactivate.affine.rules.rule import CannotEvaluate
 from whyactivate.affine.tape import Node, Value

@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 
-from whyactivate.affine.canonical import CanonicalProgram
-from whyactivate.affine.polynomials import TooManyTermsError
+from whyactivate.affine.cancelling.canonical import CanonicalProgram
+from whyactivate.affine.cancelling.polynomials import TooManyTermsError
+from whyactivate.affine.evaluating.replay import ExactConstants
 from whyactivate.affine.recording import Recordings
-from whyactivate.affine.replay import ExactConstants
 from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.affine_map import ExactAffine

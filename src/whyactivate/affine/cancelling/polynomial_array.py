@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from flint import fmpq
 
-from whyactivate.affine.polynomials import Forms, Polynomial
+from whyactivate.affine.cancelling.polynomials import Forms, Polynomial
 from whyactivate.affine.rules.rule import CannotEvaluate
 from whyactivate.arithmetic.exact import ExactArray, Scalar
 from whyactivate.arithmetic.points import Cells, PointsArray, align

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from whyactivate.affine.effort import count_work
-from whyactivate.affine.replay import ExactConstants
-from whyactivate.affine.switches import Switches
+from whyactivate.affine.evaluating.effort import count_work
+from whyactivate.affine.evaluating.replay import ExactConstants
+from whyactivate.affine.searching.switches import Switches
 from whyactivate.affine.tape import Tape
 
 _SCALES = tuple(2.0**power for power in (0, 3, 6, 10, 14, 17, 20, 24, 30, 40, 60, 80, 100, 120))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import number_operands, short_name
-from whyactivate.affine.replay import ExactConstants, Memory, Numbers, Part, Replay, around_zero
+from whyactivate.affine.evaluating.replay import ExactConstants, Memory, Numbers, Part, Replay, around_zero
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import UNBOUNDED
 from whyactivate.affine.tape import Constant, Node, Tape, Value

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, is_uninitialised, storage_key
 from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.pairs import as_pairs, real_dtype
-from whyactivate.affine.repetition import repeat
+from whyactivate.affine.recording.repetition import repeat
+from whyactivate.affine.recording.scripts import Script
+from whyactivate.affine.recording.state import State
+from whyactivate.affine.recording.tracker import record, run_unwatched
 from whyactivate.affine.rules.rule import is_real
-from whyactivate.affine.scripts import Script
-from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
-from whyactivate.affine.tracker import record, run_unwatched
 from whyactivate.affine.trees import leaves_of, lying_as, map_leaves, tensors_in
 from whyactivate.errors import InputError
 

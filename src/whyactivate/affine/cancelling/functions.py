@@ -12,8 +12,8 @@ import torch
 from flint import fmpq
 
 from whyactivate.affine._torch_compat import OpOverload
-from whyactivate.affine.polynomial_array import PolynomialArray
-from whyactivate.affine.polynomials import Polynomial
+from whyactivate.affine.cancelling.polynomial_array import PolynomialArray
+from whyactivate.affine.cancelling.polynomials import Polynomial
 
 aten = torch.ops.aten
 

@@ -13,11 +13,11 @@ import torch
 from flint import fmpq
 
 from whyactivate.affine._torch_compat import OpOverload, short_name, version
-from whyactivate.affine.conditions import Conditions, choose
-from whyactivate.affine.functions import apply_function
-from whyactivate.affine.polynomial_array import PolynomialArray, to_fmpq
-from whyactivate.affine.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
-from whyactivate.affine.replay import ExactConstants, Memory, Numbers, Part, Replay
+from whyactivate.affine.cancelling.conditions import Conditions, choose
+from whyactivate.affine.cancelling.functions import apply_function
+from whyactivate.affine.cancelling.polynomial_array import PolynomialArray, to_fmpq
+from whyactivate.affine.cancelling.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
+from whyactivate.affine.evaluating.replay import ExactConstants, Memory, Numbers, Part, Replay
 from whyactivate.affine.rules import CannotEvaluate, Label, find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value

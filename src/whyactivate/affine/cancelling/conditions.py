@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from whyactivate.affine.polynomials import Polynomial
+from whyactivate.affine.cancelling.polynomials import Polynomial
 from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.tape import Argument, Storage, Value
 from whyactivate.arithmetic.points import Cells, strided_index

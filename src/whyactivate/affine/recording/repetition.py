@@ -8,10 +8,10 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
-from whyactivate.affine.guards import LeakGuard, Refusal, watched
+from whyactivate.affine.recording.guards import LeakGuard, Refusal, watched
+from whyactivate.affine.recording.scripts import PLAIN, SEVERAL, STRANGER, WEIGHT, Call, Operand, Script, seen
+from whyactivate.affine.recording.state import State
 from whyactivate.affine.rules import find_rule
-from whyactivate.affine.scripts import PLAIN, SEVERAL, STRANGER, WEIGHT, Call, Operand, Script, seen
-from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.affine.trees import PLAIN_KINDS, fresh_argument, leaves_of, map_leaves, tensors_among, tensors_in
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from whyactivate.affine import _torch_compat as compat
-from whyactivate.affine.memory import FollowedMemory
+from whyactivate.affine.recording.memory import FollowedMemory
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Node, Tape
 from whyactivate.affine.trees import tensors_among

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 
-from whyactivate.affine.replay import ExactConstants, Part, Replay
+from whyactivate.affine.evaluating.replay import ExactConstants, Part, Replay
 from whyactivate.affine.rules.rule import CannotEvaluate
 from whyactivate.affine.tape import Constant, Tape
 from whyactivate.arithmetic.exact import ExactArray

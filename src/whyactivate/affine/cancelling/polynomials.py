@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from flint import fmpq
 
-from whyactivate.affine.pieces import Pieces
+from whyactivate.affine.cancelling.pieces import Pieces
+from whyactivate.affine.cancelling.variables import Exponential, Kink, Unknown, Variable
 from whyactivate.affine.rules.rule import CannotEvaluate
-from whyactivate.affine.variables import Exponential, Kink, Unknown, Variable
 
 Monomial = tuple[int, ...]
 """The numbers of its variables, ascending, each as often as it is a factor; () is 1."""

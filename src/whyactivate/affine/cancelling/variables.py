@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flint import fmpq
 
 if TYPE_CHECKING:
-    from whyactivate.affine.polynomials import Polynomial
+    from whyactivate.affine.cancelling.polynomials import Polynomial
 
 
 @dataclass(frozen=True, slots=True)

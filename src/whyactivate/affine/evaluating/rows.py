@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from whyactivate.affine.effort import count_work, is_small, require_bearable
+from whyactivate.affine.evaluating.effort import count_work, is_small, require_bearable
+from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay
+from whyactivate.affine.evaluating.rowwise import RowPrograms
 from whyactivate.affine.recording import FEW, Recordings
-from whyactivate.affine.replay import ExactConstants, Numbers, Replay
-from whyactivate.affine.rowwise import RowPrograms
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
-from whyactivate.affine.guards import LeakGuard, Refusal, same_surroundings, watched
-from whyactivate.affine.locator import Locator
-from whyactivate.affine.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
-from whyactivate.affine.memory import FollowedMemory
 from whyactivate.affine.pairs import apart, as_pairs, as_tensor, minus, real_dtype, write_parts
+from whyactivate.affine.recording.guards import LeakGuard, Refusal, same_surroundings, watched
+from whyactivate.affine.recording.locator import Locator
+from whyactivate.affine.recording.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
+from whyactivate.affine.recording.memory import FollowedMemory
+from whyactivate.affine.recording.scripts import Script, ScriptWriter
+from whyactivate.affine.recording.state import State
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import Rule, depends, is_real
-from whyactivate.affine.scripts import Script, ScriptWriter
-from whyactivate.affine.state import State
 from whyactivate.affine.tape import Argument, Constant, Location, Node, Tape, Value
 from whyactivate.affine.trees import (
     PLAIN_KINDS,

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from whyactivate.affine.effort import is_small, require_bearable
+from whyactivate.affine.evaluating.effort import is_small, require_bearable
+from whyactivate.affine.evaluating.rehearsal import rehearse
+from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay, needs_balls
+from whyactivate.affine.evaluating.rowwise import RowPrograms
 from whyactivate.affine.recording import Recordings
-from whyactivate.affine.rehearsal import rehearse
-from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
-from whyactivate.affine.rowwise import RowPrograms
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
-from whyactivate.affine.keepers import (
+from whyactivate.affine.recording.keepers import (
     Depends,
     Keeper,
     keeper_of,

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from whyactivate.affine.replay import ExactConstants, Memory, Replay
+from whyactivate.affine.evaluating.replay import ExactConstants, Memory, Replay
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.tape import Constant, Node, Tape, Value
 from whyactivate.arithmetic.enclosures import EnclosureArray

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
-from whyactivate.affine.effort import count_tries, count_wide_tries, is_small, require_bearable
+from whyactivate.affine.evaluating.effort import count_tries, count_wide_tries, is_small, require_bearable
+from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.pairs import as_complex
-from whyactivate.affine.rare import rare_pairs
-from whyactivate.affine.replay import ExactConstants, Numbers, Replay, needs_balls
+from whyactivate.affine.searching.rare import rare_pairs
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray, working_precision
 from whyactivate.arithmetic.enclosures import EnclosureArray

@@ -1,0 +1,1 @@
+"""Proves programs affine whose kinks and powers cancel, in canonical form."""

@@ -1,0 +1,1 @@
+"""Looks for inputs that show that a program is not affine."""
