@@ -510,6 +510,10 @@ def same_modes(note: Callable[[str], None]) -> Generator[None]:
             torch._GLOBAL_DEVICE_CONTEXT.device_context = device
 
 
+_SCALES = {torch.ops.aten.native_dropout_backward.default: "scale"}
+"""Numbers that are multiplied in the dtype of the tensors, although the schema calls them settings."""
+
+
 @cache
 def number_operands(op: OpOverload) -> frozenset[str]:
     """The operands that take numbers: tensors, lists of tensors, and plain numbers standing for one."""
@@ -517,4 +521,5 @@ def number_operands(op: OpOverload) -> frozenset[str]:
         argument.name
         for argument in op._schema.arguments
         if any(word in str(argument.type) for word in ("Tensor", "number", "Scalar"))
+        or _SCALES.get(op) == argument.name
     )

@@ -11,7 +11,7 @@ from torch import nn
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.tape import Location
 
-_OWN_FOLDERS = tuple(str(Path(__file__).parents[1] / part) for part in ("affine", "folding", "activations"))
+_OWN_FOLDERS = tuple(str(Path(__file__).parents[2] / part) for part in ("affine", "folding", "activations"))
 _NOT_USERS = (compat.TORCH_FOLDER, *_OWN_FOLDERS, "<frozen")
 
 
