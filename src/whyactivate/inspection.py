@@ -32,10 +32,9 @@ class Inspection:
     complete: bool
 
     def __str__(self) -> str:
-        depth, analysis = self.depth, self.analysis
+        analysis = self.analysis
         verdict = analysis.verdict.replace("_", " ")
-        lines = [f"{analysis.module}: {_layers(depth.written)} deep as written, {depth.effective} in effect"]
-        lines += [f"  one layer: {' · '.join(chain)} (no activation between them)" for chain in depth.chains]
+        lines = f"{analysis.module}: {self.depth}".splitlines()
         lines.append(f"  as a whole: {verdict}{f': {analysis.counterexample}' if analysis.counterexample else ''}")
         lines += [f"  because {line}" if not i else f"  {line}" for each in analysis.blame
                   for i, line in enumerate(str(each).splitlines())]  # fmt: skip
@@ -88,7 +87,3 @@ def inspect_module(module: nn.Module, example_input: Tensor | tuple[Any, ...] | 
     assert recordings is not None
     depth = count_depth(recordings.tapes[0], judged)
     return Inspection(analysis, depth, plan_runs(module, example_input), recordings.is_complete)
-
-
-def _layers(count: int) -> str:
-    return f"{count} layer{'s' if count != 1 else ''}"

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from whyactivate.affine import analyze
 from whyactivate.affine.depth import Depth, count_depth
+from whyactivate.inspection import inspect_module
 from whyactivate.models import MLP, SimpleModel
 
 
@@ -132,3 +133,11 @@ def test_the_depth_of_an_mlp_is_the_number_of_its_layers(layers: int) -> None:
     assert depth_of(MLP(widths, "tanh"), torch.randn(2, 4)) == Depth(layers, layers, ())
     found = depth_of(MLP(widths, None), torch.randn(2, 4))
     assert (found.written, found.effective) == (layers, 1)
+
+
+def test_it_prints_as_words() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+    found = inspect_module(net, torch.zeros(2, 4)).depth
+    assert str(found) == "3 layers deep as written, 2 in effect\n  one layer: 0 · 1 (no activation between them)"
+    single = inspect_module(nn.Linear(4, 1), torch.zeros(2, 4)).depth
+    assert str(single) == "1 layer deep as written, 1 in effect"

@@ -44,6 +44,12 @@ class Depth:
     effective: int
     chains: tuple[tuple[str, ...], ...]
 
+    def __str__(self) -> str:
+        layers = "1 layer" if self.written == 1 else f"{self.written} layers"
+        lines = [f"{layers} deep as written, {self.effective} in effect"]
+        lines += [f"  one layer: {' · '.join(chain)} (no activation between them)" for chain in self.chains]
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True, slots=True)
 class _Way:
