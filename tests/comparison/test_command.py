@@ -13,7 +13,7 @@ from whyactivate.cli import app
 from whyactivate.cli.compare import _duration, _Teller
 from whyactivate.cli.console import Progress
 
-SMALL = ("--data", "article", "--activations", "identity,relu", "--seeds", "5", "--epochs", "2")
+SMALL = ("--data", "article", "--activations", "identity,relu", "--seeds", "6", "--epochs", "2")
 
 
 def run(*arguments: object) -> Result:
@@ -23,9 +23,9 @@ def run(*arguments: object) -> Result:
 def test_prints_the_table_with_the_floor_and_what_can_be_said():
     result = run(*SMALL)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "article: 10 networks, 2 activations, 5 seeds" in result.stdout
+    assert "article: 12 networks, 2 activations, 6 seeds" in result.stdout
     assert "linear floor" in result.stdout
-    assert "none of 5 networks went below the linear floor" in result.stdout
+    assert "none of 6 networks went below the linear floor" in result.stdout
 
 
 @pytest.mark.parametrize("columns", [80, 100])
@@ -40,7 +40,7 @@ def test_in_a_narrow_terminal_the_table_is_cut_between_columns(columns: int):
 def test_json_is_all_there_is_on_stdout():
     result = run(*SMALL, "--depths", "1,2", "--widths", "3", "--lr", "0.01,0.1", "--inits", "he", "--json")
     values = json.loads(result.stdout)
-    assert len(values["members"]) == 2 * 5 * 2 * 2
+    assert len(values["members"]) == 2 * 6 * 2 * 2
     assert {member["init"] for member in values["members"]} == {"he"}
     assert {tuple(member["hidden"]) for member in values["members"]} == {(3,), (3, 3)}
 
@@ -52,7 +52,7 @@ def test_saves_draws_and_goes_on(tmp_path: Path):
     result = run(*SMALL, "--activations", "identity,relu,tanh", "--resume", saved, "--save", table)
     assert result.exit_code == 0
     with table.open(encoding="utf-8") as file:
-        assert len(list(csv.DictReader(file))) == 15
+        assert len(list(csv.DictReader(file))) == 18
 
 
 def test_a_file_is_one_data_set_and_a_name_is_drawn_for_every_seed(tmp_path: Path):
@@ -72,7 +72,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_Teller, "__call__", interrupt)
     result = run(*SMALL, "--save", saved)
     assert result.exit_code == 130
-    assert f"interrupted after 0 of 10 networks; go on with --resume {saved}" in result.stderr
+    assert f"interrupted after 0 of 12 networks; go on with --resume {saved}" in result.stderr
     monkeypatch.undo()
     assert run(*SMALL, "--resume", saved).exit_code == 0
 

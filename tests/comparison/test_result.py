@@ -14,7 +14,7 @@ import torch
 
 import whyactivate as wa
 from comparison_networks import tiny
-from whyactivate.comparison import ComparisonResult, Member, Place, compare, words
+from whyactivate.comparison import ComparisonResult, Estimate, Member, Place, compare, words
 from whyactivate.comparison.member import COLUMNS
 from whyactivate.plots import describe_comparison, svg_of
 
@@ -90,23 +90,45 @@ class TestWords:
     def test_few_seeds_tell_nothing_apart(self):
         few = made({"identity": [0.9, 0.9], "relu": [0.1, 0.1]})
         assert set(few.lowest()) == {"identity", "relu"}
-        assert "fewer than 5 seeds" in str(few)
+        assert "fewer than 6 seeds" in str(few)
 
     def test_differences_are_between_the_same_seeds(self):
-        summary = made({"identity": [1.0, 2, 3, 4, 5], "relu": [0.9, 1.9, 2.9, 3.9, 4.9]}).summary("relu")
+        summary = made({"identity": [1.0, 2, 3, 4, 5, 6], "relu": [0.9, 1.9, 2.9, 3.9, 4.9, 5.9]}).summary("relu")
         assert summary.test_difference.value == pytest.approx(-0.1)
         assert summary.test_difference.excludes_zero
-        assert (summary.test_better, summary.test_difference.count) == (5, 5)
+        assert (summary.test_better, summary.test_difference.count) == (6, 6)
         assert made({"relu": [1.0, 2, 3, 4, 5]}).summary("relu").test_difference is None
 
     def test_those_that_diverged_count_as_the_worst(self):
         far = made({"identity": [1.0] * 6, "relu": [0.1, 0.1] + [math.inf] * 4})
         summary = far.summary("relu")
         assert (summary.diverged, summary.test_loss.value) == (4, math.inf)
-        assert summary.test_difference.count == 2
+        assert summary.test_difference == Estimate(math.inf, pytest.approx(-0.9), math.inf, 6)
+        assert summary.test_better == 2
+        assert "+∞ [−0.9, ∞]" in flat(far)
         assert far.lowest() == ("identity", "relu")
         assert "4 diverged" in str(far)
         assert summary.to_dict()["test_loss"]["value"] is None
+
+    def test_pairs_of_which_both_diverged_say_nothing(self):
+        far = made({"identity": [1.0] * 3 + [math.inf] * 7, "relu": [math.inf] * 4 + [0.5] * 6})
+        summary = far.summary("relu")
+        assert (summary.test_difference.count, summary.test_better) == (9, 6)
+        assert summary.test_difference.value == -math.inf
+        assert "−∞ [−∞, ∞]" in flat(far)
+
+    def test_no_lowest_median_where_all_diverged(self):
+        text = flat(made({"identity": [math.inf] * 6, "relu": [math.inf] * 6}))
+        assert "The median test loss is finite for none of them." in text
+        assert "Lowest" not in text
+
+    def test_every_median_comes_with_its_interval(self, result: ComparisonResult):
+        summary, row = result.summary("relu"), result.table()[1][1]
+        right, epochs = summary.test_accuracy, summary.epochs_to_floor
+        assert row[3] == f"{100 * right.value:.1f} % [{100 * right.low:.1f}, {100 * right.high:.1f}]"
+        late = made({"relu": [0.4, 0.4, 0.4, 0.4, 0.4, 0.9]})
+        assert late.table()[1][0][3] == "3 [3, ∞]"
+        assert epochs.count == 6
 
     def test_below_the_floor_and_at_it(self):
         summary = made({"relu": [0.4, 0.5, 0.50001, 0.49999, 0.9]}).summary("relu")

@@ -84,7 +84,7 @@ class ComparisonResult:
     def lowest(self, quantity: str = "test_loss") -> tuple[str, ...]:
         """The activation with the lowest median, and every other that cannot be told apart from it.
 
-        Two cannot be told apart where their 95 % intervals overlap; without intervals (fewer than five seeds)
+        Two cannot be told apart where their 95 % intervals overlap; without intervals (fewer than six seeds)
         none can.
 
         Args:

@@ -18,7 +18,8 @@ _BELOW = 1 - 1e-4
 class Summary:
     """Medians over the seeds with their intervals, and the differences to no activation.
 
-    Networks that diverged count with an infinite loss and an accuracy of 0.
+    Networks that diverged count with an infinite loss and an accuracy of 0, also in the differences: whoever diverged
+    alone is infinitely worse. Where both of a pair diverged, the pair is left out.
 
     Attributes:
         place: activation, hidden widths, init and learning rate.
@@ -32,10 +33,10 @@ class Summary:
             networks that never came there.
         at_floor: how many networks came there.
         below_floor: how many ended below the floor, where no affine model can be.
-        train_difference: training loss minus that of no activation with the same seed, data and all else, averaged;
-            None where nothing was trained to be compared with.
+        train_difference: the median of training loss minus that of no activation with the same seed, data and all
+            else; None where nothing was trained to be compared with.
         test_difference: the same for the test loss.
-        test_better: with how many of these seeds the test loss was lower than without activations.
+        test_better: in how many of these pairs the test loss was lower than without activations.
         floor: the linear floor (its median, where every seed has its own data).
         floor_test: test loss of the affine model at the floor.
     """
@@ -88,7 +89,7 @@ def _summary(place: Place, members: Sequence[Member], none: Sequence[Member]) ->
         below_floor=sum(m.stopped != "diverged" and m.train_loss < _BELOW * m.floor for m in members),
         train_difference=estimate_difference(*_columns(pairs, "train_loss")) if pairs else None,
         test_difference=estimate_difference(*_columns(pairs, "test_loss")) if pairs else None,
-        test_better=sum(mine.test_loss < other.test_loss for mine, other in pairs),
+        test_better=sum(loss(mine, "test_loss") < loss(other, "test_loss") for mine, other in pairs),
         floor=estimate_median([member.floor for member in members]).value,
         floor_test=estimate_median([member.floor_test for member in members]).value,
     )
@@ -105,13 +106,14 @@ def accuracy(member: Member, name: str) -> float:
 
 
 def _pairs(members: Sequence[Member], none: Sequence[Member]) -> list[tuple[Member, Member]]:
-    """Networks with the same seed that both came to their end."""
-    by_seed = {member.seed: member for member in none if member.stopped != "diverged"}
-    return [(m, by_seed[m.seed]) for m in members if m.stopped != "diverged" and m.seed in by_seed]
+    """Networks with the same seed, of which at least one came to its end."""
+    by_seed = {member.seed: member for member in none}
+    pairs = [(member, by_seed[member.seed]) for member in members if member.seed in by_seed]
+    return [(mine, other) for mine, other in pairs if {mine.stopped, other.stopped} != {"diverged"}]
 
 
 def _columns(pairs: Sequence[tuple[Member, Member]], name: str) -> tuple[list[float], list[float]]:
-    return [getattr(mine, name) for mine, _ in pairs], [getattr(other, name) for _, other in pairs]
+    return [loss(mine, name) for mine, _ in pairs], [loss(other, name) for _, other in pairs]
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from whyactivate.activations import ACTIVATIONS
@@ -64,25 +64,39 @@ def number(value: float) -> str:
 
 
 def interval(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """The value and its interval, as in 0.31 [0.29, 0.34]."""
+    """The value and its interval, as in 0.31 [0.29, 0.34]; a loss that is infinite has diverged."""
     if estimate is None or math.isnan(estimate.value):
         return ""
-    text = "diverged" if math.isinf(estimate.value) else f"{estimate.value:{'+' if signed else ''}.3g}"
-    if estimate.low is None or estimate.high is None:
-        return text.replace("-", "−")
-    ends = ", ".join("∞" if math.isinf(end) else f"{end:.3g}" for end in (estimate.low, estimate.high))
-    return f"{text} [{ends}]".replace("-", "−")
+    text = "diverged" if estimate.value == math.inf and not signed else _short(estimate.value, signed=signed)
+    return text + _ends(estimate, _short)
 
 
 def _percent(estimate: Estimate | None) -> str:
-    return "" if estimate is None else f"{100 * estimate.value:.1f} %"
+    return "" if estimate is None else f"{_hundredths(estimate.value)} %{_ends(estimate, _hundredths)}"
 
 
 def _epochs(summary: Summary) -> str:
     if not summary.at_floor:
         return "never"
-    value = summary.epochs_to_floor.value
-    return f"{value:.0f}" if math.isfinite(value) else f"{summary.at_floor} of {summary.count} seeds"
+    epochs = summary.epochs_to_floor
+    if math.isinf(epochs.value):
+        return f"{summary.at_floor} of {summary.count} seeds"
+    return _short(epochs.value) + _ends(epochs, _short)
+
+
+def _ends(estimate: Estimate, write: Callable[[float], str]) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" [{write(estimate.low)}, {write(estimate.high)}]"
+
+
+def _short(value: float, *, signed: bool = False) -> str:
+    text = f"{value:{'+' if signed else ''}.3g}"
+    return text.replace("inf", "∞").replace("-", "−")
+
+
+def _hundredths(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 def table(result: ComparisonResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -169,7 +183,7 @@ def sentences(result: ComparisonResult) -> list[str]:
     said += _say_none(result.summaries)
     diverged = sum(summary.diverged for summary in result.summaries)
     if diverged:
-        said.append(f"{diverged} diverged: they count as infinite losses, and are left out of the differences.")
+        said.append(f"{diverged} diverged: they count as infinite losses.")
     if result.missing:
         said.append(f"{result.missing} networks are still to be trained: pass this result as resume=.")
     return said
@@ -178,14 +192,16 @@ def sentences(result: ComparisonResult) -> list[str]:
 def _say_intervals(result: ComparisonResult) -> str:
     if max(summary.count for summary in result.summaries) < FEWEST:
         return f"Medians; with fewer than {FEWEST} seeds there are no intervals, and nothing can be told apart."
-    text = "Medians with 95 % bootstrap intervals, each by itself"
+    text = "Medians with 95 % intervals, each by itself"
     if any(summary.test_difference is not None for summary in result.summaries):
-        text += "; differences to no activation are means over the same seeds and data, with 95 % t intervals"
+        text += "; so are the differences to no activation, seed by seed"
     return text + "."
 
 
 def _say_lowest(summaries: Sequence[Summary], quantity: str, part: str) -> str:
     first, *others = leaders(summaries, quantity)
+    if math.isinf(getattr(first, quantity).value):
+        return f"The median {part} loss is finite for none of them."
     lowest = f"Lowest median {part} loss: {name_of(first.place.activation)}"
     if not others:
         return f"{lowest}; its interval overlaps with no other."
