@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -165,12 +167,14 @@ class TestLoadDataset:
         assert load_dataset(name).name == key
 
     @pytest.mark.parametrize(
-        ("name", "nearest"), [("moon", "moons"), ("digit", "digits"), (7, None), (None, None), (["moons"], None)]
+        ("name", "nearest"),
+        [("moon", "moons"), ("digit", "digits"), (7, None), (None, None), (["moons"], None)],
     )
     def test_unknown_names_suggest_the_nearest(self, name: object, nearest: str | None):
         with pytest.raises(UnknownNameError, match="unknown data set") as caught:
             load_dataset(name)  # type: ignore[arg-type]
-        assert nearest is None or caught.value.nearest == nearest
+        assert caught.value.nearest == nearest
+        assert ("Did you mean" in str(caught.value)) == (nearest is not None)
 
     @pytest.mark.parametrize("seed", [-1, 0.5, True, "1", 2**32])
     def test_bad_seeds_are_refused(self, seed: object):
@@ -183,6 +187,18 @@ class TestLoadDataset:
             load_dataset(name)
         assert np.array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
         assert torch.equal(torch_before, torch.get_rng_state())
+
+    def test_the_first_import_of_scikit_learn_draws_nothing_from_random(self):
+        code = """
+import random, sys, whyactivate
+random.seed(0)
+whyactivate.load_dataset("moons")
+assert "rich" in sys.modules, "nothing drew, so nothing is tested"
+drawn = random.random()
+random.seed(0)
+assert drawn == random.random()
+"""
+        subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class TestFromArrays:
@@ -370,6 +386,9 @@ class TestFromArraysRefuses:
             (some_x(39), "x has 39 rows and y has 40"),
             (np.ma.masked_greater(some_x(), 3), "masked"),
             (np.full((40, 1), 1e300) * np.arange(-20, 20)[:, None], "too large"),
+            (torch.ones(40, 3, device="meta"), "x must hold plain numbers, but a tensor of .* on meta came"),
+            (torch.nested.nested_tensor([torch.ones(3)] * 40, layout=torch.jagged), "x must hold plain numbers"),
+            (torch.zeros(40, 3, dtype=torch.complex64).conj(), "holds complex64"),
         ],
     )
     def test_bad_x(self, x: object, message: str):
@@ -438,7 +457,9 @@ class TestFromArraysRefuses:
             ({"task": 3}, "unknown task 3"),
             ({"feature_names": ["a", "b"]}, "2 feature names for 3 columns"),
             ({"feature_names": "abc"}, "must be a list of names"),
-            ({"feature_names": 3}, "must be a list of names, one per column, but 3 came"),
+            ({"feature_names": 3}, "feature_names must be a list of names, but 3"),
+            ({"classes": 3}, "classes must be a list of names, but 3"),
+            ({"classes": "abc"}, "classes must be a list of names, but 'abc'"),
             ({"classes": ["a", "b", "a"]}, "every class needs its own name"),
             ({"classes": ["a", "b", "c"], "task": "regression"}, "regression has no classes"),
             ({"feature_names": ["a", "a", "b"]}, "2 columns of x are named 'a'"),
@@ -500,7 +521,16 @@ class TestDataset:
             ({"task": "classification"}, "at least two classes"),
             ({"task": "classification", "classes": ("a", "b")}, "train_y must be torch.int64"),
             ({"feature_names": ("a",)}, "1 feature_names for 2 columns"),
-            ({"mean": torch.zeros(5)}, "5 mean for 2 columns"),
+            ({"feature_names": 3}, "feature_names must be a list of names"),
+            ({"mean": torch.zeros(5)}, r"mean must have shape \(2,\), one per column of x; \(5,\) came"),
+            ({"mean": 3}, "mean must be a tensor"),
+            ({"scale": torch.tensor([1.0, 0.0])}, "scale finite and above 0"),
+            ({"target_scale": 0.0}, "target_scale must be a number above 0"),
+            ({"target_mean": math.nan}, "target_mean must be"),
+            ({"image_shape": (3, 2)}, r"an image of shape \(3, 2\) does not have 2 pixels"),
+            ({"image_shape": 2}, "an image of shape 2"),
+            ({"name": None}, "name must be text, but None came"),
+            ({"train_x": torch.zeros(3, 2, device="meta")}, "meta device, which holds no values"),
         ],
     )
     def test_refuses_what_cannot_be_trained_on(self, changes: dict[str, Any], message: str):

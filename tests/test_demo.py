@@ -23,6 +23,7 @@ from whyactivate.demo import (
     TrainedNetwork,
     demo_parts,
     join_parts,
+    run_demo,
     words,
 )
 from whyactivate.demo.checks import checks_of
@@ -156,6 +157,10 @@ def test_bad_seeds_and_wrong_parts_are_refused() -> None:
     for seed in (-1, 2**32):
         with pytest.raises(InputError, match="seed"):
             next(demo_parts(seed, quick=True))
+    with pytest.raises(InputError, match="quick must be True or False, but 1 "):
+        run_demo(quick=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="progress must be a function"):
+        run_demo(progress=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="five parts"):
         join_parts(quick_parts()[:3], 0, quick=True)
 

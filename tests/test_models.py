@@ -181,6 +181,12 @@ class TestMLP:
             MLP([3, 2], **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("module", "message"), [(None, "NoneType came"), (nn.LazyLinear(3), "lazy layers")])
+def test_what_has_no_weights_is_not_counted(module: nn.Module, message: str):
+    with pytest.raises(InputError, match=message):
+        parameter_count(module)
+
+
 def test_tied_weights_count_once():
     layer = nn.Linear(3, 3)
     assert parameter_count(nn.Sequential(layer, nn.ReLU(), layer)) == 12

@@ -13,6 +13,7 @@ import pytest
 from demo_run import quick_parts, quick_result
 from whyactivate.demo import Disagreement
 from whyactivate.demo.story import paragraphs, table_of
+from whyactivate.errors import InputError
 from whyactivate.plots import Drawing, draw_part
 from whyactivate.report import render_report, write_report
 from whyactivate.report.inline import inline_svg
@@ -169,6 +170,16 @@ def test_without_figures_the_words_stay(tmp_path: Path) -> None:
     page = Page(path.read_text(encoding="utf-8"))
     assert page.all("figure") == []
     assert "All " in words(page)
+
+
+def test_what_is_no_run_and_what_is_no_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="made of a DemoResult, as run_demo gives it, but NoneType came"):
+        write_report(None, tmp_path / "report.html")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="path must be the path of the report to write, but None"):
+        write_report(quick_result(), None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"cannot write .*: no such file or directory"):
+        write_report(quick_result(), tmp_path / "nowhere" / "report.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_in_a_run_is_taken_for_markup() -> None:

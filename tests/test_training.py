@@ -46,6 +46,11 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def in_inference_mode() -> nn.Module:
+    with torch.inference_mode():
+        return nn.Linear(10, 1)
+
+
 def stop_at(epoch: int) -> Callable[..., None]:
     """A callback that presses Ctrl-C after that epoch."""
 
@@ -651,6 +656,8 @@ class TestFit:
             (nn.ReLU(), "no parameter that requires a gradient"),
             (nn.Linear(10, 1).requires_grad_(False), "no parameter that requires a gradient"),
             (nn.LazyLinear(1), "lazy layers without weights"),
+            (nn.Linear(10, 1, device="meta"), "meta device, which holds no values"),
+            (in_inference_mode(), "made in torch.inference_mode"),
             (nn.LSTM(10, 1), "tuple came"),
             (nn.Embedding(10, 1), "fails on x"),
             (SimpleModel, "the class SimpleModel came; build it first"),

@@ -7,6 +7,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from torch import nn
 from whyactivate.activations import ACTIVATIONS
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.models import MLP, SimpleModel, parameter_count
-from whyactivate.weights import activation_name, load_weights, save_weights
+from whyactivate.weights import activation_name, load_weights, save_layer, save_weights
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -169,6 +170,42 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             load_weights(path, "identity")
         assert "\n" not in str(caught.value), name
         assert str(path) in str(caught.value), name
+
+
+def test_a_flipped_bit_in_a_pytorch_file_is_seen(tmp_path: Path) -> None:
+    torch.save({"fc1.weight": torch.full((8, 8), 0.5)}, tmp_path / "m.pt")
+    whole = (tmp_path / "m.pt").read_bytes()
+    place = whole.index(struct.pack("<f", 0.5) * 64)
+    (tmp_path / "m.pt").write_bytes(whole[:place] + struct.pack("<f", 0.25) + whole[place + 4 :])
+    with pytest.raises(InputError, match="does not match its checksum"):
+        load_weights(tmp_path / "m.pt")
+
+
+def test_entries_on_top_of_each_other_are_not_read(tmp_path: Path) -> None:
+    torch.save({"fc1.weight": torch.full((8, 8), 0.5)}, tmp_path / "m.pt")
+    whole = (tmp_path / "m.pt").read_bytes()
+    end = whole.rindex(b"PK\x05\x06")
+    count, size, start = struct.unpack("<HII", whole[end + 10 : end + 20])
+    list_of_entries = whole[start : start + size] * 100
+    tail = whole[end : end + 8] + struct.pack("<HHII", count * 100, count * 100, size * 100, start) + b"\0\0"
+    (tmp_path / "m.pt").write_bytes(whole[:start] + list_of_entries + tail)
+    with pytest.raises(InputError, match="claim more than the file holds"):
+        load_weights(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"m.pt", ""])
+def test_what_is_no_path_is_refused(path: object) -> None:
+    for call in (load_weights, partial(save_weights, SimpleModel()), partial(save_layer, torch.nn.Linear(1, 1))):
+        with pytest.raises(InputError, match="path must be the path of"):
+            call(path)
+
+
+@pytest.mark.parametrize("model", [None, 3, "model", SimpleModel])
+def test_what_is_no_model_is_not_saved(model: object, tmp_path: Path) -> None:
+    for save in (save_weights, save_layer):
+        with pytest.raises(InputError, match=r"must be an? "):
+            save(model, tmp_path / "m.safetensors")  # type: ignore[operator]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:

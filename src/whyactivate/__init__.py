@@ -100,12 +100,16 @@ def __getattr__(name: str) -> object:
     if name in _CHAPTERS:
         return import_module(f"{__name__}.{name}")
     if name not in _MODULE_OF_NAME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from whyactivate.errors import find_nearest
+
+        nearest = find_nearest(name, __all__)
+        hint = f". Did you mean {nearest!r}?" if nearest else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     value: object = getattr(import_module(f"{__name__}.{_MODULE_OF_NAME[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """The public names, whether loaded or not."""
-    return sorted({*globals(), *__all__, *_CHAPTERS})
+    """The public names, whether loaded or not, and nothing else."""
+    return sorted([*__all__, "__version__"])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
 
-from whyactivate.errors import InputError
+from whyactivate.errors import InputError, shorten
 
 LARGEST_SEED = 2**32 - 1
 
@@ -49,11 +52,43 @@ def check_number(name: str, value: object, low: float, high: float = math.inf, *
     return number
 
 
+def check_truth(name: str, value: object) -> bool:
+    """`value` if it is True or False.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, but {_show(value)} came")
+    return value
+
+
+def check_names(name: str, value: object) -> tuple[str, ...]:
+    """`value` as a tuple of texts.
+
+    Raises:
+        InputError: it is one text, or nothing that lists any.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list of names, but {_show(value)} came")
+    return tuple(str(each) for each in cast("Iterable[object]", value))
+
+
+def check_path(what: str, value: object) -> Path:
+    """`value` as a path; `what` says of which file, as in "a CSV file".
+
+    Raises:
+        InputError: it is neither text nor a path.
+    """
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise InputError(f"path must be the path of {what}, but {_show(value)} came")
+    return Path(value)
+
+
 def check_seed(value: object) -> int:
     """`value` as a seed, which PyTorch, NumPy and scikit-learn all accept: 0 to 2**32 - 1."""
     return check_whole("seed", value, 0, LARGEST_SEED)
 
 
 def _show(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    return f"{shorten(repr(value))} ({type(value).__name__})"

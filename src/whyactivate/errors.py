@@ -31,10 +31,23 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
-        self.kind, self.name, self.nearest = kind, name, near[0] if near else None
+        self.kind, self.name, self.nearest = kind, name, find_nearest(name, names)
+        hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        super().__init__(f"unknown {kind} {shorten(repr(name))}.{hint} Known: {', '.join(names)}.")
+
+
+def find_nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant, in whatever case; None where no name is like it."""
+    if not isinstance(name, str):
+        return None
+    names = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return names[near[0]] if near else None
+
+
+def shorten(text: str, most: int = 60) -> str:
+    """The text, or its start where it is longer than an error should quote."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class DivergedError(WhyActivateError):

@@ -10,8 +10,9 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
-from whyactivate._checks import check_seed, check_whole
+from whyactivate._checks import check_seed, check_truth, check_whole
 from whyactivate.activations import get_activation
 from whyactivate.errors import InputError, UnknownNameError
 
@@ -86,8 +87,7 @@ class MLP(nn.Module):
         self.widths = _check_widths(layers)
         if init not in INITS:
             raise UnknownNameError("init", init, INITS)
-        if not isinstance(bias, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"bias must be True or False, but {bias!r} came")
+        check_truth("bias", bias)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype must be one of {', '.join(map(str, DTYPES))}, but {dtype!r} came")
         generator = torch.Generator().manual_seed(check_seed(seed))
@@ -122,7 +122,15 @@ class MLP(nn.Module):
 
 
 def parameter_count(module: nn.Module) -> int:
-    """The number of numbers in `module.parameters()`; a tensor used twice counts once."""
+    """The number of numbers in `module.parameters()`; a tensor used twice counts once.
+
+    Raises:
+        InputError: it is no module, or one with lazy layers that have no weights yet.
+    """
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"module must be an nn.Module, but {type(module).__name__} came")
+    if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
+        raise InputError("the module has lazy layers without weights yet: run it on one batch first")
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -137,7 +145,7 @@ def _linear(
     """An `nn.Linear` whose values come from `generator`, drawn as `nn.Linear` itself would draw them."""
     try:
         layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype))
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, TypeError) as error:
         raise InputError(f"a layer of {wide_in} by {wide_out} weights does not fit into memory: {error}") from error
     draw_layer(layer.weight, layer.bias if bias else None, init, generator)
     return layer

@@ -16,6 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from whyactivate._checks import check_path
 from whyactivate.activations import ACTIVATIONS, get_activation
 from whyactivate.errors import InputError
 from whyactivate.models import MLP
@@ -54,7 +55,8 @@ def save_weights(model: nn.Module, path: str | Path) -> Path:
     Raises:
         InputError: the activation has no name in the table, or the file cannot be written.
     """
-    return _write(dict(model.state_dict()), activation_name(model), Path(path))
+    name = activation_name(model)
+    return _write(dict(model.state_dict()), name, path)
 
 
 def save_layer(layer: nn.Linear, path: str | Path) -> Path:
@@ -63,13 +65,16 @@ def save_layer(layer: nn.Linear, path: str | Path) -> Path:
     Raises:
         InputError: the file cannot be written.
     """
-    return _write({f"fc1.{name}": tensor for name, tensor in layer.state_dict().items()}, "identity", Path(path))
+    if not isinstance(layer, nn.Linear):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"layer must be an nn.Linear, but {type(layer).__name__} came")
+    return _write({f"fc1.{name}": tensor for name, tensor in layer.state_dict().items()}, "identity", path)
 
 
-def _write(tensors: dict[str, Tensor], activation: str, path: Path) -> Path:
+def _write(tensors: dict[str, Tensor], activation: str, to: str | Path) -> Path:
     from safetensors import SafetensorError
     from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
+    path = check_path("a file to write", to)
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(plain, path, metadata={"format": FORMAT, "activation": activation})
@@ -84,6 +89,8 @@ def activation_name(model: nn.Module) -> str:
     Raises:
         InputError: the model has no `.activation`, or one that is not in the table.
     """
+    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"model must be a SimpleModel or an MLP, but {type(model).__name__} came")
     module = getattr(model, "activation", None)
     for name, activation in ACTIVATIONS.items():
         if isinstance(module, nn.Module) and repr(activation.module()) == repr(module):
@@ -106,7 +113,7 @@ def load_weights(path: str | Path, activation: str | None = None) -> SavedNetwor
             finite, or the activation is named by neither the file nor the caller, or differently.
         UnknownNameError: no activation has that name.
     """
-    path = Path(path)
+    path = check_path("a file with an MLP's weights", path)
     tensors, metadata = _read(path)
     name, recorded = _which_activation(path, tensors, metadata.get("activation"), activation)
     layers = _chain(path, tensors)
@@ -168,12 +175,23 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path} is not a whole safetensors file: {_reason(error)}") from error
 
 
+def _check_archive(path: Path) -> None:
+    """Raises InputError unless the entries lie in the file as they are and match their checksums, as PyTorch's do."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise InputError(f"{path} has compressed entries, which torch.save never writes; it is not read")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise InputError(f"{path} is damaged: its entries claim more than the file holds")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise InputError(f"{path} is damaged: {damaged} in it does not match its checksum")
+
+
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise InputError(f"{path} has compressed entries, which torch.save never writes; it is not read")
+            _check_archive(path)
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
@@ -224,6 +242,8 @@ def _chain(path: Path, tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor,
 
 
 def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
+    if tensor.is_nested:
+        raise InputError(f"{path}: {name} is a nested tensor; a weight or bias of an affine layer was expected")
     dimensions = {"weight": 2, "bias": 1}.get(_split(name)[1])
     if dimensions is None or tensor.dim() != dimensions or tensor.layout != torch.strided:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib.util
 import json
 import sys
@@ -14,7 +13,7 @@ import typer
 
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, stop
-from whyactivate.errors import InputError
+from whyactivate.errors import InputError, find_nearest
 
 
 def exercise(
@@ -108,8 +107,9 @@ def _load(path: Path, name: str) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the grade
             spec.loader.exec_module(module)
             if not hasattr(module, name):
-                near = difflib.get_close_matches(name, dir(module), n=1)
-                raise InputError(f"{path} has no {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
+                nearest = find_nearest(name, dir(module))
+                hint = f"; did you mean {nearest!r}?" if nearest else ""
+                raise InputError(f"{path} has no {name!r}{hint}")
             found: Any = getattr(module, name)
             return found() if type(found).__name__ == "function" else found
     except InputError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import re
 import sys
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whyactivate.errors import InputError
+from whyactivate.errors import InputError, find_nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,8 +82,8 @@ def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
             raise InputError(f"--input {text!r} is not a shape; expected something like 1,3,224,224 or ids=1,16:int64")
         name = match["dtype"] or "float32"
         if name not in _DTYPES:
-            near = difflib.get_close_matches(name, _DTYPES, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            nearest = find_nearest(name, _DTYPES)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
             raise InputError(f"--input {text!r}: unknown dtype {name!r}.{hint} Known: {', '.join(_DTYPES)}.")
         shape, dtype = tuple(map(int, match["shape"].split(","))), getattr(torch, name)
         if dtype.is_floating_point:
@@ -119,8 +118,8 @@ def _make(text: str) -> nn.Module:
         raise InputError(f"{text}: importing {path} raised {_words(error)}") from error
     for name in attributes.split("."):
         if not hasattr(found, name):
-            near = difflib.get_close_matches(name, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            nearest = find_nearest(name, dir(found))
+            hint = f"; did you mean {nearest!r}?" if nearest else ""
             raise InputError(f"{text}: {path} has no {name!r}{hint}")
         found = getattr(found, name)
     if not isinstance(found, nn.Module):

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whyactivate._checks import check_number, check_seed
-from whyactivate.datasets.columns import Floats, check_names, check_table
+from whyactivate._checks import check_number, check_seed, check_truth
+from whyactivate.datasets.columns import Floats, check_table, names_of_columns
 from whyactivate.datasets.dataset import Dataset, Task
+from whyactivate.datasets.scikit import import_scikit
 from whyactivate.datasets.targets import Target, check_target
 from whyactivate.errors import InputError
 
@@ -34,9 +35,8 @@ def dataset_from_arrays(
     sentence: str = "",
 ) -> Dataset:
     """The work of `Dataset.from_arrays`."""
-    if not isinstance(standardise, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"standardise must be True or False, but {standardise!r} came")
-    names = check_names(feature_names, x)
+    check_truth("standardise", standardise)
+    names = names_of_columns(feature_names, x)
     table = check_table(x, names)
     names = names or tuple(f"x{i}" for i in range(table.shape[1]))
     target = check_target(y, len(table), task, classes)
@@ -74,8 +74,7 @@ def split_rows(target: Target, test_fraction: float, seed: int) -> tuple[NDArray
     Raises:
         InputError: a part would be empty, or a class absent from one of them.
     """
-    from sklearn.model_selection import train_test_split  # slow to import
-
+    train_test_split = import_scikit("model_selection").train_test_split
     rows, kinds = len(target.values), max(1, len(target.classes))
     test_rows = math.ceil(test_fraction * rows)
     train_rows = rows - test_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from whyactivate._checks import check_names
 from whyactivate.errors import InputError
 
 Floats = NDArray[np.float64]
 MISSING = ("NoneType", "NAType", "NaTType")
 
 
-def check_names(feature_names: Sequence[str] | None, x: object) -> tuple[str, ...]:
+def names_of_columns(feature_names: Sequence[str] | None, x: object) -> tuple[str, ...]:
     """The names of the columns, from the argument or from x itself; () where there are none."""
-    if isinstance(feature_names, str):
-        raise InputError(f"feature_names must be a list of names, one per column; the text {feature_names!r} came")
-    columns = getattr(x, "columns", ()) if feature_names is None else feature_names
-    if not isinstance(columns, Iterable):
-        raise InputError(f"feature_names must be a list of names, one per column, but {columns!r} came")
-    names = tuple(str(column) for column in columns)
+    names = check_names("feature_names", getattr(x, "columns", ()) if feature_names is None else feature_names)
     for name, times in Counter(names).items():
         if times > 1:
             raise InputError(f"{times} columns of x are named {name!r}; every column needs its own name")
@@ -52,8 +48,7 @@ def check_table(x: object, names: tuple[str, ...] = ()) -> Floats:
 def to_array(values: object, letter: str) -> NDArray[Any]:
     """A NumPy array with at least one axis, from whatever holds numbers or labels."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu().to_dense()
-        values = values.to(torch.float64).numpy() if values.is_floating_point() else values.numpy()
+        values = _tensor_to_array(values, letter)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):  # type: ignore[no-untyped-call]
         raise InputError(f"{letter} is a masked array with masked values: fill them or leave these rows out")
     to_dense = getattr(values, "toarray", None)
@@ -68,6 +63,17 @@ def to_array(values: object, letter: str) -> NDArray[Any]:
     if array.ndim == 0:
         raise InputError(f"{letter} must be an array with one row per example; {type(values).__name__} came")
     return array
+
+
+def _tensor_to_array(values: Tensor, letter: str) -> NDArray[Any]:
+    try:
+        values = values.detach().cpu().to_dense().resolve_conj().resolve_neg()
+        return values.to(torch.float64).numpy() if values.is_floating_point() else values.numpy()
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"{letter} must hold plain numbers, but a tensor of {values.dtype} and layout {values.layout} on "
+            f"{values.device} came, whose values cannot be read: {next(iter(str(error).splitlines()), '')}"
+        ) from error
 
 
 def to_floats(column: NDArray[Any], where: str) -> Floats:

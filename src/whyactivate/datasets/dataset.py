@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from whyactivate._checks import check_names, check_number
 from whyactivate.errors import InputError
 
 
@@ -61,6 +63,7 @@ class Dataset:
     sentence: str = ""
 
     def __post_init__(self) -> None:
+        _check_words(self)
         _check_tensors(self)
         columns = self.features
         if not self.feature_names:
@@ -69,9 +72,19 @@ class Dataset:
             object.__setattr__(self, "mean", torch.zeros(columns, dtype=torch.float64))
         if self.scale.numel() == 0:
             object.__setattr__(self, "scale", torch.ones(columns, dtype=torch.float64))
-        for name in ("feature_names", "mean", "scale"):
-            if len(getattr(self, name)) != columns:
-                raise InputError(f"{self.name}: {len(getattr(self, name))} {name} for {columns} columns of x")
+        if len(self.feature_names) != columns:
+            raise InputError(f"{self.name}: {len(self.feature_names)} feature_names for {columns} columns of x")
+        for name in ("mean", "scale"):
+            if tuple(getattr(self, name).shape) != (columns,):
+                came = tuple(getattr(self, name).shape)
+                raise InputError(f"{self.name}: {name} must have shape ({columns},), one per column of x; {came} came")
+        if not (torch.isfinite(self.mean).all() and torch.isfinite(self.scale).all() and (self.scale > 0).all()):
+            raise InputError(f"{self.name}: mean must be finite, and scale finite and above 0, in every column")
+        check_number("target_mean", self.target_mean, -math.inf)
+        check_number("target_scale", self.target_scale, 0)
+        image = cast("object", self.image_shape)
+        if image is not None and not (isinstance(image, tuple) and math.prod(cast("tuple[int]", image)) == columns):
+            raise InputError(f"{self.name}: an image of shape {image!r} does not have {columns} pixels")
 
     @property
     def features(self) -> int:
@@ -187,6 +200,18 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def _check_words(data: Dataset) -> None:
+    """Refuse what is no name, no list of names and no number; what tensors must be is asked later."""
+    for name in ("name", "target_name", "sentence"):
+        if not isinstance(getattr(data, name), str):
+            raise InputError(f"{name} must be text, but {getattr(data, name)!r} came")
+    for name in ("classes", "feature_names"):
+        object.__setattr__(data, name, check_names(name, getattr(data, name)))
+    for name in ("mean", "scale"):
+        if not isinstance(getattr(data, name), Tensor):
+            raise InputError(f"{name} must be a tensor with a number for each column; {getattr(data, name)!r} came")
+
+
 def _check_tensors(data: Dataset) -> None:
     """Refuse tensors that no trainer could use; `from_arrays` makes the right ones."""
     if data.task not in tuple(Task):
@@ -202,6 +227,8 @@ def _check_tensors(data: Dataset) -> None:
         wanted = (torch.float32, (len(x), 1)) if numbers else (torch.int64, (len(x),))
         if not isinstance(y, Tensor) or (y.dtype, tuple(y.shape)) != wanted:
             raise InputError(f"{part}_y must be {wanted[0]} of shape {wanted[1]}; {_describe(y)} came")
+        if x.is_meta or y.is_meta:
+            raise InputError(f"{part}_x or {part}_y is on the meta device, which holds no values")
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
             raise InputError(f"{part}_x or {part}_y holds nan or infinity; use Dataset.from_arrays to find where")
         if not numbers and (int(y.min()) < 0 or int(y.max()) >= len(data.classes)):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from whyactivate._checks import check_path
 from whyactivate.datasets.dataset import Task
 from whyactivate.datasets.targets import check_task
 from whyactivate.errors import InputError, UnknownNameError
@@ -42,9 +43,7 @@ def read_csv(
     Raises:
         InputError: with the line and the column where it went wrong.
     """
-    if not isinstance(path, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"path must be the path of a CSV file, but {type(path).__name__} came")
-    path, task = Path(path), check_task(task)
+    path, task = check_path("a CSV file", path), check_task(task)
     header, lines = _read(path, delimiter, encoding)
     _check_header(header, path, delimiter)
     if not isinstance(drop, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]

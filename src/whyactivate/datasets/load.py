@@ -10,6 +10,7 @@ from whyactivate._checks import check_seed
 from whyactivate.datasets import toy
 from whyactivate.datasets.arrays import dataset_from_arrays
 from whyactivate.datasets.dataset import Dataset
+from whyactivate.datasets.scikit import import_scikit
 from whyactivate.errors import UnknownNameError
 
 DATASETS: Mapping[str, str] = MappingProxyType({
@@ -64,8 +65,7 @@ def load_dataset(name: str, seed: int = 0) -> Dataset:
 
 def _load_real(name: str, seed: int) -> Dataset:
     """A set that ships with scikit-learn."""
-    from sklearn import datasets
-
+    datasets = import_scikit("datasets")
     if name == "diabetes":
         found: Any = datasets.load_diabetes(scaled=False)
     else:

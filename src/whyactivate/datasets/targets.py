@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyactivate._checks import check_names
 from whyactivate.datasets.columns import MISSING, check_finite, to_array, to_floats
 from whyactivate.datasets.dataset import Task
 from whyactivate.errors import InputError, UnknownNameError
@@ -31,6 +32,7 @@ class Target:
 def check_target(y: object, rows: int, task: Task | str | None, classes: Sequence[str] | None = None) -> Target:
     """The values of y as numbers or as class numbers, one per row of x."""
     task = check_task(task)
+    given = None if classes is None else check_names("classes", classes)
     array = to_array(y, "y")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -48,7 +50,7 @@ def check_target(y: object, rows: int, task: Task | str | None, classes: Sequenc
         values = to_floats(array, "y")
         check_finite(values[:, None], ("y",), where="y")
         return Target(values, task)
-    values, found = _number_classes(array, classes, guessed)
+    values, found = _number_classes(array, given, guessed)
     return Target(values, task, found)
 
 
@@ -70,19 +72,19 @@ def _guess_task(array: NDArray[Any]) -> Task:
 
 
 def _number_classes(
-    array: NDArray[Any], classes: Sequence[str] | None, guessed: bool
+    array: NDArray[Any], given: tuple[str, ...] | None, guessed: bool
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Class numbers and names, in the order of the labels (numbers by value, text by alphabet)."""
     labels = [_label(value, row) for row, value in enumerate(array.tolist())]
     texts = any(isinstance(label, str) for label in labels)
     kinds: list[Any] = sorted({str(v) for v in labels}) if texts else sorted(set(labels))
-    if classes is not None:
-        if texts or kinds != list(range(len(classes))):
+    if given is not None:
+        if texts or kinds != list(range(len(given))):
             raise InputError(
-                f"{len(classes)} classes are named, so y must hold every class number from 0 to {len(classes) - 1}; "
+                f"{len(given)} classes are named, so y must hold every class number from 0 to {len(given) - 1}; "
                 f"it holds {_list(kinds)}"
             )
-        names = tuple(str(name) for name in classes)
+        names = given
         if len(set(names)) < len(names):
             raise InputError(f"every class needs its own name, but {_list(list(names))} came")
     else:

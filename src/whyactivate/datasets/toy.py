@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from whyactivate.datasets.dataset import Dataset, Task
+from whyactivate.datasets.scikit import import_scikit
 
 ARTICLE_TRAIN_ROWS = 100
 ARTICLE_TEST_ROWS = 1000
@@ -50,16 +49,12 @@ def xor(seed: int) -> Arrays:
 
 def moons(seed: int) -> Arrays:
     """Two half circles, one hooked into the other."""
-    from sklearn.datasets import make_moons
-
-    return cast(Arrays, make_moons(n_samples=400, noise=0.15, random_state=seed))
+    return import_scikit("datasets").make_moons(n_samples=400, noise=0.15, random_state=seed)
 
 
 def circles(seed: int) -> Arrays:
     """A circle inside a circle."""
-    from sklearn.datasets import make_circles
-
-    return cast(Arrays, make_circles(n_samples=400, noise=0.08, factor=0.5, random_state=seed))
+    return import_scikit("datasets").make_circles(n_samples=400, noise=0.08, factor=0.5, random_state=seed)
 
 
 def spirals(seed: int) -> Arrays:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import whyactivate
+from whyactivate._checks import check_truth
 from whyactivate.affine import analyze
 from whyactivate.affine.analysis import Counterexample
 from whyactivate.collapse import Collapse, collapse_linear
@@ -29,6 +30,7 @@ from whyactivate.demo.results import (
     TrainedNetwork,
 )
 from whyactivate.demo.words import say_verdict
+from whyactivate.errors import InputError
 from whyactivate.models import MLP, SimpleModel
 from whyactivate.training import TrainConfig
 
@@ -105,7 +107,7 @@ def run_demo(seed: int = 0, *, quick: bool = False, progress: Progress | None = 
         progress: called often with what is being done, and how much of how much is done.
 
     Raises:
-        InputError: the seed is not a whole number from 0 to 2**32 - 1.
+        InputError: the seed is not a whole number from 0 to 2**32 - 1, or another argument cannot be used.
         KeyboardInterrupt: somebody pressed Ctrl-C.
     """
     return join_parts(tuple(demo_parts(seed, quick=quick, progress=progress)), seed, quick=quick)
@@ -128,7 +130,9 @@ def join_parts(parts: tuple[Part, ...], seed: int, *, quick: bool) -> DemoResult
 
 def demo_parts(seed: int = 0, *, quick: bool = False, progress: Progress | None = None) -> Iterator[Part]:
     """The parts of the demo one by one, each as soon as it is there; see `run_demo`."""
-    plan = QUICK if quick else FULL
+    plan = QUICK if check_truth("quick", quick) else FULL
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress must be a function of (text, done, total), but {type(progress).__name__} came")
     meter = Meter(plan.epochs, progress)
     article = _run_article(plan, seed, meter)
     yield article

@@ -7,9 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from whyactivate._checks import check_path
 from whyactivate.demo import CollapsePart, DemoResult
 from whyactivate.demo.story import heading, paragraphs, table_of
 from whyactivate.demo.words import say_statement, say_verdict
+from whyactivate.errors import InputError
 from whyactivate.plots import Drawing, figure_name
 from whyactivate.report.inline import inline_svg
 
@@ -23,7 +25,12 @@ def render_report(result: DemoResult, figures: Sequence[Drawing] = ()) -> str:
     Args:
         result: the run.
         figures: those of `whyactivate.plots.draw_part`; the page does without any that is missing.
+
+    Raises:
+        InputError: `result` is something else.
     """
+    if not isinstance(result, DemoResult):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"a report is made of a DemoResult, as run_demo gives it, but {type(result).__name__} came")
     by_name = {figure.name: figure for figure in figures}
     sections = [
         {
@@ -41,9 +48,16 @@ def render_report(result: DemoResult, figures: Sequence[Drawing] = ()) -> str:
 
 
 def write_report(result: DemoResult, path: str | Path, figures: Sequence[Drawing] = ()) -> Path:
-    """Writes the page and returns its path."""
-    path = Path(path)
-    path.write_text(render_report(result, figures), encoding="utf-8")
+    """Writes the page and returns its path.
+
+    Raises:
+        InputError: `result` is no run of the demo, or the file cannot be written.
+    """
+    path, page = check_path("the report to write", path), render_report(result, figures)
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
     return path
 
 

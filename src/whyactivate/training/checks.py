@@ -27,6 +27,10 @@ def check_arguments(model: object, data: object, config: object, callback: objec
     tensors = [*model.parameters(), *model.buffers()]
     if any(isinstance(tensor, (UninitializedParameter, UninitializedBuffer)) for tensor in tensors):
         raise InputError("the model has lazy layers without weights yet: run it on one batch first")
+    if any(tensor.is_meta for tensor in tensors):
+        raise InputError("the model is on the meta device, which holds no values: call to_empty and draw its weights")
+    if any(tensor.is_inference() for tensor in tensors):
+        raise InputError("the model was made in torch.inference_mode, so nothing in it can be trained: make it outside")
     dtypes = {parameter.dtype for parameter in model.parameters() if parameter.requires_grad}
     if not dtypes:
         raise InputError("the model has no parameter that requires a gradient, so there is nothing to train")

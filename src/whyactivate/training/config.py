@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from whyactivate._checks import check_number, check_seed, check_whole
+from whyactivate._checks import check_number, check_seed, check_truth, check_whole
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.training.optimisers import OPTIMISERS
 
@@ -49,8 +49,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMISERS:
             raise UnknownNameError("optimizer", self.optimizer, OPTIMISERS)
-        if not isinstance(self.shuffle, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"shuffle must be True or False, but {self.shuffle!r} came")
+        check_truth("shuffle", self.shuffle)
         clean = {
             "epochs": check_whole("epochs", self.epochs, 1),
             "batch_size": check_whole("batch_size", self.batch_size, 1),
