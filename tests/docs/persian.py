@@ -28,7 +28,55 @@ RULES = {
     "a negative number outside a formula, where it would be read as 1−": r"(?<![\w\u2066)])[−-][0-9]",
     "a space before a mark": rf"{L} +[،؛؟:!.](?!\w)",
     "no space after a mark": rf"[،؛؟]{L}",
+    "a space before ای, اند, ام or اش; a half-space belongs there": rf"{L}ه ا(?:ی|ند|م|ش){END}",
+    "ها without a half-space after ه": rf"هها(?:ی|یی)?{END}",
+    "the same word twice": rf"{START}({L}+) \1{END}",
 }
+
+# One word for one thing: what is written on the left is said as on the right everywhere on the site.
+TERMS = {
+    "تابع فعال‌ساز, تابع فعالیت, تابع تحریک": "تابع فعال‌سازی",
+    "فعال سازی, فعالسازی": "فعال‌سازی",
+    "شبکه عصبی, شبکه‌ی عصبی": "شبکهٔ عصبی",
+    "لایه مخفی, لایهٔ مخفی, لایه پنهان, لایه‌های مخفی, لایه‌های نهان": "لایهٔ پنهان",
+    "اریب, سوگیری": "بایاس",
+    "نگاشت همگر, آفاین": "آفین",
+    "غیرخطی, غیر خطی, ناخطی بودن, ناخطی‌بودنی": "ناخطی‌بودن",
+    "تابع هزینه, تابع اتلاف": "زیان",
+    "میانگین مربعات خطا, خطای میانگین مربعات": "میانگین توان دوم خطا",
+    "حداقل مربعات": "کمترین مربعات",
+    "محو شدن گرادیان, ناپدید شدن گرادیان, محوشدگی گرادیان": "محوشدن گرادیان",
+    "گرادیان نزولی, نزول گرادیان, کاهش گرادیان": "گرادیان کاهشی",
+    "نرخ آموزش, ضریب یادگیری": "نرخ یادگیری",
+    "اپوک, ایپاک": "دوره",
+    "بچ, مینی‌بچ, دستهٔ کوچک": "دسته، ریزدسته",
+    "دادهٔ تست, داده‌های تست, مجموعهٔ آزمون, دادهٔ آموزشی, داده‌های آموزشی": "دادهٔ آزمون، دادهٔ آموزش",
+    "بیش برازش, بیش‌پردازش": "بیش‌برازش",
+    "تعمیم‌پذیری": "تعمیم",
+    "برهان": "اثبات",
+    "مثال ناقض, پادمثال": "مثال نقض",
+    "گواهینامه, گواهی‌نامه": "گواهی",
+    "خطای گرد کردن, خطای رند": "خطای گردکردن",
+    "نقطهٔ شناور, اعشار شناور, ممیزشناور": "ممیز شناور",
+    "تقریب عمومی, تقریب سراسری": "تقریب جهانی",
+    "دانهٔ تصادفی, هستهٔ تصادفی": "بذر تصادفی",
+    "سیگموید, سیگمویید": "سیگموئید",
+    "تانژانت هیپربولیک, تانژانت هایپربولیک": "تانژانت هذلولوی",
+    "بهینه ساز, بهینه‌گر": "بهینه‌ساز",
+    "پس انتشار, انتشار رو به عقب": "پس‌انتشار",
+    "گذر برگشت, عبور روبه‌جلو, گذر رو به جلو": "گذر روبه‌جلو، گذر روبه‌عقب",
+    "مرتبهٔ ماتریس": "رتبه",
+    "عمیق, عمق": "ژرف، ژرفا",
+    "تابعی ثابت, تابع ثابت": "تابعی معین (a constant function is another thing)",
+    "همچون تابعی": "به عنوان تابعی",
+    "دیتا, دیتاست": "داده، مجموعه‌داده",
+    "انبوه, انبوهی": "پشته",
+    "تانسور": "تنسور",
+}
+for _others, _term in TERMS.items():
+    RULES[f"not the term of this site, which is {_term}"] = (
+        rf"{START}(?:{_others.replace(', ', '|')})(?:{HALF}ها(?:ی|یی)?)?{END}"
+    )
 
 # Not prose: code, formulas, addresses, and what is in English.
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.S)
@@ -44,11 +92,35 @@ MARKER = re.compile(r"^ *\d+\. ", re.M)
 IN_ENGLISH = re.compile(r"[A-Za-z][\w.)]* ?$")  # as in Python 3.11
 
 
+# Words that need no English beside them: everyday ones, and terms that are made of others.
+PLAIN = {
+    "آموزش", "دادهٔ آموزش", "لایه", "وزن", "ماتریس", "ضرب", "اثبات", "داوری", "عامل", "گزاره", "تمرین", "آزمایشگاه",
+    "شبکهٔ بدون تابع فعال‌سازی",
+}  # fmt: skip
+ENTRY = re.compile(r"^\*\*([^*]+)\*\*\{[^}]*\} \(([^)]+)\)", re.M)
+
+
 def prose(page: str) -> str:
     """The page without what is not prose."""
     for pattern, left in ((FRONT, ""), (CODE, ""), (ENGLISH, ""), (MARKER, ""), (OTHER, "\u2060")):
         page = pattern.sub(left, page)
     return page
+
+
+def terms_of(glossary: str) -> dict[str, str]:
+    """The words of the glossary, each with its English."""
+    return {term: english for terms, english in ENTRY.findall(glossary) for term in terms.split("، ")}
+
+
+def bare(page: str, terms: dict[str, str]) -> Iterator[str]:
+    """The terms that the page uses and never puts beside the English word."""
+    text = re.sub(r"\s+", " ", re.sub(r"^#.*", "", prose(page), flags=re.M))
+    for term, english in terms.items():
+        used = re.search(rf"{START}{term}(?:{HALF}ها|{HALF}های|ی|ِ)?{END}", text)
+        # "affine" stands for "affine map", "saturates" for "saturation".
+        stems = "|".join(word.split()[0][:5] for word in re.sub(r"\b(?:to|the) ", "", english).split(", "))
+        if used and term not in PLAIN and not re.search(rf"\([^)]*\b(?:{stems})", text, re.I):
+            yield term
 
 
 def faults(page: str) -> Iterator[str]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from docs.persian import faults
+from docs.persian import CODE, FRONT, bare, faults, terms_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 EN, FA = DOCS / "en", DOCS / "fa"
 PAGES = sorted(str(page.relative_to(EN)) for page in EN.rglob("*.md"))
 BOTH = [page for page in PAGES if (FA / page).exists()]
 PERSIAN = sorted(FA.rglob("*.md"))
+LINK = re.compile(r"\](\([^)\s]+\)|\[[^\]]+\])")
+FORMULA = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]", re.S)
+SPAN = re.compile(r"`[^`]+`")
 
 
 def test_no_page_is_there_in_one_language_only():
@@ -42,15 +47,51 @@ def test_code_is_that_of_the_original_but_for_persian_words(page):
             assert comments_cut(twin) == comments_cut(code)
 
 
+@pytest.mark.parametrize("page", BOTH)
+def test_links_formulas_tables_and_lists_are_those_of_the_original(page):
+    original, translated = (Shown.on(folder / page) for folder in (EN, FA))
+    assert translated.links == original.links
+    assert translated.rows == original.rows
+    assert translated.items == original.items
+    # A number may be a formula in the translation, or a name code, so that it reads from left to right.
+    assert original.formulas - translated.formulas == Counter()
+    assert original.code - translated.code == Counter()
+
+
 @pytest.mark.parametrize("page", PERSIAN, ids=lambda page: str(page.relative_to(FA)))
 def test_persian_is_written_as_persian_is(page):
     assert list(faults(page.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PERSIAN if page != FA / "glossary.md"], ids=lambda page: str(page.relative_to(FA))
+)
+def test_terms_come_with_the_english_word(page):
+    terms = terms_of((FA / "glossary.md").read_text(encoding="utf-8"))
+    assert len(terms) > 60
+    assert list(bare(page.read_text(encoding="utf-8"), terms)) == []
 
 
 def test_claims_in_persian_are_written_so_too():
     claims = json.loads((FA / "claims.json").read_text(encoding="utf-8"))
     texts = list(texts_in(claims))
     assert len(texts) > 100
+    assert [fault for text in texts for fault in faults(text)] == []
+
+
+def test_persian_words_in_code_and_settings_are_written_so_too():
+    blocks = [code for page in PERSIAN for info, code in fences(page) if info.startswith("python")]
+    hooks = [path.read_text(encoding="utf-8") for path in DOCS.glob("*.py")]
+    texts = [text for code in blocks + hooks for text in spoken(ast.parse(code))]
+    assert len(texts) > 40
+    for path, pattern in (
+        ("assets/lab/words.js", r'"([^"]*)"'),
+        ("theme/404.html", ">([^<]+)<"),
+        ("../mkdocs.yml", ": (.*)"),
+    ):
+        written = (DOCS / path).read_text(encoding="utf-8").replace(r"\u2066", "\u2066").replace(r"\u2069", "\u2069")
+        texts += filter(is_persian, re.findall(pattern, written))
+    assert len(texts) > 150
     assert [fault for text in texts for fault in faults(text)] == []
 
 
@@ -69,7 +110,8 @@ def test_every_title_in_the_navigation_is_translated():
     "text",
     [
         "شبكه", "چرا?", "یکی, دو", '"شبکه"', "می شود", "میشود", "نمیکند", "لایه ها", "بزرگ تر", "لایه\u200c است",
-        "لایه\u200cی پنهان", "چرا ؟", "یکی،دو", "وزن −1", "۱۰ نمونه و 20 لایه",
+        "لایه\u200cی پنهان", "چرا ؟", "یکی،دو", "وزن −1", "۱۰ نمونه و 20 لایه", "لایه ای", "لایهها", "این این",
+        "تابع غیرخطی", "لایه\u200cهای عمیق", "گذر رو به جلو",
     ],
 )  # fmt: skip
 def test_faults_are_found(text):
@@ -89,6 +131,18 @@ def test_what_is_right_is_no_fault(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("کف خطی", ["کف خطی"]), ("کف خطی (linear floor)", []), ("کف\u200cها و کف خطی\u200cشان", []),
+        ("`کف خطی`", []), ("## کف خطی", []), ("مدل آفین (affine)، نگاشت آفین", []), ("نگاشت آفین", ["نگاشت آفین"]),
+    ],
+)  # fmt: skip
+def test_a_term_without_its_english_word_is_found(text, words):
+    terms = {"کف خطی": "linear floor", "نگاشت آفین": "affine map"}
+    assert list(bare(f"# سرآغاز\n\n{text}\n", terms)) == words
+
+
+@pytest.mark.parametrize(
     ("twin", "same"),
     [
         ("show(f'خطا {a:.2f}', alt='شکل')", True),
@@ -102,6 +156,26 @@ def test_what_is_right_is_no_fault(text):
 def test_words_may_differ_and_nothing_else(twin, same):
     original = ast.parse("show(f'loss {a:.2f}', alt='picture')")
     assert (difference(original, ast.parse(twin)) is None) == same
+
+
+@dataclass
+class Shown:
+    """What a page shows besides its words."""
+
+    links: Counter[str]
+    formulas: Counter[str]
+    code: Counter[str]
+    rows: int
+    items: int
+
+    @classmethod
+    def on(cls, page: Path) -> Shown:
+        text = CODE.sub("", FRONT.sub("", page.read_text(encoding="utf-8")))
+        found = [[re.sub(r"\s+", " ", one) for one in re.findall(pattern, text)] for pattern in (LINK, FORMULA, SPAN)]
+        # A formula with words in it is said in other words.
+        formulas = (one.replace(" ", "") for one in found[1] if r"\text" not in one)
+        rows, items = (len(re.findall(pattern, text, re.M)) for pattern in (r"^\|", r"^ *(?:-|\d+\.) "))
+        return cls(Counter(found[0]), Counter(formulas), Counter(found[2]), rows, items)
 
 
 def headings(page: Path) -> list[str]:
@@ -138,6 +212,21 @@ def titles_of(nav: list | dict | str) -> list[str]:
 
 def comments_cut(code: str) -> str:
     return re.sub(r"(^|\s)#.*", "", code)
+
+
+def spoken(code: ast.AST) -> Iterator[str]:
+    """The texts in Persian, with a formula where a value is put in."""
+    parts = {id(part) for text in ast.walk(code) if isinstance(text, ast.JoinedStr) for part in text.values}
+    for node in ast.walk(code):
+        if isinstance(node, ast.JoinedStr):
+            values = (part.value if isinstance(part, ast.Constant) else "\\(x\\)" for part in node.values)
+            text = "".join(map(str, values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            text = node.value
+        else:
+            continue
+        if is_persian(text):
+            yield text
 
 
 def is_persian(text: str) -> bool:
