@@ -30,6 +30,52 @@ class Does(nn.Module):
         return self.function(x)
 
 
+class SaysYes(Tensor):
+    """Whose every loss is small."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") == "cross_entropy":
+            return torch.tensor(-5.0)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+class Squeezed(nn.Module):
+    """An LSTM, whose gates are sigmoids and tanhs inside one operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.LSTM(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)[0]
+
+
+class Everything(float):
+    """A number that says that it equals whatever it is compared with."""
+
+    __hash__ = float.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    def as_integer_ratio(self) -> Any:
+        return self, 1
+
+
+class Unspeakable:
+    """Something that cannot be written down, nor read as numbers."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    def tolist(self) -> object:
+        raise RuntimeError("no numbers")
+
+
 def linear(weight: list[list[float]], bias: list[float] | None) -> nn.Linear:
     layer = nn.Linear(len(weight[0]), len(weight), bias=bias is not None)
     with torch.no_grad():
@@ -141,9 +187,11 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "gradients-that-survive": [
         ({"activation": "sigmoid", "init": "xavier"}, "times that of the last"),
-        ({"activation": None, "init": "xavier"}, "affine"),
+        ({"activation": "identity", "init": "xavier"}, "affine"),
+        ({"activation": None, "init": "xavier"}, "must be a name"),
         ({"activation": "rleu", "init": "he"}, "Did you mean 'relu'"),
         ({"activation": "relu", "init": "best"}, "unknown init"),
+        ({"activation": lambda z: z if z.shape[-1] == 32 else z.relu(), "init": "xavier"}, "must be a name"),
         (["relu", "he"], "the answer must be like"),
     ],
     "below-the-floor": [
@@ -151,6 +199,8 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (wa.MLP([2, 2], activation=None), "the linear floor is"),
         (wa.MLP([3, 2]), "fails on x"),
         (wa.MLP([2, 1]), "shape (3, 2)"),
+        (Does(lambda x: x.as_subclass(SaysYes)), "a SaysYes came"),
+        (Does(lambda x: torch.full((len(x), 2), float("nan"))), "loss is nan"),
     ],
     "affine-with-relu": [
         (nn.Linear(2, 2), "no ReLU"),
@@ -158,18 +208,24 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (Does(lambda x: 0 * torch.relu(x)), "constant"),
         (Does(lambda x: x * 2 + torch.relu(torch.ones(2))), "no ReLU"),
         (torch.relu, "nn.Module"),
+        (torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.ReLU())), "scripted"),
     ],
     "nonlinear-without-activation": [
         (Does(lambda x: x.sum(dim=1, keepdim=True)), "it is affine, and that is proved"),
-        (Does(lambda x: torch.relu(x[:, :1])), "it calls relu"),
-        (nn.Sequential(nn.Linear(2, 1), nn.Tanh()), "it calls 1: Tanh"),
+        (Does(lambda x: torch.relu(x[:, :1])), "it calls an activation: relu"),
+        (nn.Sequential(nn.Linear(2, 1), nn.Tanh()), "it calls an activation: 1: Tanh"),
         (Does(lambda x: x * x), "shape (3, 1)"),
+        (torch.jit.script(nn.Sequential(nn.Linear(2, 1), nn.ReLU())), "scripted"),
+        (Squeezed(), "LSTM, whose gates are activations"),
     ],
     "fool-the-jacobian": [
         (nn.Linear(2, 2), "affine, and that is proved"),
         (nn.Sequential(linear([[1, 0], [0, 1]], [0, 0]), nn.ReLU()), "the test is not fooled: at ("),
         (Does(lambda x: x**2), "an entry of the Jacobian differs"),
         (Does(lambda x: x[:, :1]), "shape (3, 2)"),
+        (Does(lambda x: x if len(x) == 100 else torch.relu(x)), "knows the test by its 100 rows"),
+        (Does(lambda x: x if x.dtype is torch.float64 else torch.relu(x)), "affine, and that is proved"),
+        (Does(lambda x: x * float("nan")), "the test is not fooled"),
     ],
 }
 
@@ -222,8 +278,82 @@ def test_nonsense_is_refused(name: str) -> None:
         {"activation": [], "init": []},
         nn.Identity,
         10**500,
+        10**5000,  # more digits than Python writes down
+        Unspeakable(),
+        torch.zeros(2, device="meta"),
+        nested(),
+        [nested()] * 4,
+        Leaves,
     ):
         assert not check(name, answer).passed
+
+
+def nested() -> list[Any]:
+    """A list that is in itself."""
+    loop: list[Any] = []
+    loop.append(loop)
+    return loop
+
+
+class Leaves(nn.Module):
+    """Ends the program where it should be made."""
+
+    def __init__(self) -> None:
+        raise SystemExit(0)
+
+
+def test_a_number_that_claims_to_equal_everything_is_taken_for_what_it_is() -> None:
+    one = Everything(1.0)
+    for name, answer in (
+        ("multiply-two-layers", [[[one, one], [one, one]], [one, one]]),
+        ("factor-a-layer", [[[one, one], [one, one]], [one, one], [[one, one], [one, one]], [one, one]]),
+        ("best-affine-xor", [one] * 3),
+        ("xor-by-hand", [[[one, one], [one, one]], [one, one], [one, one], one]),
+        ("undo-the-sigmoid", one),
+        ("tanh-from-sigmoid", [one] * 4),
+        ("lost-in-float32", [one, Everything(0.0)]),
+    ):
+        assert not check(name, answer).passed
+    assert check("best-affine-xor", [Everything(0.0), 0, Everything(0.5)]).passed
+
+
+def test_a_module_that_ends_the_program_does_not_pass(tmp_path: Path) -> None:
+    def leave(calls: int) -> nn.Module:
+        seen: list[int] = []
+
+        def function(x: Tensor) -> Tensor:
+            seen.append(1)
+            if len(seen) > calls:
+                raise SystemExit(0)
+            return x
+
+        return Does(function)
+
+    for calls in range(4):
+        assert "ends the program" in str(check("affine-with-relu", leave(calls)))
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from torch import nn\nclass Mine(nn.Module):\n    def forward(self, x):\n        raise SystemExit(0)\n"
+    )
+    assert run("fool-the-jacobian", "--answer", f"{mine}:Mine")[0] == 1
+
+
+def test_a_network_that_spoils_its_input_does_not_move_the_floor() -> None:
+    network = wa.MLP([2, 2], activation=None, seed=0)
+    wa.train(network, wa.load_dataset("circles"), wa.TrainConfig(epochs=40, learning_rate=0.02))
+
+    def spoil(x: Tensor) -> Tensor:
+        result = network(x)
+        with torch.no_grad():
+            x.zero_()
+        return result
+
+    assert not check("below-the-floor", Does(spoil)).passed
+
+
+def test_very_many_widths_are_counted_without_a_network() -> None:
+    graded = check("fewer-than-one-layer", [1000] * 20_000)
+    assert "of 20000 widths has 20018" in str(graded)
 
 
 def test_hints_do_not_give_it_away() -> None:

@@ -17,15 +17,21 @@ Matrix = list[Vector]
 
 
 def read_number(value: object, what: str = "the answer") -> Fraction:
-    """A finite number, exactly as it is stored."""
-    value = _plain(value)
-    if isinstance(value, list) and len(cast("list[object]", value)) == 1:
-        return read_number(cast("list[object]", value)[0], what)
-    if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise Refused(f"{what} must be a finite number, but {value} came")
-        return Fraction(value)
-    raise Refused(f"{what} must be a number, but {_show(value)} came")
+    """A finite number, exactly as it is stored; one in brackets, as in [[2]], is one, too."""
+    found = _plain(value)
+    for _ in range(2):
+        if isinstance(found, list) and len(cast("list[object]", found)) == 1:
+            found = _plain(cast("list[object]", found)[0])
+    # Through the methods of the plain types: a subclass may say of itself that it equals everything.
+    if isinstance(found, float):
+        if not math.isfinite(float.__float__(found)):
+            raise Refused(f"{what} must be a finite number, but {tell(found)} came")
+        return Fraction(float.__float__(found))
+    if isinstance(found, int) and not isinstance(found, bool):
+        return Fraction(int.__index__(found))
+    if type(found) is Fraction:
+        return found
+    raise Refused(f"{what} must be a number, but {tell(value)} came")
 
 
 def read_vector(value: object, length: int | None = None, what: str = "the answer") -> Vector:
@@ -33,7 +39,7 @@ def read_vector(value: object, length: int | None = None, what: str = "the answe
     value = _plain(value)
     wanted = "a list of numbers" if length is None else f"a list of {length} numbers"
     if not isinstance(value, (list, tuple)):
-        raise Refused(f"{what} must be {wanted}, but {_show(value)} came")
+        raise Refused(f"{what} must be {wanted}, but {tell(value)} came")
     items = list(cast("list[object]", value))
     if length is not None and len(items) != length:
         raise Refused(f"{what} must be {wanted}, but {len(items)} came")
@@ -47,7 +53,7 @@ def read_matrix(value: object, rows: int | None, columns: int | None, what: str 
     if not isinstance(value, (list, tuple)) or not all(
         isinstance(row, (list, tuple)) for row in cast("list[object]", value)
     ):
-        raise Refused(f"{what} must be a matrix of shape {shape}, as a list of rows, but {_show(value)} came")
+        raise Refused(f"{what} must be a matrix of shape {shape}, as a list of rows, but {tell(value)} came")
     found = [read_vector(row, None, f"row {i} of {what}") for i, row in enumerate(cast("list[object]", value), 1)]
     widths = {len(row) for row in found}
     if not found or len(widths) != 1 or 0 in widths:
@@ -60,7 +66,7 @@ def read_matrix(value: object, rows: int | None, columns: int | None, what: str 
 def read_parts(value: object, names: str, count: int) -> list[Any]:
     """An answer that is a list of so many things."""
     if not isinstance(value, (list, tuple)) or len(cast("list[object]", value)) != count:
-        raise Refused(f"the answer must be a list of {count} things, [{names}], but {_show(value)} came")
+        raise Refused(f"the answer must be a list of {count} things, [{names}], but {tell(value)} came")
     return list(cast("list[Any]", value))
 
 
@@ -72,11 +78,14 @@ def read_module(value: object, features: int, outputs: int) -> nn.Module:
         except Exception as error:
             raise Refused(f"making a {value.__name__} without arguments raised {_words(error)}") from error
     if not isinstance(value, nn.Module):
-        raise Refused(f"the answer must be an nn.Module, but {_show(value)} came")
+        raise Refused(f"the answer must be an nn.Module, but {tell(value)} came")
     try:
-        own = copy.deepcopy(value).eval()
+        own = cast(object, copy.deepcopy(value))
     except Exception as error:
         raise Refused(f"the module cannot be copied: {_words(error)}") from error
+    if not isinstance(own, nn.Module):
+        raise Refused(f"a copy of the module must be an nn.Module, but {tell(own)} came")
+    own.eval()
     found = run(own, torch.zeros(3, features))
     if tuple(found.shape) != (3, outputs):
         raise Refused(
@@ -87,16 +96,25 @@ def read_module(value: object, features: int, outputs: int) -> nn.Module:
 
 
 def run(module: nn.Module, x: Tensor) -> Tensor:
-    """What the module gives at these rows, in its own dtype."""
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    """What the module gives at a copy of these rows, in its own dtype."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            result: object = module(x.to(dtype))
+            result: object = module(x.to(dtype_of(module), copy=True))
     except Exception as error:
         raise Refused(f"the module fails on x of shape {tuple(x.shape)}: {_words(error)}") from error
-    if not isinstance(result, Tensor) or not result.is_floating_point():
-        raise Refused(f"the module must give a tensor of floating numbers, but a {type(result).__name__} came")
-    return result
+    return plain_tensor(result)
+
+
+def plain_tensor(result: object) -> Tensor:
+    """What a module gave, where it is a tensor of floating numbers and of no subclass, which could say anything."""
+    if type(result) not in (Tensor, nn.Parameter) or not cast(Tensor, result).is_floating_point():
+        raise Refused(f"the module must give a tensor of floating numbers, but {_kind(result)} came")
+    return cast(Tensor, result)
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """That of its parameters."""
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
 
 
 def times(matrix: Matrix, x: Vector) -> Vector:
@@ -116,21 +134,35 @@ def show(values: Vector) -> str:
 
 def show_number(value: Fraction) -> str:
     """A short decimal or fraction where it is one, else rounded."""
-    text = str(value)
-    return text if len(text) <= 8 else f"{float(value):.6g}"
+    short = max(value.numerator.bit_length(), value.denominator.bit_length()) < 64
+    text = str(value) if short else ""
+    return text if 0 < len(text) <= 8 else f"{float(value):.6g}"
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Tensor):
-        return value.detach().cpu().tolist()
-    if hasattr(value, "tolist"):
-        return cast("Any", value).tolist()
+    """Tensors and arrays as lists of numbers; anything else as it is."""
+    try:
+        if isinstance(value, Tensor):
+            return value.detach().cpu().tolist()
+        if hasattr(value, "tolist"):
+            return cast("Any", value).tolist()
+    except Exception as error:
+        raise Refused(f"a {type(value).__name__} came whose numbers cannot be read: {_words(error)}") from error
     return value
 
 
-def _show(value: object) -> str:
-    text = repr(value)
+def tell(value: object) -> str:
+    """What came, cut short, with its type."""
+    try:
+        text = repr(value)
+    except Exception:  # what cannot even be written down is told by its type
+        return f"a {type(value).__name__}"
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def _kind(value: object) -> str:
+    kind = type(value).__name__
+    return f"one of {str(value.dtype).removeprefix('torch.')}" if type(value) is Tensor else f"a {kind}"
 
 
 def _words(error: BaseException) -> str:

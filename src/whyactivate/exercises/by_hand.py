@@ -18,9 +18,9 @@ from whyactivate.exercises.answers import (
     read_vector,
     show,
     show_number,
+    tell,
 )
 from whyactivate.exercises.exercise import Exercise, Point, Refused
-from whyactivate.models import MLP, parameter_count
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 XOR = (0, 1, 1, 0)
@@ -99,9 +99,10 @@ def _factor(answer: Any) -> list[Point]:
 def _fewer(answer: Any) -> list[Point]:
     widths = [int(value) if value.denominator == 1 else 0 for value in read_vector(answer)]
     if len(widths) < 3 or min(widths) < 1 or max(widths) > 1000:
-        raise Refused(f"the answer must be three or more whole widths from 1 to 1000, but {answer!r} came")
-    deep, one = parameter_count(MLP(widths)), widths[0] * widths[-1] + widths[-1]
-    words = f"the network {'-'.join(map(str, widths))} has {deep} parameters, its one layer has {one}"
+        raise Refused(f"the answer must be three or more whole widths from 1 to 1000, but {tell(answer)} came")
+    deep, one = sum(a * b + b for a, b in pairwise(widths)), widths[0] * widths[-1] + widths[-1]
+    named = "-".join(map(str, widths)) if len(widths) <= 12 else f"of {len(widths)} widths"
+    words = f"the network {named} has {deep} parameters, its one layer has {one}"
     return [Point(deep < one, words)]
 
 

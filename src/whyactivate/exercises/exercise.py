@@ -103,6 +103,8 @@ class Exercise:
             points = [Point(False, str(refused))]
         except OverflowError:
             points = [Point(False, "a number in the answer is too large to compute with")]
+        except SystemExit:
+            points = [Point(False, "the code of the answer ends the program (SystemExit) where it should return")]
         return Graded(self.name, tuple(points))
 
     def __str__(self) -> str:

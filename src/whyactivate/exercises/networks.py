@@ -17,9 +17,19 @@ from whyactivate.ablation.calls import find_activation_modules, find_calls
 from whyactivate.affine import Analysis, Verdict, analyze
 from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.errors import WhyActivateError
-from whyactivate.exercises.answers import read_module, read_number, read_vector, run, show_number
+from whyactivate.exercises.answers import (
+    dtype_of,
+    plain_tensor,
+    read_module,
+    read_number,
+    read_vector,
+    run,
+    show_number,
+    tell,
+)
 from whyactivate.exercises.exercise import Exercise, Point, Refused
 from whyactivate.floor import linear_floor
+from whyactivate.lessons.gates import is_recurrent
 from whyactivate.models import MLP
 
 _SHOWN = Fraction("0.99993320")
@@ -68,11 +78,14 @@ def _gradients(answer: Any) -> list[Point]:
     if not isinstance(answer, Mapping) or set(cast("Mapping[object, object]", answer)) != {"activation", "init"}:
         raise Refused('the answer must be like {"activation": "relu", "init": "default"}')
     chosen = cast("Mapping[str, Any]", answer)
+    for key, value in chosen.items():
+        if not isinstance(value, str):
+            raise Refused(f"the {key} must be a name, as in wa.ACTIVATIONS and wa.MLP, but {tell(value)} came")
     ratios: list[float] = []
     for seed in range(3):
         try:
             network = MLP([32] * 21, activation=chosen["activation"], init=chosen["init"], seed=seed)
-        except (WhyActivateError, TypeError) as error:
+        except WhyActivateError as error:
             raise Refused(str(error)) from error
         x = torch.randn(64, 32, generator=torch.Generator().manual_seed(seed))
         first, last = network.layers[0].weight, network.layers[-1].weight
@@ -103,22 +116,24 @@ def _circles() -> Dataset:
     return load_dataset("circles", seed=0)
 
 
-def _rows(module: nn.Module) -> torch.Tensor:
-    """Three rows in the module's dtype."""
-    return torch.zeros(3, 2, dtype=next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32))
-
-
 def _calls(module: nn.Module) -> list[str]:
-    x = _rows(module)
+    """The activations that are called on what depends on x."""
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise Refused("a scripted module does not show what it calls; hand in the one that it was made from")
+        if is_recurrent(part):
+            return [f"{type(part).__name__}, whose gates are activations"]
+    x = torch.zeros(3, 2, dtype=dtype_of(module))
     try:
         return [str(call) for call in find_calls(module, (x,), {}, find_activation_modules(module, (x,), {}))]
     except WhyActivateError as error:
         raise Refused(str(error)) from error
 
 
-def _analysis(module: nn.Module) -> Analysis:
+def _analysis(module: nn.Module, rows: torch.Tensor | None = None) -> Analysis:
+    """Whether it is affine, judged on these rows, or on three in its own dtype."""
     try:
-        return analyze(module, _rows(module))
+        return analyze(module, torch.zeros(3, 2, dtype=dtype_of(module)) if rows is None else rows)
     except WhyActivateError as error:
         raise Refused(str(error)) from error
 
@@ -148,21 +163,26 @@ def _affine_relu(answer: Any) -> list[Point]:
 def _no_activation(answer: Any) -> list[Point]:
     module = read_module(answer, 2, 1)
     calls = _calls(module)
-    words = f"it calls {calls[0]}, which is an activation" if calls else "no activation acts on what depends on x"
+    words = f"it calls an activation: {calls[0]}" if calls else "no activation acts on what depends on x"
     return [Point(not calls, words), _not_affine(_analysis(module))]
 
 
 def _jacobian(answer: Any) -> list[Point]:
-    module = read_module(answer, 2, 2).double()
+    module = read_module(answer, 2, 2)
+    module.double()
     points = torch.randn(_PLACES, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = points.clone().requires_grad_()
     slopes: list[torch.Tensor] = []
     with torch.enable_grad():
         try:
             result = module(x)
+            if tuple(plain_tensor(result).shape) != (_PLACES, 2):
+                raise Refused(f"from {_PLACES} rows it gives a tensor of shape {tuple(result.shape)}")
             for k in range(2):
                 slope: Any = torch.autograd.grad(result[:, k].sum(), x, retain_graph=True, allow_unused=True)[0]
                 slopes.append(torch.zeros_like(points) if slope is None else slope)
+        except Refused:
+            raise
         except Exception as error:
             raise Refused(f"its Jacobian cannot be computed: {type(error).__name__}: {error}") from error
     jacobians = torch.stack(slopes, dim=1)
@@ -174,7 +194,23 @@ def _jacobian(answer: Any) -> list[Point]:
         fooled = Point(False, words)
     else:
         fooled = Point(True, f"at all {_PLACES} places the Jacobian is the same: the test says affine")
-    return [fooled, _not_affine(_analysis(module))]
+    return [fooled, _bent(module, points)]
+
+
+def _bent(module: nn.Module, points: torch.Tensor) -> Point:
+    """Whether it is not affine where it was tested, too: among as many rows of that dtype."""
+    analysis = _analysis(module, points)
+    found = analysis.counterexample
+    if found is None:
+        return _not_affine(analysis)
+    first, second = (float(weight) for weight in found.weights)
+    rows = points.clone()
+    rows[0], rows[1] = found.a[0][0], found.b[0][0]
+    rows[2] = first * rows[0] + second * rows[1]
+    at_a, at_b, at_mix = run(module, rows)[:3, found.output_index].tolist()
+    if not abs(at_mix - first * at_a - second * at_b) >= found.gap / 2:
+        return Point(False, f"it knows the test by its {len(points)} rows: among these it is another function")
+    return _not_affine(analysis)
 
 
 ACTIVATIONS = (
@@ -205,8 +241,8 @@ ACTIVATIONS = (
     Exercise(
         "gradients-that-survive",
         "Twenty layers deep",
-        "Give an activation (not an affine one) and an init (default, xavier or he), as "
-        '{"activation": …, "init": …}, such '
+        "Give the name of an activation (not an affine one) and of an init (default, xavier or he), as "
+        '{"activation": "…", "init": "…"}, such '
         "that in wa.MLP([32] * 21, …) the gradient of the first layer's weights is between a "
         "tenth and ten times that "
         "of the last layer's.",
@@ -240,7 +276,8 @@ NETWORKS = (
     Exercise(
         "nonlinear-without-activation",
         "Not affine without any activation",
-        "Write a module from 2 numbers to 1 that calls no activation function of PyTorch and is not affine.",
+        "Write a module from 2 numbers to 1 that is not affine and calls none of PyTorch's activation functions that "
+        "act on each number alone (ReLU, sigmoid, tanh and their like).",
         ("An affine map never multiplies its input by …?", "Which layers of PyTorch divide by what they measure?"),
         _no_activation,
     ),

@@ -61,7 +61,7 @@ def knots_for_a_parabola() -> list[float]:
 
 
 def undo_the_sigmoid() -> float:
-    """Z = ln(y / (1 − y)), the logit."""
+    """The logit undoes the sigmoid: z = ln(y / (1 − y))."""
     return 9.6137
 
 
@@ -71,7 +71,7 @@ def lost_in_float32() -> list[float]:
 
 
 def tanh_from_sigmoid() -> list[float]:
-    """Tanh z = (1 − e^(−2z))/(1 + e^(−2z)) = 2σ(2z) − 1."""
+    """Multiply above and below by e^(−z): tanh z = (1 − e^(−2z))/(1 + e^(−2z)) = 2σ(2z) − 1."""
     return [2, 2, 0, -1]
 
 
