@@ -15,7 +15,8 @@ from whyactivate.affine.rules.convolution import convolution
 from whyactivate.arithmetic import balls as balls_module
 from whyactivate.arithmetic.balls import DEFAULT_BITS, BallArray, working_precision
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.arithmetic.fixed_point import FixedPoint, convolve, multiply_matrices
+from whyactivate.arithmetic.fixed_point import FixedPoint
+from whyactivate.arithmetic.fixed_products import convolve, multiply_matrices
 from whyactivate.arithmetic.planes import LONGEST_SUM
 from whyactivate.errors import InputError
 
@@ -48,8 +49,8 @@ def fixed(balls: BallArray) -> FixedPoint:
     return FixedPoint.from_balls(balls.balls, BITS)
 
 
-def held(cells: np.ndarray) -> BallArray:
-    return BallArray(cells, BITS)
+def held(numbers: FixedPoint | np.ndarray) -> BallArray:
+    return BallArray.from_fixed(numbers, BITS) if isinstance(numbers, FixedPoint) else BallArray(numbers, BITS)
 
 
 @settings(max_examples=25)
@@ -170,3 +171,75 @@ def test_a_working_precision_holds_as_long_as_it_is_asked_for() -> None:
         third = BallArray.from_fraction(1) / 3
     assert BallArray.from_fraction(2).bits == DEFAULT_BITS
     assert float(third.balls.ravel()[0].rad()) < math.ldexp(1, 1 - BITS)
+
+
+OPERATIONS = {
+    "sum": lambda x, y: x + y,
+    "difference": lambda x, y: x - y,
+    "product": lambda x, y: x * y,
+    "maximum": lambda x, y: x.maximum(y),
+    "minimum": lambda x, y: x.minimum(y),
+    "ramp": lambda x, y: x.maximum(0) + y.minimum(0),
+    "size": lambda x, y: abs(x) - abs(y),
+    "total": lambda x, y: (x + y).sum(-1),
+    "negative": lambda x, y: -(x + -y),
+}
+
+
+@settings(max_examples=5)
+@given(seed=SEEDS, scale=SCALES, other_scale=SCALES)
+def test_entry_by_entry_fixed_point_contains_the_exact_numbers(seed: int, scale: float, other_scale: float) -> None:
+    (x, a), (y, b) = near(seed, scale, 3, 4, 5), near(seed + 3, other_scale, 1, 5)
+    for bits in (88, BITS):
+        one, other = (BallArray.from_fixed(FixedPoint.from_balls(balls.balls, bits), bits) for balls in (x, y))
+        for name, operation in OPERATIONS.items():
+            expected = operation(a, b)
+            for found in (operation(one, other), operation(one, b)):
+                assert found.is_fixed, name
+                assert found.shape == expected.shape, name
+                assert found.contains(expected).all(), name
+        assert (one / 3).contains(a / 3).all()
+        moved = BallArray.stack([one[..., ::2], one.transpose()[:3, :4].swap(0, 1)[..., :3]])
+        assert moved.is_fixed
+        assert moved.contains(ExactArray.stack([a[..., ::2], a.transpose()[:3, :4].swap(0, 1)[..., :3]])).all()
+
+
+def test_only_what_lies_below_the_bits_is_cut_off() -> None:
+    third = BallArray.from_fraction(1, 300) / 3
+    coarse = BallArray.from_fixed(FixedPoint.from_balls(third.balls, 300), 88) + 0
+    assert coarse.contains(ExactArray.from_fraction(1) / 3).all()
+    assert float(coarse.upper() - coarse.lower()) > 0
+    assert float(coarse.held["radius"][0]) < 2.0**-88
+
+
+def test_the_larger_of_two_intervals_is_no_wider_than_the_winner_where_one_wins() -> None:
+    wide, narrow = (BallArray(np.array([ball], dtype=object), BITS) for ball in (arb(-5, 1), arb(3, 0)))
+    one, other = (BallArray.from_fixed(fixed(ball), BITS) for ball in (wide, narrow))
+    assert (one.maximum(other) == 3).all()
+    assert (one.minimum(other) < -3.99).all()
+    unsure = one.maximum(-4)
+    assert unsure.contains(-4).all()
+    assert not unsure.contains(-6.5).any()
+
+
+def test_numbers_beyond_all_size_are_unknown_in_fixed_point_too() -> None:
+    far = BallArray.from_fixed(fixed(BallArray.from_fraction(2**600, BITS).reshape(1)), BITS)
+    assert far.is_finite().all()
+    assert not (far * far).is_finite().any()
+    assert not (far * far - far * far).is_finite().any()
+    assert not (far * far).maximum(0).is_finite().any()
+    zeros = BallArray.from_fixed(fixed(BallArray.zeros(1, (2,), BITS)), BITS)
+    assert (zeros + zeros == 0).all()
+    assert (zeros.maximum(1) == 1).all()
+
+
+def test_weights_of_few_low_digits_count_in_full() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(8, 2, 3, generator=generator, dtype=torch.float64)
+    weight[3, 1, 2] = 2.0**-70  # the only one with digits so low
+    x, w = (ExactArray.from_tensor(one) for one in (torch.randn(1, 2, 9, generator=generator).repeat(64, 1, 1), weight))
+    how = {"stride": [1], "padding": [0], "dilation": [1], "output_padding": [0]}
+    found = BallArray.from_exact(x, BITS).convolve(w, False, 1, **how)
+    assert found is not None
+    assert found.is_fixed
+    assert (found == convolution(x, w, None, [1], [0], [1], False, [0], 1)).all()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
 from typing import Any, Self, TypeGuard
@@ -16,8 +16,10 @@ import torch
 from flint import arb, ctx, fmpq
 from numpy.typing import NDArray
 
+from whyactivate.arithmetic.digits import on_one_scale
 from whyactivate.arithmetic.exact import ExactArray, Scalar
-from whyactivate.arithmetic.fixed_point import FixedPoint, convolve, multiply_matrices
+from whyactivate.arithmetic.fixed_point import FixedPoint
+from whyactivate.arithmetic.fixed_products import convolve, multiply_matrices
 from whyactivate.arithmetic.planes import LONGEST_SUM
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
 from whyactivate.errors import InputError
@@ -30,7 +32,10 @@ _working_bits: ContextVar[int] = ContextVar("working_bits", default=DEFAULT_BITS
 
 @contextmanager
 def working_precision(bits: int) -> Generator[None]:
-    """Within it, balls made without saying how precise are made for `bits`."""
+    """Within it, balls made without saying how precise are made for `bits`, many of them in fixed point.
+
+    That is much faster, but the numbers of one array then share a unit, and small ones are known less precisely.
+    """
     token = _working_bits.set(bits)
     try:
         yield
@@ -50,12 +55,16 @@ class BallArray(PointsArray):
     decide. Source: Johansson, "Arb: efficient arbitrary-precision midpoint-radius interval arithmetic" (2017).
 
     Attributes:
-        balls: object array of `arb`, shape `[points, *shape]`.
-        bits: working precision; of two operands the larger counts.
+        held: shape `[points, *shape]`: objects of `arb`, or records of numbers in fixed point.
+        bits: working precision; of two operands the larger counts. At any but the default one, large products and what
+            is computed from them by sums, products and extremes are held in fixed point, see `FixedPoint`.
+        low: the position of the lowest digit of numbers in fixed point.
     """
 
-    balls: Cells
+    held: Cells
     bits: int = DEFAULT_BITS
+    low: int = 0
+    _known: dict[str, Cells] = field(default_factory=dict[str, Cells], init=False, repr=False)
 
     # -- making -----------------------------------------------------------------------------------------------
 
@@ -63,10 +72,17 @@ class BallArray(PointsArray):
     def from_exact(cls, exact: ExactArray, bits: int | None = None) -> Self:
         """Enclosures of exact numbers; of radius 0 where `bits` suffice."""
         bits = bits or _working_bits.get()
+        if bits != DEFAULT_BITS and exact.is_wide and (fixed := FixedPoint.from_exact(exact)) is not None:
+            return cls.from_fixed(fixed, bits)
         unit = fmpq(exact.unit.numerator, exact.unit.denominator)
         with ctx.workprec(bits):
             scale = arb(unit)
             return cls(_map(lambda i: arb(i) * scale, exact.ints), bits)
+
+    @classmethod
+    def from_fixed(cls, fixed: FixedPoint, bits: int) -> Self:
+        """Balls that are held in fixed point."""
+        return cls(fixed.to_cells(fixed.digits.low, fixed.digits.count), bits, fixed.digits.low)
 
     @classmethod
     def from_tensor(cls, tensor: torch.Tensor, bits: int | None = None) -> Self:
@@ -91,26 +107,31 @@ class BallArray(PointsArray):
     # -- arithmetic -------------------------------------------------------------------------------------------
 
     def __add__(self, other: Self | ExactArray | Scalar) -> Self:
-        return self._binary(other, np.add)
+        return self._binary(other, np.add, FixedPoint.plus)
 
     __radd__ = __add__
 
     def __neg__(self) -> Self:
+        if self.is_fixed:
+            return self.from_fixed(-self._fixed(self), self.bits)
         return type(self)(_map(lambda x: x.neg(exact=True), self.balls), self.bits)
 
     def __sub__(self, other: Self | ExactArray | Scalar) -> Self:
-        return self._binary(other, np.subtract)
+        return self + -self._coerced(other)
 
     def __rsub__(self, other: ExactArray | Scalar) -> Self:
         return -self + other
 
     def __mul__(self, other: Self | ExactArray | Scalar) -> Self:
-        return self._binary(other, np.multiply)
+        return self._binary(other, np.multiply, FixedPoint.times)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Self | ExactArray | Scalar) -> Self:
-        return self._binary(other, np.true_divide)
+        divisor = self._coerced(other)
+        if self.is_fixed and not divisor.is_fixed:
+            return self * divisor._apply(lambda x: 1 / x)
+        return self._binary(divisor, np.true_divide)
 
     def __rtruediv__(self, other: ExactArray | Scalar) -> Self:
         return self._coerced(other) / self
@@ -128,13 +149,15 @@ class BallArray(PointsArray):
         None where fixed point does not apply: at the default precision, or with filters of too many places. `how` gives
         stride, padding, dilation and output_padding per axis.
         """
-        if self.bits <= DEFAULT_BITS or weight.points > 1 or math.prod(weight.shape[2:]) > LONGEST_SUM:
+        if self.bits == DEFAULT_BITS or weight.points > 1 or math.prod(weight.shape[2:]) > LONGEST_SUM:
             return None
         input, filters = self._fixed(self), self._fixed(weight)
-        return type(self)(convolve(input, filters, transposed, groups, how, self.bits), self.bits)
+        return self.from_fixed(convolve(input, filters, transposed, groups, how, self.bits), self.bits)
 
     def sum(self, dims: int | Sequence[int] | None = None, keepdim: bool = False) -> Self:
         """Sums over logical axes; over all of them where none is given."""
+        if self.is_fixed:
+            return self.from_fixed(self._fixed(self).sum(self._axes(dims), keepdim, self.bits), self.bits)
         with ctx.workprec(self.bits):
             balls = np.add.reduce(self.balls, axis=self._axes(dims), keepdims=keepdim, initial=arb(0))
         return type(self)(objects(balls), self.bits)
@@ -142,7 +165,7 @@ class BallArray(PointsArray):
     # -- functions --------------------------------------------------------------------------------------------
 
     def __abs__(self) -> Self:
-        return self._apply(abs)
+        return self.from_fixed(abs(self._fixed(self)), self.bits) if self.is_fixed else self._apply(abs)
 
     def around_zero(self) -> Self:
         """Balls with centre 0 that contain these."""
@@ -198,10 +221,12 @@ class BallArray(PointsArray):
 
     def maximum(self, other: Self | ExactArray | Scalar) -> Self:
         """The larger of the two, entry by entry; an enclosure also where the order is not decided."""
-        return self._binary(other, np.frompyfunc(lambda x, y: x.max(y), 2, 1))
+        return self._binary(other, np.frompyfunc(lambda x, y: x.max(y), 2, 1), FixedPoint.maximum)
 
     def minimum(self, other: Self | ExactArray | Scalar) -> Self:
         """The smaller of the two, entry by entry; an enclosure also where the order is not decided."""
+        if self.is_fixed:
+            return -(-self).maximum(-self._coerced(other))
         return self._binary(other, np.frompyfunc(lambda x, y: x.min(y), 2, 1))
 
     @classmethod
@@ -260,11 +285,27 @@ class BallArray(PointsArray):
 
     @property
     def cells(self) -> Cells:
-        """The balls, shape `[points, *shape]`."""
-        return self.balls
+        """What is held, shape `[points, *shape]`."""
+        return self.held
+
+    @property
+    def is_fixed(self) -> bool:
+        """True where the numbers are held in fixed point."""
+        return self.held.dtype.names is not None
+
+    @property
+    def balls(self) -> Cells:
+        """The balls as objects of `arb`, shape `[points, *shape]`."""
+        if not self.is_fixed:
+            return self.held
+        if "balls" not in self._known:
+            self._known["balls"] = self._fixed(self).to_balls(self.bits)
+        return self._known["balls"]
 
     def is_finite(self) -> Mask:
         """True where the ball is bounded; elsewhere it says nothing."""
+        if self.is_fixed:
+            return np.isfinite(self.held["radius"])
         return _map(lambda x: x.is_finite(), self.balls).astype(bool)
 
     def lower(self) -> torch.Tensor:
@@ -292,14 +333,19 @@ class BallArray(PointsArray):
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _with_cells(self, cells: Cells) -> Self:
-        return type(self)(cells, self.bits)
+        return type(self)(cells, self.bits, self.low)
 
-    def _zero_cell(self) -> arb:
-        return arb(0)
+    def _zero_cell(self) -> Any:
+        return 0 if self.is_fixed else arb(0)
 
     def _alike(self, others: Sequence[Self]) -> list[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        bits = max(self.bits, *(a.bits for a in others)) if others else self.bits
-        return [type(self)(a.balls, bits) for a in (self, *others)]
+        arrays = (self, *others)
+        bits = max(a.bits for a in arrays)
+        if not any(a.is_fixed for a in arrays):
+            return [type(self)(a.held, bits) for a in arrays]
+        fixed = [*map(self._fixed, arrays)]
+        digits = on_one_scale([one.digits for one in fixed])
+        return [self.from_fixed(FixedPoint(own, one.radius), bits) for own, one in zip(digits, fixed, strict=True)]
 
     def _takes(self, value: object) -> TypeGuard[Self | ExactArray | Scalar]:
         return isinstance(value, (BallArray, ExactArray, Real))
@@ -318,27 +364,36 @@ class BallArray(PointsArray):
         bits = max(one.bits for one in (first, second) if isinstance(one, BallArray))
         a, b = align(left.cells, right.cells)
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        if bits > DEFAULT_BITS and math.prod((*leading, *a.shape[-2:], b.shape[-1])) >= _MANY_PRODUCTS:
-            balls = multiply_matrices(self._fixed(left), self._fixed(right), bits)
+        if bits != DEFAULT_BITS and math.prod((*leading, *a.shape[-2:], b.shape[-1])) >= _MANY_PRODUCTS:
+            product = self.from_fixed(multiply_matrices(self._fixed(left), self._fixed(right), bits), bits)
         elif left.shape[-1]:
             a, b = align(self._coerced(left).balls, self._coerced(right).balls)
             with ctx.workprec(bits):
-                balls = np.matmul(a, b)
+                product = type(self)(np.matmul(a, b), bits)
         else:
-            balls = np.full((*leading, a.shape[-2], b.shape[-1]), arb(0), dtype=object)
+            product = self.zeros(leading[0], (*leading[1:], a.shape[-2], b.shape[-1]), bits)
         if first.ndim == 1:
-            balls = balls[..., 0, :]
-        if second.ndim == 1:
-            balls = balls[..., 0]
-        return type(self)(balls, bits)
+            product = product[..., 0, :]
+        return product[..., 0] if second.ndim == 1 else product
 
     def _fixed(self, numbers: Self | ExactArray) -> FixedPoint:
+        if isinstance(numbers, BallArray) and numbers.is_fixed:
+            return FixedPoint.from_cells(numbers.held, numbers.low)
         exact = FixedPoint.from_exact(numbers) if isinstance(numbers, ExactArray) else None
         return exact or FixedPoint.from_balls(self._coerced(numbers).balls, self.bits)
 
-    def _binary(self, other: Self | ExactArray | Scalar, function: Callable[[Cells, Cells], Any]) -> Self:
+    def _binary(
+        self,
+        other: Self | ExactArray | Scalar,
+        function: Callable[[Cells, Cells], Any],
+        in_fixed_point: Callable[[FixedPoint, FixedPoint, int], FixedPoint] | None = None,
+    ) -> Self:
         operand = self._coerced(other)
         bits = max(self.bits, operand.bits)
+        if in_fixed_point is not None and (self.is_fixed or operand.is_fixed):
+            axes = max(self.ndim, operand.ndim) + 1
+            a, b = (self._fixed(one).with_axes(axes) for one in (self, operand))
+            return self.from_fixed(in_fixed_point(a, b, bits), bits)
         a, b = align(self.balls, operand.balls)
         with ctx.workprec(bits):
             return type(self)(objects(function(a, b)), bits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from whyactivate.arithmetic.planes import (
     Rows,
     carry_over,
     multiply_planes,
+    trim,
 )
 
 MOST_FROM_FLOATS = 40
@@ -144,6 +146,19 @@ class Digits:
         total = self.planes.sum(axis=tuple(axis + 1 for axis in axes), keepdims=keepdims)
         return self.from_planes(total, self.low) if self.count else type(self)(total, 0)
 
+    def times(self, other: Self) -> Self:
+        """The product, entry by entry; shapes of equally many axes broadcast, and have up to 2^10 digits."""
+        total = np.zeros((self.count + other.count + 1, *np.broadcast_shapes(self.shape, other.shape)))
+        for i, plane in enumerate(self.planes):
+            for j, factor in enumerate(other.planes):
+                total[i + j] += plane * factor
+        return self.from_planes(total, self.low + other.low)
+
+    def where(self, mask: NDArray[np.bool_], other: Self) -> Self:
+        """These numbers where the mask holds, and the others elsewhere; shapes of equally many axes broadcast."""
+        first, second = on_one_scale([self, other])
+        return type(self)(*trim(np.where(mask, first.planes, second.planes), first.low))
+
     def times_sign(self, sign: NDArray[Any]) -> Self:
         """Every number times 1, 0 or -1."""
         return type(self)(self.planes * sign, self.low)
@@ -188,6 +203,14 @@ class Digits:
         """-1, 0 or 1 per number: the sign of its leading digit, which outweighs all below it."""
         return self._signs()[-1]
 
+    def leading(self) -> Floats:
+        """About the numbers, counted in the position of the highest digit: relatively 2^-50 off, and of their sign."""
+        value = np.zeros(self.shape)
+        for plane in self.planes:
+            value *= 1 / BASE
+            value += plane
+        return value
+
     def nearest(self) -> tuple[Floats, NDArray[np.int8]] | None:
         """The nearest float64 (ties to even) and the sign of what is left over; None near the ends of float64's range.
 
@@ -231,3 +254,17 @@ class Digits:
             own = np.sign(plane).astype(np.int8)
             signs[k + 1] = np.where(own == 0, signs[k], own)
         return signs
+
+
+def on_one_scale(arrays: Sequence[Digits]) -> list[Digits]:
+    """The same numbers with equally many digits, from the same position on."""
+    low = min((one.low for one in arrays if one.count), default=0)
+    high = max((one.low + one.count for one in arrays if one.count), default=0)
+    found: list[Digits] = []
+    for one in arrays:
+        if not one.count or one.low > low or one.low + one.count < high:
+            planes = np.zeros((high - low, *one.shape))
+            planes[one.low - low : one.low - low + one.count] = one.planes
+            one = Digits(planes, low)
+        found.append(one)
+    return found

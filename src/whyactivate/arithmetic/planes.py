@@ -88,12 +88,16 @@ def carry_over(total: Floats, low: int) -> tuple[Floats, int]:
     while carry.any():
         top.append(np.zeros_like(carry))
         cut(top[-1])
-    planes = np.concatenate([total, np.stack(top)]) if top else total
+    return trim(np.concatenate([total, np.stack(top)]) if top else total, low)
+
+
+def trim(planes: Floats, low: int) -> tuple[Floats, int]:
+    """The digits without those at either end that are 0 everywhere, and the position of the lowest."""
     first, last = 0, len(planes)
     while first < last and not planes[first].any():
         first += 1
     if first == last:
-        return np.zeros((0, *total.shape[1:])), 0
+        return np.zeros((0, *planes.shape[1:])), 0
     while not planes[last - 1].any():
         last -= 1
     return planes[first:last], low + first

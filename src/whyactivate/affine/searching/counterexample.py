@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +23,10 @@ from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
 
 _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
-_WIDE_BITS = (256, 512)
+_WIDE_BITS = (88, 176, 512)
 """With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
+_HOPELESS = 2.0**10
+"""Where all intervals are so many times as wide as the largest number, other inputs will not do better."""
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 
 
@@ -63,21 +66,29 @@ def _first(
     else:
         require_bearable(tape)
         arithmetic, most_wide = "enclosed", count_wide_tries(tape, min(_WIDE_BITS))
+    questions = (
+        _Question(tape, constants, a, b, weights)
+        for a, b in islice(pairs, count_tries(tape, balls))
+        for weights in mixes
+    )
     tried: list[_Question] = []
-    for a, b in islice(pairs, count_tries(tape, balls)):
-        for weights in mixes:
-            question = _Question(tape, constants, a, b, weights)
-            found = question.answer(arithmetic)
-            if found is not None:
-                return found
-            if len(tried) < most_wide:
-                tried.append(question)
+    is_hopeless = False
+    for question in questions:
+        if not is_hopeless:
+            answer = question.answer(arithmetic)
+            if answer.counterexample is not None:
+                return answer.counterexample
+            is_hopeless = answer.blur > _HOPELESS
+        if len(tried) < most_wide:
+            tried.append(question)
+        elif is_hopeless:
+            break
     for bits in _WIDE_BITS:
         for question in tried[: count_wide_tries(tape, bits)]:
             with working_precision(bits):
-                found = question.answer("balls")
-            if found is not None:
-                return found
+                answer = question.answer("balls")
+            if answer.counterexample is not None:
+                return answer.counterexample
     return None
 
 
@@ -97,6 +108,18 @@ def _draw(like: Tensor, scale: float, generator: torch.Generator) -> Tensor:
     return ((drawn / scale * 64).round() / 64 * scale).to(like.dtype).double()
 
 
+class _Answer(NamedTuple):
+    """What came of an evaluation.
+
+    Attributes:
+        counterexample: None where none was verified.
+        blur: how wide the narrowest interval is, as a multiple of the largest number; 0 where that was not looked at.
+    """
+
+    counterexample: Counterexample | None
+    blur: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """Is f(λa + μb) another number than λf(a) + μf(b)?"""
@@ -107,19 +130,19 @@ class _Question:
     b: list[Tensor]
     weights: tuple[Fraction, Fraction]
 
-    def answer(self, arithmetic: str) -> Counterexample | None:
+    def answer(self, arithmetic: str) -> _Answer:
         """The counterexample that a and b are, if it can be verified in this arithmetic."""
         try:
             return self._compare(arithmetic)
         except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
-            return None
+            return _Answer(None)
 
     def _shown(self, point: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """An input as the module takes it: pairs of reals as complex numbers again."""
         pairs = self.tape.complex_inputs or (False,) * len(point)
         return tuple(as_complex(x) if is_pairs else x for x, is_pairs in zip(point, pairs, strict=True))
 
-    def _compare(self, arithmetic: str) -> Counterexample | None:
+    def _compare(self, arithmetic: str) -> _Answer:
         first, second = self.weights
         points: list[ExactArray] = []
         for x, y in zip(self.a, self.b, strict=True):
@@ -127,6 +150,7 @@ class _Question:
             points.append(ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second]))
         inputs: list[Numbers] = [_CONVERSIONS[arithmetic](one) for one in points]
         constants = self.constants.enclosed if arithmetic == "enclosed" else self.constants
+        blur = 0.0
         for output in Replay(self.tape, constants=constants).outputs(inputs):
             flat = output.flatten()
             if flat.points == 1:
@@ -135,7 +159,7 @@ class _Question:
             gap = _lower_gap(at_mix, mix_of)
             where = int(gap.argmax())
             if float(gap[where]) > 0:
-                return Counterexample(
+                found = Counterexample(
                     a=self._shown(self.a),
                     b=self._shown(self.b),
                     weights=self.weights,
@@ -145,7 +169,10 @@ class _Question:
                     gap=float(gap[where]),
                     arithmetic=arithmetic,
                 )
-        return None
+                return _Answer(found)
+            if isinstance(flat, EnclosureArray):
+                blur = max(blur, float(flat.radius().min() / flat.to_float64().abs().max()))
+        return _Answer(None, blur)
 
 
 _CONVERSIONS: dict[str, Callable[[ExactArray], Numbers]] = {
