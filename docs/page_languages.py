@@ -1,4 +1,4 @@
-"""What two languages need of the site: anchors that are the same in both, and links from each page to its twin.
+"""What two languages need of the site: the same anchors in both, named in each, and links from each page to its twin.
 
 MkDocs loads this file as a hook.
 """
@@ -13,6 +13,8 @@ from markdown.extensions.toc import slugify
 from mkdocs.plugins import event_priority
 
 ORIGINAL = "en"
+ANCHOR = {"fa": "پیوند به این بخش"}
+FORMULA_BEFORE_MARK = re.compile(r'(<span class="arithmatex">[^<]*</span>)(?=[،؛؟.:»)!])')
 HEADING = re.compile(r"(#{1,6}) +(.+?)(?: *\{ *#([\w-]+)[^}]*\})? *#*")
 FENCE = re.compile(r" *(```|~~~)")
 MARKUP = re.compile(r"\]\([^)]*\)|[`*\[\]]")
@@ -30,6 +32,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         if own == anchor_of(text):
             lines[line] += f" {{ #{anchor} }}"
     return "\n".join(lines)
+
+
+def on_page_content(html: str, page: Any, config: Any, **_: Any) -> str:
+    """A translation in its own ways: the name of the mark beside a heading; no line begins with a formula's comma."""
+    language = page.file.src_uri.partition("/")[0]
+    if language == ORIGINAL:
+        return html
+    said = config.mdx_configs["toc"]["permalink_title"]
+    html = html.replace(f'title="{said}"', f'title="{ANCHOR[language]}"')
+    return FORMULA_BEFORE_MARK.sub("\\1\u2060", html)
 
 
 @event_priority(-50)

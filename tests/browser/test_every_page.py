@@ -72,4 +72,8 @@ def test_what_the_first_page_weighs(open_page, path):
             # As any host sends it: fonts are compressed already.
             weights[answer.url.rpartition("/")[2]] = len(body) if "font" in kind else len(gzip.compress(body, 6))
     assert len(weights) > 10
+    # Persian comes in its own font, and only where it is read.
+    assert ("Vazirmatn-NL.woff2" in weights) == path.startswith("fa")
+    faces = "[...document.fonts].filter((face) => face.family.includes('Vazirmatn') && face.status === 'loaded').length"
+    assert visit.page.evaluate(faces) == (1 if path.startswith("fa") else 0)
     assert sum(weights.values()) < 600_000, weights

@@ -35,8 +35,8 @@ ENGLISH = Words(
     "below the linear floor", "The same, within", "Not the same. At", "no other matrix will do",
 )  # fmt: skip
 PERSIAN = Words(
-    "fa/", "آغاز", "ایست", "فروکاستن", "تابع فعال‌سازی پس از لایهٔ 1", "یک خط راست", "این همان کف خطی",
-    "از هیچ مدل آفینی برنمی‌آید", "یکی است، با اختلافی نه بیش از", "یکی نیست. در", "هیچ ماتریس دیگری هم نمی‌شود",
+    "fa/", "آغاز", "مکث", "فروکاستن", "تابع فعال‌سازی پس از لایهٔ 1", "یک خط راست", "این همان کف خطی",
+    "از هیچ مدل آفینی برنمی‌آید", "یکی‌اند، با اختلافی نه بیش از", "یکی نیستند. در", "هیچ ماتریس دیگری هم نمی‌شود",
 )  # fmt: skip
 
 # The boundary in the picture: how far the network's black line is from the straight line through its ends, in pixels.

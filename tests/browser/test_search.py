@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from browser.laboratory import needs_chromium
@@ -38,6 +40,11 @@ def results(open_page, path: str, *queries: str) -> list[list[str]]:
         ("شبکهٔ عصبی", "شبكه عصبي", "شبکه عصبی", "شبکۀ عصبی"),
         ("آزمایشگاه", "ازمايشگاه"),
         ("لایه‌ها", "لايه ها", "لایهها"),
+        ("لایهٔ پنهان", "لایه‌ی پنهان", "لايۀ پنهان", "لایه مخفی"),
+        ("مرز تصمیم", "مَرز تَصمیم", "مـرز تصمیم"),
+        ("سیگموئید", "سیگمویید", "سیگموید"),
+        ("۶۲۱ پارامتر", "621 پارامتر", "٦٢١ پارامتر"),
+        ("پس‌انتشار", "پس انتشار", "پسانتشار"),
     ],
     ids=lambda queries: queries[0],
 )
@@ -47,6 +54,29 @@ def test_every_way_of_writing_a_persian_word_finds_its_pages(open_page, queries)
         assert len(links) >= 1, query
         assert all("/fa/" in link for link in links), query
         assert {link.split("?")[0] for link in found[0][:1]} <= {link.split("?")[0] for link in links}, query
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("تابع فعال سازی چیست", "reference/activations/"),
+        ("چرا شبکه عصبی به تابع فعالسازی نیاز دارد", ""),
+        ("محو شدن گرادیان", "teaching/"),
+        ("بیش برازش", "glossary/"),
+        ("كف خطي", "reference/training/"),
+        ("نورون مرده", "reference/lessons/"),
+        ("قضيۀ تقريب جهاني", "teaching/"),
+        ("خطای گرد کردن", "glossary/"),
+        ("غیرخطی", "reference/lessons/"),
+        ("گواهی", "how-to/check-a-certificate-by-hand/"),
+        ("دسته ای کردن", "explanations/how-the-batching-works/"),
+        ("مدل خودم را وارسی کنم", "tutorials/check-your-own-model/"),
+    ],
+)
+def test_what_a_reader_asks_is_answered_on_the_right_page(open_page, query, page):
+    (links,) = results(open_page, "fa/", query)
+    pages = list(dict.fromkeys(re.split(r"[?#]", link.partition("/fa/")[2])[0] for link in links))
+    assert page in pages[:5]
 
 
 def test_english_finds_english_and_nonsense_finds_nothing(open_page):

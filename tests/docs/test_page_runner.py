@@ -86,3 +86,19 @@ def test_headings_of_a_translation_have_the_anchors_of_the_original(tmp_path):
     file = SimpleNamespace(src_uri="fa/page.md", abs_src_path=str(tmp_path / "fa" / "page.md"))
     made = page_languages.on_page_markdown(texts["fa"], SimpleNamespace(file=file))
     assert made == "# یک `دو` { #one-two }\n\n## چرا؟ { #why }"
+
+
+def test_a_translation_names_its_marks_and_keeps_a_comma_on_the_line_of_its_formula():
+    formula = '<span class="arithmatex">\\(x &lt; 1\\)</span>'
+    html = f'<a title="Link">¶</a> {formula}، \\(y\\)، {formula} و'
+    config = SimpleNamespace(mdx_configs={"toc": {"permalink_title": "Link"}})
+    made = {
+        language: page_languages.on_page_content(
+            html, SimpleNamespace(file=SimpleNamespace(src_uri=f"{language}/a.md")), config
+        )
+        for language in ("en", "fa")
+    }
+    assert made["en"] == html
+    assert made["fa"] == html.replace("Link", page_languages.ANCHOR["fa"]).replace(
+        "1\\)</span>، ", "1\\)</span>\u2060، "
+    )

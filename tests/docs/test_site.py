@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from docs.built import site_group
+from docs.built import ROOT, site_group
 
 CSS_URL = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "preconnect", "prefetch", "dns-prefetch", "manifest", "modulepreload"}
@@ -138,6 +139,15 @@ def test_the_sitemap_has_every_page_in_both_languages(site, pages):
     assert len(listed) == len(set(listed)) == len(pages) - 1  # the page of wrong addresses is none
     assert sitemap.count('hreflang="fa"') == sitemap.count('hreflang="en"') == len(listed)
     assert sum("fa/" in address for address in listed) == len(listed) / 2
+
+
+def test_a_translation_is_in_its_language(site):
+    """But for sources, which are named as they are, and what the library says of itself."""
+    claims = json.loads((ROOT / "docs" / "fa" / "claims.json").read_text(encoding="utf-8"))["claims"]
+    article = (site / "fa" / "article" / "index.html").read_text(encoding="utf-8")
+    assert article.count('<bdi lang="en"') == sum("source" not in claim for claim in claims.values())
+    for path in (site / "fa").rglob("*.html"):
+        assert "Link to this section" not in path.read_text(encoding="utf-8"), path
 
 
 def test_a_translation_shows_what_the_original_shows(site, pages):
