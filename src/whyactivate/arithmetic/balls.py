@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
-from typing import Any, Self, TypeGuard
+from typing import Any, Self, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -117,7 +117,7 @@ class BallArray(PointsArray):
         return type(self)(_map(lambda x: x.neg(exact=True), self.balls), self.bits)
 
     def __sub__(self, other: Self | ExactArray | Scalar) -> Self:
-        return self + -self._coerced(other)
+        return self + -_exact(other)
 
     def __rsub__(self, other: ExactArray | Scalar) -> Self:
         return -self + other
@@ -226,7 +226,7 @@ class BallArray(PointsArray):
     def minimum(self, other: Self | ExactArray | Scalar) -> Self:
         """The smaller of the two, entry by entry; an enclosure also where the order is not decided."""
         if self.is_fixed:
-            return -(-self).maximum(-self._coerced(other))
+            return -(-self).maximum(-_exact(other))
         return self._binary(other, np.frompyfunc(lambda x, y: x.min(y), 2, 1))
 
     @classmethod
@@ -351,10 +351,8 @@ class BallArray(PointsArray):
         return isinstance(value, (BallArray, ExactArray, Real))
 
     def _coerced(self, other: Self | ExactArray | Scalar) -> Self:
-        if isinstance(other, BallArray):
-            return other
-        exact = other if isinstance(other, ExactArray) else ExactArray.from_fraction(other)
-        return self.from_exact(exact, self.bits)
+        given = _exact(other)
+        return given if isinstance(given, BallArray) else self.from_exact(given, self.bits)
 
     def _product(self, first: Self | ExactArray, second: Self | ExactArray) -> Self:
         left: Self | ExactArray = first if first.ndim > 1 else first.reshape(1, -1)
@@ -388,12 +386,13 @@ class BallArray(PointsArray):
         function: Callable[[Cells, Cells], Any],
         in_fixed_point: Callable[[FixedPoint, FixedPoint, int], FixedPoint] | None = None,
     ) -> Self:
-        operand = self._coerced(other)
-        bits = max(self.bits, operand.bits)
-        if in_fixed_point is not None and (self.is_fixed or operand.is_fixed):
-            axes = max(self.ndim, operand.ndim) + 1
-            a, b = (self._fixed(one).with_axes(axes) for one in (self, operand))
+        given = _exact(other)
+        bits = max(self.bits, given.bits) if isinstance(given, BallArray) else self.bits
+        if in_fixed_point is not None and (self.is_fixed or (isinstance(given, BallArray) and given.is_fixed)):
+            axes = max(self.ndim, given.ndim) + 1
+            a, b = (self._fixed(one).with_axes(axes) for one in (self, given))
             return self.from_fixed(in_fixed_point(a, b, bits), bits)
+        operand = self._coerced(given)
         a, b = align(self.balls, operand.balls)
         with ctx.workprec(bits):
             return type(self)(objects(function(a, b)), bits)
@@ -411,6 +410,14 @@ class BallArray(PointsArray):
         with ctx.workprec(self.bits):
             values = [end(x) for x in self.balls.ravel().tolist()]
         return torch.tensor(values, dtype=torch.float64, device="cpu").reshape(self.balls.shape)
+
+
+_Balls = TypeVar("_Balls", bound=BallArray)
+
+
+def _exact(numbers: _Balls | ExactArray | Scalar) -> _Balls | ExactArray:
+    """Arrays as they are, and a number as an exact one."""
+    return numbers if isinstance(numbers, (BallArray, ExactArray)) else ExactArray.from_fraction(numbers)
 
 
 def _map(function: Callable[[Any], Any], cells: Cells) -> Cells:

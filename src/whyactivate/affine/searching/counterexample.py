@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,8 @@ _WIDE_BITS = (88, 176, 512)
 """With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
 _HOPELESS = 2.0**10
 """Where all intervals are so many times as wide as the largest number, other inputs will not do better."""
+_SHARP = 2.0**-40
+"""Where all intervals are wider, as a part of the largest number, more bits are of more use than other inputs."""
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 
 
@@ -68,7 +70,7 @@ def _first(
         arithmetic, most_wide = "enclosed", count_wide_tries(tape, min(_WIDE_BITS))
     questions = (
         _Question(tape, constants, a, b, weights)
-        for a, b in islice(pairs, count_tries(tape, balls))
+        for a, b in itertools.islice(pairs, count_tries(tape, balls))
         for weights in mixes
     )
     tried: list[_Question] = []
@@ -83,12 +85,14 @@ def _first(
             tried.append(question)
         elif is_hopeless:
             break
-    for bits in _WIDE_BITS:
+    for bits, more_bits in itertools.zip_longest(_WIDE_BITS, _WIDE_BITS[1:]):
         for question in tried[: count_wide_tries(tape, bits)]:
             with working_precision(bits):
                 answer = question.answer("balls")
             if answer.counterexample is not None:
                 return answer.counterexample
+            if answer.blur > _SHARP and more_bits and count_wide_tries(tape, more_bits):
+                break
     return None
 
 
@@ -170,8 +174,10 @@ class _Question:
                     arithmetic=arithmetic,
                 )
                 return _Answer(found)
-            if isinstance(flat, EnclosureArray):
-                blur = max(blur, float(flat.radius().min() / flat.to_float64().abs().max()))
+            if not isinstance(flat, ExactArray):
+                widths = flat.upper() - flat.lower()
+                narrowest = min(widths[widths > 0].tolist(), default=0.0)  # behind a ReLU some are 0 for certain
+                blur = max(blur, narrowest / max(float(flat.to_float64().abs().max()), 1e-300))
         return _Answer(None, blur)
 
 
