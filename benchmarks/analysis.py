@@ -112,15 +112,24 @@ def encoder(width: int, layers: int) -> nn.Module:
     return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
 
+def layers(width: int) -> nn.Module:
+    """A hundred linear layers, one behind the other."""
+    return nn.Sequential(*(nn.Linear(width, width) for _ in range(100)))
+
+
+def blocks(width: int) -> nn.Module:
+    """Thirty-three times a linear layer, batch normalisation, ReLU."""
+    parts = [(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU()) for _ in range(33)]
+    return nn.Sequential(*(layer for part in parts for layer in part))
+
+
 CHAINS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "100 elementwise": (Elementwise, (2, 16)),
-    "100 Linear(16, 16)": (lambda: nn.Sequential(*(nn.Linear(16, 16) for _ in range(100))), (2, 16)),
-    "33 × Linear·BN·ReLU": (
-        lambda: nn.Sequential(
-            *(layer for _ in range(33) for layer in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()))
-        ),
-        (2, 32),
-    ),
+    "the same": (Elementwise, (64, 1024)),
+    "100 Linear(16, 16)": (lambda: layers(16), (2, 16)),
+    "100 Linear(256, 256)": (lambda: layers(256), (64, 256)),
+    "33 × Linear(32)·BN·ReLU": (lambda: blocks(32), (2, 32)),
+    "33 × Linear(256)·BN·ReLU": (lambda: blocks(256), (64, 256)),
 }
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "784-512-512-10, ReLU": (lambda: wa.MLP([784, 512, 512, 10], activation="relu"), (1, 784)),
@@ -185,25 +194,26 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
-    print(f"{'chain':22}{'forward':>11}{'bare':>7}{'one tape':>11}{'again':>8}{'analysis':>12}")
+    print(f"{'chain':26}{'input':>10}{'forward':>11}{'bare':>7}{'one tape':>11}{'again':>8}{'analysis':>12}")
     for name, (make, shape) in CHAINS.items():
         module, x = make().eval(), torch.randn(shape)
-        state, script = State(module), Script(2)
+        state, script = State(module), Script(shape[0])
         record(module, (x,), {}, state=state, script=script)
         with rarely_collected():
             forward, bare, tape, again, analysis = seconds(
                 [
                     lambda m=module, x=x: run_plain(m, x),
                     lambda m=module, x=x: watch(m, x),
-                    lambda m=module, x=x, s=state: record(m, (x,), {}, state=s, script=Script(2)),
-                    lambda m=module, x=x, s=state, t=script: repeat(m, (x,), {}, 2, t, s),
+                    lambda m=module, x=x, s=state: record(m, (x,), {}, state=s, script=Script(len(x))),
+                    lambda m=module, x=x, s=state, t=script: repeat(m, (x,), {}, len(x), t, s),
                     lambda m=module, x=x: wa.analyze(m, x),
                 ],
                 options.rounds,
             )
+        size = "×".join(map(str, shape))
         print(
-            f"{name:22}{forward * 1e3:8.2f} ms{bare / forward:6.0f}×{tape / forward:10.0f}×{again / forward:7.0f}×"
-            f"{analysis / forward:11.0f}×"
+            f"{name:26}{size:>10}{forward * 1e3:8.2f} ms{bare / forward:6.0f}×{tape / forward:10.0f}×"
+            f"{again / forward:7.0f}×{analysis / forward:11.0f}×"
         )
     ran = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True)
     first, later = map(float, ran.stdout.split())
