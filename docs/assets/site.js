@@ -4,18 +4,29 @@ document.addEventListener("DOMContentLoaded", () => {
     const source = formula.textContent.trim();
     katex.render(source.slice(2, -2), formula, { displayMode: source.startsWith("\\["), throwOnError: false });
   }
+  // A formula that is a little too wide for the screen is made a little smaller; one that is much too wide scrolls.
+  const fit = () => {
+    for (const formula of document.querySelectorAll("div.arithmatex")) {
+      formula.style.fontSize = "";
+      for (let size = 0.95; size >= 0.7 && formula.scrollWidth > formula.clientWidth; size -= 0.05) {
+        formula.style.fontSize = `${size}em`;
+      }
+    }
+  };
   // The theme leaves its search dialog without a name; the field in it has one, in the page's language.
   const dialog = document.querySelector(".md-search[role=dialog]");
   const name = dialog?.querySelector("input")?.getAttribute("aria-label");
   if (name) dialog.setAttribute("aria-label", name);
   // What scrolls sideways can be reached with the keyboard.
   const reach = () => {
+    fit();
     for (const region of document.querySelectorAll(".md-typeset__scrollwrap, div.arithmatex")) {
       if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
       else region.removeAttribute("tabindex");
     }
   };
   addEventListener("load", () => setTimeout(reach));
+  document.fonts.ready.then(reach);
   addEventListener("resize", reach);
   addEventListener("toggle", reach, true);
   // Each copy button comes in a landmark of its own, one per block of code: too many to be of use.

@@ -77,3 +77,12 @@ def test_what_the_first_page_weighs(open_page, path):
     faces = "[...document.fonts].filter((face) => face.family.includes('Vazirmatn') && face.status === 'loaded').length"
     assert visit.page.evaluate(faces) == (1 if path.startswith("fa") else 0)
     assert sum(weights.values()) < 600_000, weights
+
+
+@pytest.mark.parametrize("path", [pytest.param("", marks=site_group(0)), pytest.param("fa/", marks=site_group(1))])
+def test_the_formula_of_the_answer_is_seen_whole_on_a_phone(open_page, path):
+    page = open_page(path, viewport={"width": 360, "height": 700}).page
+    formula = page.locator("div.arithmatex").first
+    formula.locator(".katex").wait_for()
+    page.wait_for_function("document.fonts.ready.then(() => true)")
+    page.wait_for_function("one => one.scrollWidth <= one.clientWidth", arg=formula.element_handle())

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import whyactivate as wa
 from browser.laboratory import needs_chromium, run_in_browser
 from whyactivate.datasets import Dataset, Task
+from whyactivate.lessons import regions_along
 from whyactivate.training.optimisers import make_optimiser
 
 pytestmark = [needs_chromium, pytest.mark.slow]
@@ -25,7 +26,7 @@ STEPS = 20
 
 SCRIPT = """
 import { ACTIVATIONS } from "./lab/activations.js";
-import { forward } from "./lab/network.js";
+import { forward, forwardAll } from "./lab/network.js";
 import { Run } from "./lab/train.js";
 import { collapseSteps, compare, findBend } from "./lab/collapse.js";
 import { parseFormula } from "./lab/formula.js";
@@ -48,10 +49,7 @@ window.result = {
     output: wild.rows.x.map((x) => forward(wild.network, x).output[0]),
   },
   bend: findBend(data.networks[2].network, data.networks[2].rows.x, makeRandom(1)).gap,
-  regions: labelRegions(
-    { layers: [{ weight: [[1], [1]], bias: [1, -1] }, { weight: [[1, 1]], bias: [0] }], activations: ["relu"] },
-    [[-3], [-2], [0], [0.5], [2]],
-  ),
+  regions: data.regions.map(({ network, points }) => labelRegions(network, forwardAll(network, points))),
   activations: names.map((name) => points.map((z) => [ACTIVATIONS[name].value(z), ACTIVATIONS[name].slope(z)])),
   known: Object.keys(ACTIVATIONS),
   random: Array.from({ length: 50 }, () => random.uniform()),
@@ -158,6 +156,7 @@ def browser(tmp_path_factory):
             {"network": collapse_case(depth).plain(), "points": make_rows("regression", 2, depth)[0].tolist()}
             for depth in range(1, 6)
         ],
+        "regions": [{"network": network, "points": points} for network, points in REGIONS],
         "floors": [{"rows": plain_rows(x, y), "task": task} for x, y, task in floor_cases()],
     }
     return run_in_browser(tmp_path_factory.mktemp("lab"), SCRIPT, data)
@@ -174,6 +173,23 @@ ANSWERS = [
 REFUSED = [
     "", "1 +", "alert(1)", "x.constructor", "(x", "2 x", "sin x", "y", "constructor", "__proto__", "x; x", "x => 1",
     "toString(x)", "1" * 200,
+]  # fmt: skip
+
+
+def line_network():
+    return Chain([1, 5, 5, 1], ["relu", "leaky_relu"], 3)
+
+
+LAYER = {"weight": [[1], [1]], "bias": [1, -1]}
+REGIONS = [
+    ({"layers": [LAYER, {"weight": [[1, 1]], "bias": [0]}], "activations": ["relu"]}, [[-3], [-2], [0], [0.5], [2]]),
+    # The second layer is off up to 4: what bends before makes no difference to the output.
+    (
+        {"layers": [LAYER, {"weight": [[1, 1]], "bias": [-8]}, {"weight": [[1]], "bias": [0]}],
+         "activations": ["relu", "relu"]},
+        [[-3], [0], [3], [5]],
+    ),
+    (line_network().plain(), [[-2.4 + 4.8 * n / 4000] for n in range(4001)]),
 ]  # fmt: skip
 POINTS = [-40.0, -3.0, -1.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 1.0, 3.0, 40.0]
 
@@ -281,4 +297,15 @@ def test_a_bend_is_found_where_there_is_an_activation(browser):
 
 
 def test_two_kinks_on_a_line_make_three_regions(browser):
-    assert browser["regions"] == {"labels": [0, 0, 1, 1, 2], "count": 3}
+    assert browser["regions"][0] == {"labels": [0, 0, 1, 1, 2], "count": 3}
+
+
+def test_where_the_map_stays_the_same_it_is_one_region(browser):
+    assert browser["regions"][1] == {"labels": [0, 0, 0, 1], "count": 2}
+
+
+def test_the_linear_regions_are_the_librarys(browser):
+    ends = (torch.tensor([end], dtype=torch.float64) for end in (-2.4, 2.4))
+    wanted = len(regions_along(line_network(), *ends).regions)
+    assert wanted > 4
+    assert browser["regions"][2]["count"] == wanted

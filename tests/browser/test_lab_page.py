@@ -167,7 +167,10 @@ class TestOthers:
         set("Target f(x)", "log(x)");
         press("single");
         look("log");
-        window.result = { bad, wild, refused, loss: value("loss") };
+        set("Target f(x)", "exp(6*x)");
+        for (let n = 0; n < 3; n++) press("single");
+        const steep = [value("steps"), summary()];
+        window.result = { bad, wild, refused, steep, loss: value("loss") };
         """
         seen = visit(tmp_path, script)
         assert seen["bad"] == []
@@ -175,28 +178,49 @@ class TestOthers:
         assert seen["wild"][1]
         assert seen["refused"] == "This cannot be read from sign 1 on."
         assert float(seen["loss"]) > 0
+        # A loss that is large from the start is none that grew.
+        assert seen["steep"][0] == "3"
+        assert "diverged" not in seen["steep"][1]
 
     def test_points_come_by_click_and_by_keyboard(self, tmp_path):
         script = """
         set("Data set", "points");
         const canvas = find("canvas");
         const empty = [summary(), find("[data-do=play]").disabled, canvas.tabIndex];
+        const pixels = () => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].join();
+        const bare = pixels();
+        canvas.focus();
+        const crossed = pixels();
+        canvas.blur();
+        const again = pixels();
         const box = canvas.getBoundingClientRect();
         const click = (x, y) => canvas.dispatchEvent(new MouseEvent("click",
           { clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
         const key = (name) => canvas.dispatchEvent(new KeyboardEvent("keydown", { key: name }));
         click(0.25, 0.25);
+        const one = summary();
+        click(0.25, 0.5);
+        const alike = summary();
+        key("Delete");
         set("New points are of class", "1");
         click(0.75, 0.75);
         for (let n = 0; n < 4; n++) key("ArrowUp");
+        const cross = summary();
         key("Enter");
         const three = query().points;
         key("Delete");
-        window.result = { empty, three, two: query().points, summary: summary() };
+        const drawn = [crossed !== bare, again === bare];
+        window.result = { empty, one, alike, cross, drawn, three, two: query().points,
+          summary: summary() };
         """
         seen = visit(tmp_path, script)
         assert "add at least two" in seen["empty"][0]
         assert seen["empty"][1:] == [True, 0]
+        assert seen["drawn"] == [True, True]  # the cross is there while the picture has the keyboard, and no longer
+        assert seen["one"].startswith("Points so far: 1.")
+        assert "Points: 2." in seen["alike"]
+        assert "All points are of one class" in seen["alike"]
+        assert re.fullmatch(r"The cross is at 1\.2\d*, −0\.\d+\.", seen["cross"])
         points = [[float(v) for v in point.split("_")] for point in seen["three"].split("~")]
         for point, wanted in zip(points, [[-1.2, 1.2, 0], [1.2, -1.2, 1], [1.2, -0.6, 1]], strict=True):
             assert point == pytest.approx(wanted, abs=0.03)

@@ -13,13 +13,14 @@ import { MOST, RATES } from "./state.js";
  * @param {{ error: string, pointClass: number, setPointClass: (value: number) => void }} own what belongs to the reader's own data
  */
 export function makeControls(state, say, change, own) {
-  return make("div", { class: "lab-controls" },
+  return [
     group(say("data"), ...dataFields(state, say, change, own)),
     group(say("network"), ...networkFields(state, say, change)),
     group(say("training"),
       labelled(say("optimiser"), choice(["adam", "sgd"].map((name) => [name, say(/** @type {any} */ (name))]), state.optimiser,
         (value) => change({ optimiser: /** @type {any} */ (value) }))),
-      labelled(say("rate"), choice(RATES.map((rate) => [String(rate), String(rate)]), String(state.rate), (value) => change({ rate: Number(value) })))));
+      labelled(say("rate"), choice(RATES.map((rate) => [String(rate), String(rate)]), String(state.rate), (value) => change({ rate: Number(value) })))),
+  ];
 }
 
 /** @param {string} title @param {...Node} fields */
@@ -61,15 +62,16 @@ function dataFields(state, say, change, own) {
 
 /** @param {any} state @param {any} say @param {any} change */
 function networkFields(state, say, change) {
-  const { activations } = state;
+  // A field outlives a change: it asks for the state when it is used.
+  const of = () => state.activations;
   const names = Object.entries(ACTIVATIONS).map(([name, { title }]) => [name, name === "identity" ? say("none") : title]);
   return [
-    labelled(say("depth"), choice(numbers(1, MOST.depth), String(activations.length), (value) =>
-      change({ activations: Array.from({ length: Number(value) }, (_, k) => activations[k] ?? activations[activations.length - 1]) }))),
+    labelled(say("depth"), choice(numbers(1, MOST.depth), String(of().length), (value) =>
+      change({ activations: Array.from({ length: Number(value) }, (_, k) => of()[k] ?? of()[of().length - 1]) }))),
     labelled(say("width"), choice(numbers(1, MOST.width), String(state.width), (value) => change({ width: Number(value) }))),
-    ...activations.map((/** @type {string} */ chosen, /** @type {number} */ k) =>
+    ...of().map((/** @type {string} */ chosen, /** @type {number} */ k) =>
       labelled(say("layerActivation", { k: k + 1 }), choice(/** @type {any} */ (names), chosen, (value) =>
-        change({ activations: activations.map((/** @type {string} */ name, /** @type {number} */ i) => (i === k ? value : name)) })))),
+        change({ activations: of().map((/** @type {string} */ name, /** @type {number} */ i) => (i === k ? value : name)) })))),
     labelled(say("init"), choice(INITS.map((name) => [name, say(name)]), state.init, (value) => change({ init: value }))),
   ];
 }

@@ -2,8 +2,10 @@
 
 import { sigmoid } from "./activations.js";
 import { WINDOW } from "./data.js";
+import { show } from "./words.js";
 
 const CELLS = 48;
+const COLOURS = ["paper", "ink", "muted", "rule", "blue", "vermilion", "green", "purple", "orange", "blue-fill", "vermilion-fill"];
 
 /** @typedef {{ x: number[], y: number[] }} Path */
 
@@ -22,6 +24,8 @@ function zeroLine(values) {
   for (let row = 0; row < CELLS; row++) {
     for (let column = 0; column < CELLS; column++) {
       const k = row * (CELLS + 1) + column;
+      const above = values[k] > 0;
+      if (above === values[k + 1] > 0 && above === values[k + CELLS + 1] > 0 && above === values[k + CELLS + 2] > 0) continue;
       // Two triangles in each square: the zero line of three values is one segment, never ambiguous.
       for (const corners of [[k, k + 1, k + CELLS + 2], [k, k + CELLS + 2, k + CELLS + 1]]) {
         const ends = corners.flatMap((a, i) => {
@@ -37,6 +41,14 @@ function zeroLine(values) {
   return pieces;
 }
 
+/** Round numbers on both sides of 0, one to three on each. @param {number} end */
+function ticksUpTo(end) {
+  const decade = 10 ** Math.floor(Math.log10(end));
+  const step = decade * ([5, 2, 1].find((part) => part * decade * 2 <= end) ?? 1);
+  const ticks = Array.from({ length: Math.floor(end / step) }, (_, i) => step * (i + 1));
+  return [...ticks.map((tick) => -tick), ...ticks];
+}
+
 /** Draws on one canvas. */
 export class Picture {
   /** @param {HTMLCanvasElement} canvas */
@@ -45,14 +57,17 @@ export class Picture {
     this.pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   }
 
-  /** Sizes the canvas for the screen and reads the colours of the page. */
-  begin() {
+  /** Sizes the canvas for the screen and reads the colours of the page. @param {number} height the largest value of y that is shown */
+  begin(height) {
     const style = getComputedStyle(this.canvas);
     const size = Math.round((this.canvas.clientWidth || 400) * (devicePixelRatio || 1));
     if (this.canvas.width !== size) this.canvas.width = this.canvas.height = size;
     this.size = size;
     this.unit = size / 440;
-    this.colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`).trim() || "#888";
+    this.height = height;
+    const colours = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim() || "#888"]));
+    this.colour = (/** @type {string} */ name) => colours[name];
+    this.font = style.fontFamily;
     this.pen.fillStyle = this.colour("paper");
     this.pen.fillRect(0, 0, size, size);
   }
@@ -60,7 +75,7 @@ export class Picture {
   /** From the window to the canvas. @param {number} x */
   across = (x) => ((x / WINDOW.x + 1) / 2) * this.size;
   /** @param {number} y */
-  down = (y) => ((1 - y / WINDOW.y) / 2) * this.size;
+  down = (y) => ((1 - y / this.height) / 2) * this.size;
 
   /** The chance of class 1 as colour. @param {number[]} values of the network at gridPoints */
   heat(values) {
@@ -88,10 +103,10 @@ export class Picture {
     this.pen.setLineDash([]);
   }
 
-  /** Where the values on the grid change sign. @param {number[]} values @param {string} colour @param {number} width @param {number[]} [dash] */
-  boundary(values, colour, width, dash) {
+  /** Where values on the grid change sign, list by list. @param {number[][]} lists @param {string} colour @param {number} width @param {number[]} [dash] */
+  boundary(lists, colour, width, dash) {
     this.pen.beginPath();
-    for (const [[a, b], [c, d]] of zeroLine(values)) {
+    for (const [[a, b], [c, d]] of lists.flatMap(zeroLine)) {
       this.pen.moveTo(this.across(a), this.down(b));
       this.pen.lineTo(this.across(c), this.down(d));
     }
@@ -125,25 +140,32 @@ export class Picture {
     this.pen.moveTo(this.across(0), 0);
     this.pen.lineTo(this.across(0), this.size);
     this.stroke("rule", task === "regression" ? 1.5 : 0.75);
+    this.pen.fillStyle = this.colour("muted");
+    this.pen.font = `${11 * this.unit}px ${this.font}`;
+    const gap = 4 * this.unit;
+    this.pen.direction = "ltr";
+    this.pen.textBaseline = "bottom";
+    this.pen.textAlign = "center";
+    for (const x of ticksUpTo(WINDOW.x)) this.pen.fillText(show(x), this.across(x), this.size - gap);
+    this.pen.textBaseline = "middle";
+    this.pen.textAlign = "left";
+    for (const y of ticksUpTo(this.height)) this.pen.fillText(show(y), gap, this.down(y));
   }
 
   /** Where one linear region meets the next: the kinks of each unit. @param {number[][]} borders values at gridPoints, 0 at a kink @param {import("./train.js").Task} task */
   regions(borders, task) {
+    if (task === "classification") return this.boundary(borders, "muted", 1);
+    const points = gridPoints(task);
+    this.pen.beginPath();
     for (const values of borders) {
-      if (task === "classification") {
-        this.boundary(values, "muted", 1);
-        continue;
-      }
-      const points = gridPoints(task);
-      this.pen.beginPath();
       for (let i = 1; i < values.length; i++) {
         if (values[i] > 0 === values[i - 1] > 0) continue;
         const x = this.across(points[i][0] - ((points[i][0] - points[i - 1][0]) * values[i]) / (values[i] - values[i - 1]));
         this.pen.moveTo(x, 0);
         this.pen.lineTo(x, this.size);
       }
-      this.stroke("muted", 1);
     }
+    this.stroke("muted", 1);
   }
 
   /** Class 0 as circles, class 1 as squares: colour alone says nothing to some. @param {import("./train.js").Rows} rows @param {import("./train.js").Task} task */

@@ -3,10 +3,10 @@
 import { makeControls } from "./controls.js";
 import { DATA, WINDOW, isFormula, isOwnPoints, makeRows } from "./data.js";
 import { Picture, gridPoints } from "./draw.js";
-import { make, tick } from "./elements.js";
+import { make, renew, tick } from "./elements.js";
 import { linearFloor } from "./floor.js";
 import { FormulaError } from "./formula.js";
-import { applyLayer, countParameters, evaluate, isActivationFree, makeNetwork } from "./network.js";
+import { applyLayer, countParameters, evaluate, forwardAll, isActivationFree, makeNetwork } from "./network.js";
 import { judge, showProduct } from "./product.js";
 import { makeRandom } from "./random.js";
 import { findBorders, isPiecewiseAffine, labelRegions } from "./regions.js";
@@ -15,12 +15,12 @@ import { Run, gradientSizes } from "./train.js";
 import { show, speak } from "./words.js";
 
 const SPEAK_EVERY = 4000;
-/** A frame may train for so long, in milliseconds. */
+/** A frame may train for so long, in milliseconds, and the next one begins so much later. */
 const FRAME = 12;
-const STEPS_PER_FRAME = 4;
-/** From one picture to the next, in milliseconds. */
+const LONG_FRAME = 60;
 const GAP = 16;
 const CALM_GAP = 1000;
+const STEPS_PER_FRAME = 4;
 const INNER = 0.93;
 const KEY_STEP = 0.15;
 const FIRST_FORMULA = "sin(3*x)";
@@ -55,7 +55,11 @@ class Laboratory {
     const { say } = this;
     const button = (/** @type {string} */ name, /** @type {() => void} */ onclick) =>
       make("button", { type: "button", "data-do": name, onclick }, say(/** @type {any} */ (name)));
-    this.canvas = make("canvas", { class: "lab-canvas", onclick: (/** @type {any} */ e) => this.click(e), onkeydown: (/** @type {any} */ e) => this.key(e) });
+    this.canvas = make("canvas", {
+      class: "lab-canvas",
+      onclick: (/** @type {any} */ e) => this.click(e), onkeydown: (/** @type {any} */ e) => this.key(e),
+      onfocus: () => this.draw(), onblur: () => this.draw(),
+    });
     this.picture = new Picture(this.canvas);
     this.buttons = {
       play: button("play", () => (this.playing ? this.pause() : this.play())),
@@ -63,7 +67,7 @@ class Laboratory {
       reset: button("reset", () => { this.pause(); this.restart(); }),
       collapse: button("collapse", () => this.collapse()),
     };
-    this.controls = make("div");
+    this.controls = make("div", { class: "lab-controls" });
     this.legend = make("ul", { class: "lab-legend" });
     this.readout = make("dl", { class: "lab-readout" });
     this.gradients = make("div", { class: "lab-gradients" });
@@ -87,10 +91,8 @@ class Laboratory {
 
   /** Other settings: the run starts again from its first weights, and goes on if it was going. @param {Partial<import("./state.js").State>} change */
   change(change) {
-    const focused = [...this.controls.querySelectorAll("select, input, button")].indexOf(/** @type {any} */ (document.activeElement));
     Object.assign(this.state, change);
     this.restart();
-    if (focused >= 0) this.controls.querySelectorAll("select, input, button")[focused]?.focus();
   }
 
   /** Other things to see in the same run. @param {Partial<import("./state.js").State>} change */
@@ -106,6 +108,7 @@ class Laboratory {
     if (isFormula(state.data)) state.formula ||= FIRST_FORMULA;
     this.error = "";
     this.run = null;
+    this.goal = undefined;
     let rows = { x: /** @type {number[][]} */ ([]), y: /** @type {number[]} */ ([]) };
     try {
       rows = makeRows(state.data, state.seed, state.formula, state.points);
@@ -121,7 +124,7 @@ class Laboratory {
       const network = makeNetwork(widths, state.activations, state.init, makeRandom(state.seed + 1));
       this.run = new Run(network, rows, this.task, state.optimiser, state.rate);
     } else this.pause();
-    this.controls.replaceChildren(makeControls(state, say, (change) => this.change(change), {
+    renew(this.controls, makeControls(state, say, (change) => this.change(change), {
       error: this.error, pointClass: this.pointClass, setPointClass: (value) => { this.pointClass = value; },
     }));
     const own = isOwnPoints(state.data);
@@ -145,7 +148,11 @@ class Laboratory {
   remember() {
     this.state.steps = this.run?.steps ?? 0;
     const query = toQuery(this.state).toString();
-    history.replaceState(history.state, "", `${location.pathname}${query ? `?${query}` : ""}${location.hash}`);
+    try {
+      history.replaceState(history.state, "", `${location.pathname}${query ? `?${query}` : ""}${location.hash}`);
+    } catch {
+      // Safari refuses more than a hundred in half a minute; the next one that it takes says it all.
+    }
   }
 
   play() {
@@ -172,27 +179,28 @@ class Laboratory {
 
   /** One frame of training; where motion is not wanted, the picture changes once a second. */
   tickOn() {
+    let shown = performance.now();
     const frame = () => {
       if (!this.playing || !this.run) return;
       if (document.hidden) return next();
       const start = performance.now();
       const replaying = this.goal !== undefined;
       const calm = this.calm.matches;
-      const most = replaying ? this.goal - this.run.steps : calm ? 15 * STEPS_PER_FRAME : STEPS_PER_FRAME;
+      const last = Math.min(this.goal ?? MOST.steps, MOST.steps);
+      const most = replaying ? last : calm ? 15 * STEPS_PER_FRAME : STEPS_PER_FRAME;
       let going = true;
-      for (let n = 0; n < most && going && this.run.steps < MOST.steps; n++) {
+      for (let n = 0; n < most && going && this.run.steps < last; n++) {
         going = this.run.step();
-        if (!calm && performance.now() - start > FRAME * (replaying ? 3 : 1)) break;
+        if (performance.now() - start > (replaying || calm ? LONG_FRAME : FRAME)) break;
       }
-      const arrived = replaying && this.run.steps >= this.goal;
-      if (!going || arrived || this.run.steps >= MOST.steps) {
-        this.pause();
-        return;
+      if (!going || this.run.steps >= last) return this.pause();
+      if (!calm || start - shown >= CALM_GAP) {
+        this.update(false);
+        shown = start;
       }
-      this.update(false);
       next();
     };
-    const next = () => setTimeout(frame, this.calm.matches ? CALM_GAP : GAP);
+    const next = () => setTimeout(frame, this.calm.matches && this.goal === undefined ? CALM_GAP : GAP);
     next();
   }
 
@@ -247,8 +255,9 @@ class Laboratory {
 
   describe() {
     const { run, say } = this;
-    if (!run) return this.error || say("pointsNone");
-    const words = [say("summary", { steps: run.steps, loss: show(run.loss), floor: this.againstFloor() })];
+    if (!run) return this.error || say("pointsNone", { count: this.rows.x.length });
+    const words = isOwnPoints(this.state.data) ? [say("pointsCount", { count: this.rows.x.length })] : [];
+    words.push(say("summary", { steps: run.steps, loss: show(run.loss), floor: this.againstFloor() }));
     if (isActivationFree(run.network)) words.push(say("straight"));
     if (run.diverged) words.push(say("diverged", { steps: run.steps, rate: this.state.rate }));
     if (run.steps >= MOST.steps) words.push(say("finished", { steps: MOST.steps }));
@@ -259,6 +268,7 @@ class Laboratory {
     const { loss, attained } = this.bottom;
     const above = this.run.loss - loss;
     const floor = show(loss);
+    if (new Set(this.rows.y).size === 1 && this.task === "classification") return this.say("oneClass");
     if (!attained) return loss === 0 ? this.say("zeroFloor") : this.say("tiedFloor", { floor });
     if (Math.abs(above) <= 1e-9 + 0.005 * loss) return this.say("atFloor", { floor });
     return above > 0 ? this.say("aboveFloor", { floor, by: show(above) }) : this.say("belowFloor", { floor });
@@ -267,16 +277,18 @@ class Laboratory {
   draw() {
     const { picture, run, task, state, say } = this;
     if (!task) return;
-    picture.begin();
+    const high = task === "regression" ? 1.1 * Math.max(...this.rows.y.map(Math.abs)) : 0;
+    picture.begin(Math.max(WINDOW.y, high));
     const points = gridPoints(task);
-    const values = run ? points.map((x) => evaluate(run.network, x)) : null;
+    const passes = run ? forwardAll(run.network, points) : [];
+    const values = run ? passes.map((pre) => pre[pre.length - 1][0]) : null;
     if (values && task === "classification") picture.heat(values);
     picture.axes(task);
-    this.notes.textContent = run && state.regions ? this.drawRegions(points) : "";
+    this.notes.textContent = run && state.regions ? this.drawRegions(passes) : "";
     picture.rows(this.rows, task);
     const shown = [];
     if (values) {
-      if (task === "classification") picture.boundary(values, "ink", 3);
+      if (task === "classification") picture.boundary([values], "ink", 3);
       else picture.curve((x) => evaluate(run.network, [x]), "ink", 3);
       shown.push(["ink", "legendNetwork"]);
     }
@@ -293,8 +305,9 @@ class Laboratory {
       else picture.curve((x) => applyLayer(one, [x])[0], "purple", 5, [3, 7]);
       shown.push(["purple", "legendOne"]);
       if (at) {
-        const high = task === "regression" ? Math.max(-WINDOW.y, Math.min(WINDOW.y, evaluate(run.network, at))) : at[1];
-        picture.ring(at[0], high, "orange");
+        const inside = INNER * picture.height;
+        const y = task === "regression" ? Math.max(-inside, Math.min(inside, evaluate(run.network, at))) : at[1];
+        picture.ring(at[0], y, "orange");
         shown.push(["orange", "legendDiffers"]);
       }
     }
@@ -306,11 +319,11 @@ class Laboratory {
       make("li", {}, make("span", { class: `lab-swatch lab-${colour}`, "aria-hidden": "true" }), say(/** @type {any} */ (name)))));
   }
 
-  /** @param {number[][]} points @returns {string} */
-  drawRegions(points) {
+  /** @param {number[][][]} passes @returns {string} */
+  drawRegions(passes) {
     if (!isPiecewiseAffine(this.run.network)) return this.say("regionsSmooth");
-    this.picture.regions(findBorders(this.run.network, points), this.task);
-    return this.say("regionsCount", { count: labelRegions(this.run.network, points).count });
+    this.picture.regions(findBorders(this.run.network, passes), this.task);
+    return this.say("regionsCount", { count: labelRegions(this.run.network, passes).count });
   }
 
   showGradients() {
@@ -323,7 +336,7 @@ class Laboratory {
         make("span", { class: "lab-bar", "aria-hidden": "true" }, make("span", { style: `inline-size:${100 * share}%` })),
         make("span", { dir: "ltr", class: "lab-number" }, show(size)));
     });
-    this.gradients.replaceChildren(make("p", { class: "lab-caption", title: say("gradientsHelp") }, say("gradients")), make("ul", {}, ...rows));
+    this.gradients.replaceChildren(make("p", { class: "lab-caption" }, say("gradients")), make("ul", {}, ...rows));
   }
 
   /** @param {MouseEvent} event */
@@ -342,6 +355,7 @@ class Laboratory {
 
   /** @param {KeyboardEvent} event */
   key(event) {
+    const { say } = this;
     if (!isOwnPoints(this.state.data)) return;
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     const move = /** @type {Record<string, number[]>} */ (moves)[event.key];
@@ -352,6 +366,7 @@ class Laboratory {
     else return;
     event.preventDefault();
     this.draw();
+    if (move) this.summary.textContent = say("cross", { x: show(this.cursor[0]), y: show(this.cursor[1]) });
   }
 
   /** @param {number} x @param {number} y */

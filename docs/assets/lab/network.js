@@ -61,6 +61,9 @@ export function forward({ layers, activations }, x) {
   return { inputs, pre, output: pre[pre.length - 1] };
 }
 
+/** The pre-activations of every layer at every point. @param {Network} network @param {number[][]} points @returns {number[][][]} */
+export const forwardAll = (network, points) => points.map((x) => forward(network, x).pre);
+
 /** The one number that the networks of the laboratory give. @param {Network} network @param {number[]} x */
 export const evaluate = (network, x) => forward(network, x).output[0];
 

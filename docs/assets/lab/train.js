@@ -80,7 +80,7 @@ export function makeOptimiser(name, rate) {
   };
 }
 
-/** A loss beyond this is no longer training. */
+/** A loss so many times as large as the first one, and as 1, is no longer training. */
 const TOO_LARGE = 1e9;
 
 /** One run: the network, its loss and gradient, and how many steps led there. It stops for good before anything is not finite. */
@@ -90,6 +90,7 @@ export class Run {
     Object.assign(this, { network, rows, task, steps: 0, diverged: false });
     this.move = makeOptimiser(optimiser, rate);
     this.measured = backward(network, rows, task);
+    this.largest = TOO_LARGE * Math.max(1, this.measured.loss);
   }
 
   get loss() {
@@ -101,7 +102,7 @@ export class Run {
     if (this.diverged) return false;
     const network = { ...this.network, layers: this.move(this.network.layers, this.measured.gradient) };
     const measured = backward(network, this.rows, this.task);
-    if (!(measured.loss < TOO_LARGE) || !gradientSizes(measured.gradient).every(Number.isFinite)) {
+    if (!(measured.loss < this.largest) || !gradientSizes(measured.gradient).every(Number.isFinite)) {
       this.diverged = true;
       return false;
     }
