@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -175,9 +176,7 @@ class _Question:
                 )
                 return _Answer(found)
             if not isinstance(flat, ExactArray):
-                widths = flat.upper() - flat.lower()
-                narrowest = min(widths[widths > 0].tolist(), default=0.0)  # behind a ReLU some are 0 for certain
-                blur = max(blur, narrowest / max(float(flat.to_float64().abs().max()), 1e-300))
+                blur = max(blur, _blur(flat))
         return _Answer(None, blur)
 
 
@@ -186,6 +185,16 @@ _CONVERSIONS: dict[str, Callable[[ExactArray], Numbers]] = {
     "balls": BallArray.from_exact,
     "enclosed": EnclosureArray.from_exact,
 }
+
+
+def _blur(numbers: BallArray | EnclosureArray) -> float:
+    """How wide the narrowest interval is that is not a single number, as a multiple of the largest number."""
+    widths = numbers.upper() - numbers.lower()
+    known = torch.from_numpy(numbers.is_finite())
+    if not known.any():
+        return math.inf
+    narrowest = min(widths[known & (widths > 0)].tolist(), default=0.0)  # behind a ReLU some are 0 for certain
+    return narrowest / max(float(numbers.to_float64()[known].abs().max()), 1e-300)
 
 
 def _lower_gap(at_mix: Numbers, mix_of: Numbers) -> Tensor:
