@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyactivate.arithmetic import exact
+from whyactivate.arithmetic import exact, planes
 from whyactivate.arithmetic.digits import MOST_FROM_FLOATS, Digits
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
@@ -204,12 +204,16 @@ def test_large_matrices_of_full_range_floats_multiply_exactly(dtype: torch.dtype
 
 @pytest.mark.parametrize("outliers", [0, 1, 3, 40])
 @pytest.mark.parametrize("turned", [False, True])
-def test_digits_that_few_numbers_have_are_multiplied_too(outliers: int, turned: bool) -> None:
+@pytest.mark.parametrize("at_once", [2**20, 1])
+def test_digits_that_few_numbers_have_are_multiplied_too(
+    outliers: int, turned: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The numbers of a layer are about as large as each other; a few are much smaller, or larger, than the rest."""
+    monkeypatch.setattr(planes, "_PRODUCTS_AT_ONCE", at_once)
     generator = np.random.default_rng(outliers)
     few, many = (generator.integers(-(2**20), 2**20, shape).astype(np.float64) for shape in ((3, 50), (50, 90)))
     for row in generator.permutation(50)[:outliers]:
-        many[row, row % 90] *= 2.0 ** (-30 if row % 2 else 50)
+        many[row, row % 9] *= 2.0 ** (-30 if row % 2 else 50)
     left, right = Digits.from_floats(few), Digits.from_floats(many)
     if turned:
         left, right = (Digits(np.ascontiguousarray(one.planes.swapaxes(1, 2)), one.low) for one in (right, left))
@@ -220,3 +224,13 @@ def test_digits_that_few_numbers_have_are_multiplied_too(outliers: int, turned: 
         for column in many.T
     ]
     assert fractions_of(left.matmul(right)) == plain
+
+
+def test_few_digits_in_one_column_fill_the_longest_sum_without_error() -> None:
+    """One column of large digits among 64 of zeros is few; its sum is cut where float64 would round it."""
+    k = LONGEST_SUM + 51
+    column = np.zeros((k, 64))
+    column[:, 5] = 2.0**21 - 1
+    row = np.full((1, k), 2.0**21 - 1)
+    product = Digits(row[None], 0).matmul(Digits(column[None], 0, {0: np.flatnonzero(column)}))
+    assert fractions_of(product)[5] == k * (2**21 - 1) ** 2

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from whyactivate.arithmetic.planes import (
     BASE,
     DIGIT_BITS,
+    FEW,
     Floats,
     Known,
-    Rows,
     carry_over,
     multiply_planes,
     trim,
@@ -25,7 +25,6 @@ MOST_FROM_FLOATS = 40
 """Up to how many digits a float64 matrix is split into; its numbers then span 860 binades at most."""
 _BLOCK = 2**13
 _AT_ONCE = 4
-_FEW = 16
 
 
 def flushes_subnormals() -> bool:
@@ -45,13 +44,13 @@ class Digits:
     Attributes:
         planes: shape `[digits, *shape]`, the lowest digit first.
         low: the position of the lowest digit.
-        few: where a matrix's planes are not 0, as far as is known: by plane the entries, as counted in memory, and by
-            plane, layout and shape the rows; None for many. A matrix shares it with its transpose alone.
+        few: where a matrix's planes are not 0, as far as is known: by plane the entries, as counted in memory; None
+            for many. A matrix shares it with its transpose alone.
     """
 
     planes: Floats
     low: int
-    few: Known = field(default_factory=dict[tuple[object, ...], Rows], repr=False)
+    few: Known = field(default_factory=Known, repr=False)
 
     @classmethod
     def from_floats(cls, numbers: NDArray[np.floating[Any]]) -> Self | None:
@@ -91,11 +90,11 @@ class Digits:
                 np.multiply(rest, BASE, out=rest)
                 used += 1
             count = max(count, used)
-        few: Known = {(count - 1 - level,): None for level in range(count)}
+        few: Known = {count - 1 - level: None for level in range(count)}
         for level, blocks in enumerate(nonzeros):
-            if _FEW * sum(blocks.values()) <= flat.size:
+            if FEW * sum(blocks.values()) <= flat.size:
                 found = [np.flatnonzero(planes[level, start : start + _BLOCK]) + start for start in blocks]
-                few[count - 1 - level,] = np.concatenate([np.zeros(0, dtype=np.int64), *found])
+                few[count - 1 - level] = np.concatenate([np.zeros(0, dtype=np.int64), *found])
         return cls(planes[:count][::-1].reshape(count, *numbers.shape), top - count + 1, few)
 
     @classmethod
@@ -166,8 +165,8 @@ class Digits:
     def matmul(self, other: Self) -> Self:
         """The product of two matrices, shapes `(m, k)` and `(k, n)`.
 
-        Beside the operands it holds at most 8 (2 d1 + 2 d2 + 3) m n bytes and a copy of the smaller operand, where d1
-        and d2 are their numbers of digits.
+        Beside the operands it holds at most 8 (2 d1 + 2 d2 + 3) m n bytes, a copy of the smaller operand and 16 MiB,
+        where d1 and d2 are their numbers of digits.
         """
         (m, k), n = self.shape, other.shape[1]
         if not (self.count and other.count and m and n and k):

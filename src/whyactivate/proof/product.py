@@ -22,23 +22,24 @@ _AT_ONCE = 2**15
 
 @dataclass(frozen=True)
 class _Above:
-    """An upper bound of a nonnegative matrix: the absolute values of what is held."""
+    """Upper bounds of the absolute values of an affine map's weight and bias: the absolute values of what is held."""
 
-    values: Tensor
+    weight: Tensor
+    bias: Tensor
 
     @property
     def shape(self) -> torch.Size:
-        return self.values.shape
+        return self.weight.shape
 
-    def __matmul__(self, other: _Above) -> _Above:
-        terms, columns = other.values.shape
+    def __matmul__(self, inner: _Above) -> _Above:
+        terms, columns = inner.weight.shape
         block = max(1, _AT_ONCE // max(1, columns))
-        total = torch.zeros(self.values.shape[0], columns, dtype=torch.float64, device="cpu")
-        left, buffer = self.values.abs(), torch.empty(min(block, terms), columns, dtype=torch.float64, device="cpu")
+        total = torch.zeros(self.weight.shape[0], columns, dtype=torch.float64, device="cpu")
+        left, buffer = self.weight.abs(), torch.empty(min(block, terms), columns, dtype=torch.float64, device="cpu")
         for start in range(0, terms, block):
-            rows = other.values[start : start + block]
+            rows = inner.weight[start : start + block]
             total.addmm_(left[:, start : start + block], torch.abs(rows, out=buffer[: len(rows)]))
-        return _Above(inflate(total, terms))
+        return _Above(inflate(total, terms), inflate(left @ inner.bias.abs() + self.bias.abs(), terms + 1))
 
 
 def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
@@ -52,17 +53,11 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
         weights: float64, the first to act first, shapes `(out, in)`.
         biases: float64, one per weight, or None.
     """
-    absolute = [_Above(weight) for weight in weights]
-    product = multiply_chain(list(reversed(absolute))).values.abs()
-    carried = torch.zeros(weights[0].shape[1], dtype=torch.float64)
-    for weight, bias in zip(absolute, biases, strict=True):
-        carried = (
-            (_Above(carried[None]) @ _Above(weight.values.T)).values[0]
-            if carried.any()
-            else torch.zeros(weight.shape[0], dtype=torch.float64)
-        )
-        if bias is not None:
-            carried = inflate(carried + bias.abs(), 1)
+    maps = [
+        _Above(weight, weight.new_zeros(len(weight)) if bias is None else bias)
+        for weight, bias in zip(weights, biases, strict=True)
+    ]
+    product = multiply_chain(maps[::-1])
     roundings = sum(weight.shape[1] + 2 for weight in weights) + len(weights)
     growth = math.expm1(roundings * math.log1p(_UNIT)) * (1 + 2.0**-40)
     magnified = math.prod(
@@ -70,4 +65,5 @@ def bound_product(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) ->
     )
     added = 1 + max((float(bias.abs().max()) for bias in biases if bias is not None), default=0.0)
     underflow = roundings * _SMALLEST_NORMAL * magnified * added
-    return inflate(growth * product + underflow, 4), inflate(growth * carried + underflow, 4)
+    weight, bias = product.weight.abs(), product.bias.abs()
+    return inflate(growth * weight + underflow, 4), inflate(growth * bias + underflow, 4)
