@@ -175,7 +175,8 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
     if drawn and evidence.lesson is not None:
         lesson = evidence.lesson
         caption = words.get("caption") or getattr(lesson, "heading", lesson.title)
-        lines.append(show_figure(evidence.plot(), f"claim-{number}", alt=lesson.explain(), caption=caption))
+        alt = re.sub("[\u2066\u2069]", "", found) if "found" in words else lesson.explain()
+        lines.append(show_figure(evidence.plot(), f"claim-{number}", alt=alt, caption=caption))
     return "\n\n".join(lines)
 
 
