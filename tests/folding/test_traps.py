@@ -242,6 +242,44 @@ def test_weights_that_are_not_finite_stay():
     assert not plan_runs(net, rows(2, 4)).folds
 
 
+def test_numbers_that_one_layer_cannot_hold_stay_in_two_and_the_rest_folds():
+    def forward(m, x):
+        return m.d(m.c(torch.tanh(m.a(x) * 1e25 + m.b(x))))
+
+    net = settled(Spoken(forward, **{name: nn.Linear(4, 4) for name in "abcd"})).float()
+    net.a.weight.data *= 1e25
+    copied = collapse_runs(net, torch.randn(2, 4))
+    assert type(copied) is Spoken
+    assert torch.equal(copied.a.weight, net.a.weight)
+    assert isinstance(copied.d, nn.Identity)
+
+
+def test_numbers_that_are_not_finite_are_compared_by_what_they_are():
+    net = settled(nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 4), Spoken(lambda m, x: torch.log(x).nan_to_num(2.0))))
+    folded(net, rows(2, 4))
+    net = settled(Spoken(lambda m, x: m.b(m.a(x)).sqrt(), a=nn.Linear(4, 6), b=nn.Linear(6, 4)))
+    copied, x = collapse_runs(net, rows(2, 4)), rows(5, 4)
+    torch.testing.assert_close(copied(x), net(x), equal_nan=True)
+    nothing = settled(
+        Spoken(lambda m, x: -m.b(m.a(x)).exp().add(1).log().neg().log(), a=nn.Linear(4, 6), b=nn.Linear(6, 4))
+    )
+    with pytest.raises(FoldingError, match="no finite number"):
+        collapse_runs(nothing, rows(2, 4))
+
+
+def test_complex_results_are_compared_up_to_rounding():
+    net = settled(Spoken(lambda m, x: torch.fft.rfft(m.b(m.a(x))).conj(), a=nn.Linear(4, 6), b=nn.Linear(6, 4))).float()
+    copied, x = collapse_runs(net, torch.randn(2, 4)), torch.randn(5, 4)
+    torch.testing.assert_close(copied(x), net(x))
+
+
+def test_a_module_whose_name_is_a_word_of_python_is_left_alone_where_a_graph_would_call_it():
+    net = Spoken(lambda m, x: torch.relu(getattr(m, "class")(x) + x))
+    net.add_module("class", nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))
+    copied = folded(settled(net), rows(2, 4))
+    assert isinstance(copied.get_submodule("class.1"), nn.Identity)
+
+
 def test_an_input_that_is_overwritten_is_read_before():
     def forward(m, x):
         y = m.a(x)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from whyactivate.affine.recording import Example, check_module
-from whyactivate.errors import FoldingError, InputError
-from whyactivate.folding.building import carry_out
+from whyactivate.errors import InputError
+from whyactivate.folding.building import Misfit, carry_out
 from whyactivate.folding.copies import copied, in_float64
 from whyactivate.folding.folding import Folding, find_folding
 from whyactivate.folding.layers import Filling
@@ -46,10 +48,13 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     size works. `plan_runs` tells what becomes of each run, and why others are left alone.
 
     Left alone are runs around which the code asks about the batch size what two recordings cannot tell (it compares
-    it, say), looks at a layer other than by calling it, or does not bear it that another layer stands there. Held as
-    recorded are: the mode (train or eval), gradients being recorded or not where that changes nothing, and what the
-    code reads from outside the module. A branch on the batch size through code that is no Python, of NumPy say, cannot
-    be seen; the comparison below meets it up to the batch sizes that it tries.
+    it, say), looks at a layer other than by calling it, or does not bear it that another layer stands there; and runs
+    that hold a number too large for their dtype in one layer (`plan_runs` does not look at numbers). Held as recorded
+    are: the mode (train or eval), gradients being recorded or not where that changes nothing, and what the code reads
+    from outside the module. Images and sequences may have other sizes than the example's, but for a forward that
+    became a graph that holds such a size: it refuses others with an AssertionError, and the plan says so. What cannot
+    be seen is a choice by the batch size that no Python code makes, such as NumPy's, `range(rows)` or
+    `functions[rows]`; the comparison below meets it up to the batch sizes that it tries.
 
     The copy is run beside the original on random inputs of several batch sizes (1, 2, 5, that of the example, and 67
     where rows are small), with and without gradients, before it is returned. In the
@@ -65,7 +70,8 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
 
     Raises:
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
-        FoldingError: the copy does not give the original's outputs; nothing is returned then.
+        FoldingError: the copy does not give the original's outputs, or these have no finite number to compare; nothing
+            is returned then.
     """
     return fold_runs(module, example_input)[1]
 
@@ -79,26 +85,31 @@ def fold_runs(
         InputError: as for `collapse_runs`.
         FoldingError: as for `collapse_runs`.
     """
-    folding, example = _find(module, example_input, asked)
-    try:
-        own = copied(module)
-    except Exception as error:
-        raise InputError(f"{type(module).__name__} cannot be copied, so it cannot be folded: {error}") from error
-    try:
-        folded = carry_out(folding.replacements, folding.regions, own, Filling())
-    except CannotFold as reason:
-        raise FoldingError(f"{type(module).__name__} cannot be folded: {reason}") from reason
+    kept: dict[int, str] = {}
+    while True:
+        folding, example = _find(module, example_input, asked, kept)
+        try:
+            own = copied(module)
+        except Exception as error:
+            raise InputError(f"{type(module).__name__} cannot be copied, so it cannot be folded: {error}") from error
+        try:
+            folded = carry_out(folding.replacements, folding.regions, own, Filling())
+            break
+        except Misfit as misfit:
+            kept |= dict.fromkeys(misfit.nodes, str(misfit))
     if folding.plan.folds:
         computed = any("computed" in note for run in folding.plan.runs for note in run.notes)
         verify(module, folded, _in_float64(folding, module), example, computed=computed)
     return folding.plan, folded
 
 
-def _find(module: nn.Module, example_input: Any, asked: str) -> tuple[Folding, Example]:
+def _find(
+    module: nn.Module, example_input: Any, asked: str, kept: Mapping[int, str] = MappingProxyType({})
+) -> tuple[Folding, Example]:
     check_module(module, asked)
     whole = WholeNumbers.is_meant(example_input)
     example = WholeNumbers.of(example_input) if whole else Example.of(example_input)
-    folding = find_folding(module, example)
+    folding = find_folding(module, example, kept)
     return folding, folding.example or example
 
 

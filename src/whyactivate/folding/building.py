@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import zip_longest
 from typing import Any
@@ -16,9 +16,11 @@ from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracker import record, run_unwatched
 from whyactivate.affine.tape import Argument, Constant, Node, Value
 from whyactivate.affine.trees import map_leaves, tensors_in
-from whyactivate.folding.calls import Recorded
+from whyactivate.folding.calls import Recorded, record_calls
 from whyactivate.folding.copies import copied
 from whyactivate.folding.layers import Filling
+from whyactivate.folding.maps import CannotFold
+from whyactivate.folding.planning import Piece
 from whyactivate.folding.regions import Region, build, put_all
 from whyactivate.folding.replacing import Replacement
 
@@ -28,21 +30,40 @@ _FAR_APART = 2.0**12
 """So many units in the last place are no rounding: then a module does two things."""
 
 
+class Misfit(CannotFold):
+    """A folded layer cannot hold its numbers; `nodes` are the operations that it would take the place of."""
+
+    def __init__(self, reason: str, pieces: Iterable[Piece]) -> None:
+        super().__init__(reason)
+        self.nodes = frozenset[int]().union(*(piece.nodes for piece in pieces))
+
+
 def carry_out(
     replacements: Sequence[Replacement], regions: Sequence[Region], target: nn.Module, filling: Filling
 ) -> nn.Module:
-    """The module with the folding done in it, its new layers filled as `filling` says."""
+    """The module with the folding done in it, its new layers filled as `filling` says.
+
+    Raises:
+        Misfit: a number is too large for its layer's dtype.
+    """
     parts: dict[str, nn.Module] = {}
     for replacement in replacements:
         old = {path: target.get_submodule(path) for path in (replacement.path, *replacement.dropped)}
         trained = any(parameter.requires_grad for part in old.values() for parameter in part.parameters())
         for path, part in old.items():
-            new = replacement.layer.make(filling) if path == replacement.path else nn.Identity()
+            try:
+                new = replacement.layer.make(filling) if path == replacement.path else nn.Identity()
+            except CannotFold as reason:
+                raise Misfit(str(reason), [replacement.piece]) from reason
             parts[path] = new.train(part.training).requires_grad_(trained)
     target = put_all(target, parts)
     for region in regions:
         old = target.get_submodule(region.path)
-        target = put_all(target, {region.path: build(region, old, filling)})
+        try:
+            made = build(region, old, filling)
+        except CannotFold as reason:
+            raise Misfit(str(reason), region.pieces) from reason
+        target = put_all(target, {region.path: made})
     return target
 
 
@@ -112,12 +133,23 @@ class Rehearsal:
         tape = record(hollow, inputs.args, inputs.kwargs)
         if tape.refusal is not None:
             return tape.refusal
-        before, after = _outside(self.recorded.nodes, new), _outside(tape.nodes, new)
-        for one, other in zip_longest(before, after):
-            if one is None or other is None or not _same_operation(one, other):
-                where = {node.location.caller or "the forward of the whole" for node in (one, other) if node}
-                return f"{' or '.join(sorted(where))} does something else where one layer stands in their place"
-        return None
+        differing = _differing(self.recorded.nodes, tape.nodes, new)
+        if not differing:
+            return None
+        where = {node.location.caller or "the forward of the whole" for node in differing}
+        return f"{' or '.join(sorted(where))} does something else where one layer stands in their place"
+
+
+def leads_elsewhere(module: nn.Module, example: Example, recorded: Recorded, question: int) -> bool:
+    """Whether a module runs another program than the recorded one where a question about sizes has the other answer.
+
+    Where it raises, it does not: then the question was whether it takes such sizes at all.
+    """
+    try:
+        turned = record_calls(module, example, recorded.tape.inputs[0].geometry.size[0], question)
+    except Exception:
+        return False
+    return turned.tape.refusal is not None or bool(_differing(recorded.nodes, turned.nodes, ()))
 
 
 def _call(module: nn.Module, inputs: Example) -> object:
@@ -142,6 +174,14 @@ def _far(a: Tensor, b: Tensor) -> bool:
     both = (a == b) | (a.isnan() & b.isnan())
     allowed = min(_FAR_APART * unit, 0.25) * float(b.nan_to_num().abs().max())
     return not float((a - b).abs().masked_fill(both, 0).max()) <= allowed
+
+
+def _differing(before: Sequence[Node], after: Sequence[Node], new: Sequence[str]) -> list[Node]:
+    """The first two operations outside of `new` that are not the same, or the one that has no counterpart."""
+    for one, other in zip_longest(_outside(before, new), _outside(after, new)):
+        if one is None or other is None or not _same_operation(one, other):
+            return [node for node in (one, other) if node is not None]
+    return []
 
 
 def _outside(nodes: Sequence[Node], new: Sequence[str]) -> list[Node]:

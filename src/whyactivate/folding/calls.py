@@ -75,6 +75,7 @@ class Recorded:
     calls: tuple[Call, ...]
     readers: Mapping[int, set[str]]
     asked: tuple[Asked, ...]
+    looked: frozenset[str]
     peeked: Mapping[str, str]
 
 
@@ -133,8 +134,10 @@ class _Watch(DispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
+def record_calls(module: nn.Module, example: Example, rows: int, turned: int | None = None) -> Recorded:
     """The program for so many rows, with the calls of the module's parts; a copy of the module is run.
+
+    Where `turned` is given, the question about sizes of that number gets the other answer.
 
     Raises:
         Exception: the module cannot be copied, or raises.
@@ -152,11 +155,26 @@ def record_calls(module: nn.Module, example: Example, rows: int) -> Recorded:
     changed = example.with_rows(rows)
     with (
         _Watch(marked, reporter) as watch,
-        SizeWatch(lambda: reporter.open[-1].path if reporter.open else None) as sizes,
+        SizeWatch(lambda: reporter.open[-1].path if reporter.open else None, turned) as sizes,
     ):
         tape = record(marked, changed.args, changed.kwargs)
     nodes = _read(tape, reporter.calls)
-    return Recorded(marked, tape, nodes, tuple(reporter.calls), watch.readers, tuple(sizes.asked), peeks.found)
+    return Recorded(
+        marked,
+        tape,
+        nodes,
+        tuple(reporter.calls),
+        watch.readers,
+        tuple(sizes.asked),
+        _who_looked(sizes, marked),
+        peeks.found,
+    )
+
+
+def _who_looked(sizes: SizeWatch, module: nn.Module) -> frozenset[str]:
+    """Whose code looked at sizes, or, but for the checks in PyTorch's own layers, at the number of axes."""
+    own = {path for path, part in module.named_modules() if type(part).__module__.startswith("torch.nn.")}
+    return frozenset(sizes.looked | sizes.counted - own)
 
 
 def _read(tape: Tape, calls: list[Call]) -> tuple[Node, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import fx
 
 from whyactivate.affine._torch_compat import check_in_graph, positional_names, storage_key
 from whyactivate.affine.tape import Geometry, Node
+from whyactivate.affine.trees import map_leaves
+from whyactivate.folding.anysize import fits_any_size
 from whyactivate.folding.calls import Call
 from whyactivate.folding.layers import layer_for
 from whyactivate.folding.lazy import Lazy
@@ -50,6 +53,7 @@ class _Emitter(Scope):
         self.twins = dict(zip(map(id, program.recorded.calls), program.other.calls, strict=True))
         self.inside = {*call.nodes}
         self.opened = {""}
+        self.told_sizes = False
         self.taken = {name for name, _ in (*self.module.named_modules(), *self.module.named_parameters())}
         self.taken |= {name for name, _ in self.module.named_buffers()}
 
@@ -63,10 +67,26 @@ class _Emitter(Scope):
         result = self.tree(self.call.result, self.twins[id(self.call)].result)
         self.graph.output(result)
         self._tidy()
+        self._leave_sizes_open()
+        for node in self.graph.nodes:
+            if node.op in ("call_module", "get_attr") and any(map(iskeyword, str(node.target).split("."))):
+                raise CannotPlace(f"{node.target} is called as a word of Python's own, which a graph cannot hold")
+        self.graph.lint()
         region = self.region
         region.constants, region.parameters = self.constants, self.parameters
+        region.sizes = tuple(self.sizes) if self.checks else ()
         region.unused = left_over(self.module, self.opened, self.calls)
         return region
+
+    def _leave_sizes_open(self) -> None:
+        """Drop the checks of sizes where nothing depends on them."""
+        looked = {f"{self.prefix}{name}".removesuffix(".") for name in self.opened} & self.program.recorded.looked
+        given = {*self.checks, *self.open}
+        made = any(tensor.numel() > 1 for tensor in self.constants.values())
+        if not (looked or made or self.told_sizes) and fits_any_size(self.graph, but=given):
+            for node in reversed(self.checks):
+                self.graph.erase_node(node)
+            self.checks.clear()
 
     def _tidy(self) -> None:
         """Drop what nobody reads, and give new layers names of their own where the old ones are still in use."""
@@ -83,7 +103,6 @@ class _Emitter(Scope):
                 for node in self.graph.nodes:
                     if node.op == "call_module" and node.target == name:
                         node.target = new
-        self.graph.lint()
 
     # -- what goes in -----------------------------------------------------------------------------------------
 
@@ -144,6 +163,7 @@ class _Emitter(Scope):
     def _call(self, call: Call) -> None:
         twin = self.twins[id(call)]
         self._check_inside(call)
+        map_leaves(self._note_number, call.result)
         try:
             args, kwargs = self.tree(call.args, twin.args), self.tree(call.kwargs, twin.kwargs)
         except Unknown:
@@ -154,6 +174,9 @@ class _Emitter(Scope):
         node = self.graph.call_module(name, tuple(args), kwargs)
         self.region.modules.add(name)
         self.bind_tree(node, call.result, twin.result)
+
+    def _note_number(self, leaf: Any) -> None:
+        self.told_sizes |= type(leaf) is int  # the length of a sequence, say
 
     def _node(self, node: Node) -> None:
         if node.index in self.pieces:

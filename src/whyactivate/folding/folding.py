@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from whyactivate.affine.recording import Example, Recordings, record_all
 from whyactivate.affine.recording.state import State
 from whyactivate.affine.tape import Node, Tape
 from whyactivate.errors import InputError
-from whyactivate.folding.building import Rehearsal
+from whyactivate.folding.building import Rehearsal, leads_elsewhere
 from whyactivate.folding.calls import Recorded, record_calls
 from whyactivate.folding.plan import Plan
 from whyactivate.folding.program import Program, differ
@@ -35,10 +36,10 @@ class Folding:
     example: Example | None = None
 
 
-def find_folding(module: nn.Module, example: Example) -> Folding:
-    """What can be folded in the module, in the mode that it is in."""
+def find_folding(module: nn.Module, example: Example, kept: Mapping[int, str]) -> Folding:
+    """What can be folded in the module, in the mode that it is in; `kept` are operations that stay, with the reason."""
     if not isinstance(example, WholeNumbers):
-        return _find(module, module, example, example, ())
+        return _find(module, module, example, example, (), kept)
     try:
         tables = find_tables(module, example)
     except Exception as error:
@@ -48,11 +49,16 @@ def find_folding(module: nn.Module, example: Example) -> Folding:
         ) from error
     if isinstance(tables, str):
         return Folding(Plan(type(module).__name__, (), tables))
-    return _find(module, tables.module, tables.example, tables.numbers, tables.all)
+    return _find(module, tables.module, tables.example, tables.numbers, tables.all, kept)
 
 
 def _find(
-    original: nn.Module, module: nn.Module, example: Example, numbers: Example, tables: Sequence[Table]
+    original: nn.Module,
+    module: nn.Module,
+    example: Example,
+    numbers: Example,
+    tables: Sequence[Table],
+    kept: Mapping[int, str],
 ) -> Folding:
     """What can be folded in `original`, which takes `numbers`; `module` and `example` are what is recorded."""
     name = type(original).__name__
@@ -86,9 +92,9 @@ def _find(
         return Folding(Plan(name, (), rehearsal.obstacle))
     hooked = frozenset(path for path, part in original.named_modules() if _has_hooks(part))
     scripts = tuple(path for path, part in original.named_modules() if isinstance(part, torch.jit.ScriptModule))
-    calls = Calls(recorded, hooked, scripts)
+    calls = Calls(recorded, hooked, scripts, partial(leads_elsewhere, module, example, recorded))
     no_graph = _no_graph(recordings, recorded)
-    search = Search(name, Program(recorded, other, rows), calls, rehearsal, no_graph, tables)
+    search = Search(name, Program(recorded, other, rows), calls, rehearsal, no_graph, kept, tables)
     runs, replacements, regions = search.run()
     return Folding(Plan(name, runs), replacements, regions, numbers)
 

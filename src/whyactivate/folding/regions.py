@@ -37,6 +37,7 @@ class Region:
         constants: tensors that were made on the way, by name.
         modules: submodules of the original that the graph calls; parameters: tensors of it that the graph reads.
         unused: submodules and tensors of the original that nobody used, and that stay.
+        sizes: what the graph must be given, in words; empty where inputs may have any size.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Region:
     modules: set[str] = field(default_factory=set)
     parameters: set[str] = field(default_factory=set)
     unused: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
 
 
 def left_over(module: nn.Module, opened: Set[str], calls: Calls) -> tuple[str, ...]:

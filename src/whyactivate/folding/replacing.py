@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -18,12 +19,17 @@ from whyactivate.folding.maps import CannotFold, Kernel
 from whyactivate.folding.planning import Piece
 from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
+from whyactivate.folding.sizes import branches_at
 from whyactivate.folding.tables import Table
 
 PRODUCTS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
 )  # fmt: skip
 """The layers that a folded one may take the place of."""
+
+
+_MOST_BRANCHES = 8
+"""For how many questions about sizes it is tried what the other answer leads to."""
 
 
 class CannotPlace(Exception):
@@ -47,11 +53,19 @@ class Replacement:
 class Calls:
     """The calls of a recording, by operation and by path.
 
-    `hooked` holds the paths of modules with hooks, `scripts` those of scripted modules, whose branches cannot be seen.
+    `hooked` holds the paths of modules with hooks, `scripts` those of scripted modules, whose branches cannot be seen;
+    `leads_elsewhere` tells for the number of a question about sizes whether another answer leads to another program.
     """
 
-    def __init__(self, recorded: Recorded, hooked: frozenset[str], scripts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        recorded: Recorded,
+        hooked: frozenset[str],
+        scripts: tuple[str, ...],
+        leads_elsewhere: Callable[[int], bool],
+    ) -> None:
         self.recorded, self.hooked, self.scripts = recorded, hooked, scripts
+        self.leads_elsewhere = cache(leads_elsewhere)
         self.modules = dict(recorded.module.named_modules())
         self.names = {id(part): path for path, part in self.modules.items()}
         self.counts = Counter(call.path for call in recorded.calls)
@@ -260,6 +274,10 @@ def _check_between(used: list[tuple[Call, list[Node]]], piece: Piece, program: P
                 "one size",
                 piece.nodes,
             )
+    branches = branches_at(program.recorded.asked, program.other.asked, running)
+    if len(branches) > _MOST_BRANCHES or any(map(calls.leads_elsewhere, branches)):
+        path = program.recorded.asked[branches[0]].path or "the forward of the whole"
+        raise CannotPlace(f"{path} does something else for inputs of other sizes", piece.nodes)
 
 
 def check_memory(piece: Piece, program: Program, copy: Node | None = None) -> None:

@@ -47,6 +47,9 @@ class Scope:
         graph: the graph.
         constants: tensors made on the way, by the names that the graph has for them.
         parameters: tensors of the module that the graph reads, by path.
+        checks: what makes sure that the graph is given tensors of the sizes that it was recorded with.
+        sizes: these sizes, in words.
+        open: what is right for any sizes that it can be carried out for: some reshapes, and the batch size itself.
     """
 
     def __init__(self, module: nn.Module, program: Program) -> None:
@@ -54,6 +57,9 @@ class Scope:
         self.constants: dict[str, Tensor] = {}
         self.parameters: set[str] = set()
         self.bound: dict[Key, Bound] = {}
+        self.checks: list[fx.Node] = []
+        self.sizes: list[str] = []
+        self.open: set[fx.Node] = set()
         self._batch: fx.Node | None = None
         self._slope = program.other.tape.inputs[0].geometry.size[0] - program.rows
         tensors = [*module.named_parameters(), *module.named_buffers()]
@@ -68,6 +74,8 @@ class Scope:
         if isinstance(here, Value):
             self.bind(here, node, there.geometry)
             self._note_batch(node, here.geometry, there.geometry)
+            if given:
+                self._check_sizes(node, here.geometry.size, there.geometry.size, given)
         elif isinstance(here, (list, tuple)) and here:
             for i, (a, b) in enumerate(zip(list(here), list(there), strict=True)):
                 self.bind_tree(self.graph.call_function(operator.getitem, (node, i)), a, b, given)
@@ -126,6 +134,8 @@ class Scope:
                 node = self.graph.call_function(aten.permute.default, (node, list(way[0])))
             shape = [self.whole(a, b) for a, b in zip(way[1], other[1], strict=True)]
             node = self.graph.call_method("reshape", (node, shape))
+            if (way[0], way[2]) == (None, None) and _is_row_by_row(bound.here, here) and shape[0] is self._batch:
+                self.open.add(node)
             return node if way[2] is None else self.graph.call_function(aten.permute.default, (node, list(way[2])))
         part = cut(bound.here, here)
         if part is not None and part == cut(bound.there, there):
@@ -146,11 +156,24 @@ class Scope:
         words = f"this folded copy was made for {given} = {here!r}; fold the original again for another value"
         self.graph.call_function(check_in_graph, (same, words))
 
+    def _check_sizes(self, node: fx.Node, here: tuple[int, ...], there: tuple[int, ...], given: str) -> None:
+        """Whether a tensor has the axes of the recorded one, and its sizes but for those that grow with the batch."""
+        fixed = [(axis, a) for axis, (a, b) in enumerate(zip(here, there, strict=True)) if a == b]
+        words = f"{given}: {' × '.join(str(a) if a == b else 'any' for a, b in zip(here, there, strict=True))}"
+        told = f"this folded copy was made for {words} numbers; fold the original again for other sizes"
+        found = [(self.graph.call_method("dim", (node,)), len(here))]
+        found += [(self.graph.call_function(aten.sym_size.int, (node, axis)), size) for axis, size in fixed]
+        for number, expected in found:
+            same = self.graph.call_function(operator.eq, (number, expected))
+            self.checks += [number, same, self.graph.call_function(check_in_graph, (same, told))]
+        self.sizes.append(words)
+
     def _note_batch(self, node: fx.Node, here: Geometry, there: Geometry) -> None:
         for axis, (a, b) in enumerate(zip(here.size, there.size, strict=True)):
             slope, rest = divmod(b - a, self._slope)
             if self._batch is None and slope and not rest and a == slope * self.program.rows:
-                size = self.graph.call_function(aten.sym_size.int, (node, axis))
+                size = self.graph.call_method("size", (node, axis))
+                self.open.add(size)
                 self._batch = size if slope == 1 else self.graph.call_function(operator.floordiv, (size, slope))
 
     def _constant(self, here: Tensor, there: Tensor) -> fx.Node:
@@ -167,6 +190,11 @@ class Scope:
         name = f"_constant_{len(self.constants)}"
         self.constants[name] = here.detach().clone()
         return self.graph.get_attr(name)
+
+
+def _is_row_by_row(here: Geometry, view: Geometry) -> bool:
+    """Whether a view lays out the numbers of each row of a batch one after the other, as flatten(1) does."""
+    return len(view.size) == 2 and len(here.size) > 1 and here.size[1] > 1 and here.size[0] == view.size[0]
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:

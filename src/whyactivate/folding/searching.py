@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from whyactivate.folding.building import Rehearsal
 from whyactivate.folding.calls import Call
@@ -27,6 +27,7 @@ class Search:
         calls: which modules were called.
         rehearsal: tries what was found.
         no_graph: why nothing may become a graph, in words; None where it may.
+        kept: operations that must stay as they are, with the reason.
         tables: the tables whose rows are the program's inputs.
     """
 
@@ -37,12 +38,13 @@ class Search:
         calls: Calls,
         rehearsal: Rehearsal,
         no_graph: str | None,
+        kept: Mapping[int, str],
         tables: Sequence[Table] = (),
     ) -> None:
         self.name, self.program, self.calls = name, program, calls
         self.rehearsal, self.no_graph = rehearsal, no_graph
         self.tables = {key_of(value): table for value, table in zip(program.recorded.tape.inputs, tables, strict=False)}
-        self.frozen: dict[int, str] = {}
+        self.frozen = dict(kept)
         self.fences: dict[int, object] = {}
         for node in program.nodes:
             path = node.location.caller

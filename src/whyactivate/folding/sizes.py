@@ -8,15 +8,19 @@ program is recorded, sizes are whole numbers that report such questions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import TorchFunctionMode
+from whyactivate.folding.cuts import cuts
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,25 @@ def told_apart(here: tuple[Asked, ...], there: tuple[Asked, ...]) -> dict[str, s
 
 _WORDS = {
     "comparison": "compares the number of rows with something",
+    "truth": "asks whether a number that grows with the rows is 0",
     "product": "multiplies the number of rows by itself",
+    "cut": "cuts the rows into parts",
     "division": "divides the number of rows with a remainder",
     "number": "does more with the number of rows than add and multiply",
     "len": "asks for len() of a tensor, and what it does with that cannot be followed (size(0) can be)",
 }
+
+
+def branches_at(asked: tuple[Asked, ...], other: tuple[Asked, ...], paths: Set[str]) -> list[int]:
+    """The numbers of the questions with two answers that modules asked about sizes that do not grow with the batch.
+
+    Of those that one module asks about the same numbers, the first.
+    """
+    found: dict[Asked, int] = {}
+    for number, (one, two) in enumerate(zip(asked, other, strict=True)):
+        if one.what in ("comparison", "truth") and one.path in paths and one.numbers == two.numbers:
+            found.setdefault(one, number)
+    return [*found.values()]
 
 
 def _distance(asked: Asked) -> Any:
@@ -68,15 +86,20 @@ class SizeWatch(TorchFunctionMode):
 
     Args:
         where: the path of the module whose code runs; None where none does.
+        turned: the number of a question to which the answer is to be the other one; None for none.
 
     Attributes:
         asked: the questions so far.
+        looked: the paths of modules whose code looked at a size at all.
+        counted: the paths of those whose code looked at the number of axes.
     """
 
-    def __init__(self, where: Callable[[], str | None]) -> None:
+    def __init__(self, where: Callable[[], str | None], turned: int | None = None) -> None:
         super().__init__()
         self.asked: list[Asked] = []
-        self._where, self._on = where, False
+        self.looked: set[str] = set()
+        self.counted: set[str] = set()
+        self._where, self._turned, self._on = where, turned, False
 
     def __enter__(self) -> SizeWatch:
         self._on = True
@@ -92,10 +115,21 @@ class SizeWatch(TorchFunctionMode):
         if path is not None:
             self.asked.append(Asked(path, what, tuple(map(plain, numbers))))
 
+    def answer(self, result: bool) -> bool:
+        """The answer to the question that was asked last: what it is, or the other one where that is wanted."""
+        return result is not (self._on and self._turned == len(self.asked) - 1)
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if _is_asked_by_us():
+            return result
+        for what, numbers in cuts(func, args, kwargs or {}):
+            self.note(what, *numbers)
+        path = self._where() if func in _SIZES or func in _RANKS or func is Tensor.__len__ else None
+        if path is not None:
+            (self.counted if func in _RANKS else self.looked).add(path)
         if func is Tensor.__len__:
             self.note("len", result)
         elif func in _SIZES:
@@ -111,6 +145,16 @@ class SizeWatch(TorchFunctionMode):
         return Size(self, result) if type(result) is int else result
 
 
+def _is_asked_by_us() -> bool:
+    """Whether it is the code that records a module, and not that of the module, that asks for a size."""
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    while frame.f_code.co_name == "__torch_function__" and frame.f_back is not None:
+        frame = frame.f_back  # other modes pass on what was asked
+    return frame.f_code.co_filename.startswith(_OURS)
+
+
+_OURS = tuple(str(Path(__file__).parents[1] / part) + os.sep for part in ("affine", "folding"))
+
 _SIZES = frozenset({
     Tensor.size,
     Tensor.numel,
@@ -119,6 +163,9 @@ _SIZES = frozenset({
     torch.numel,
     *attrgetter("shape.__get__", "nbytes.__get__")(Tensor),
 })  # fmt: skip
+
+
+_RANKS = frozenset({Tensor.dim, Tensor.ndimension, attrgetter("ndim.__get__")(Tensor)})
 
 
 class Size(int):
@@ -190,6 +237,8 @@ def _with_report(name: str, what: str) -> Callable[..., Any]:
                 self.watch.note(what, a, *rest)
         elif what and not exact:
             self.watch.note(what, a, *rest)
+        if type(result) is bool:
+            return self.watch.answer(result)
         return Size(self.watch, result) if type(result) is int and name not in _ENDS else result
 
     return method
@@ -200,14 +249,15 @@ def _is_exact(name: str, a: int, b: int) -> bool:
     return name == "__floordiv__" and b != 0 and a % b == 0
 
 
-_ENDS = ("__hash__", "__int__", "__bool__", "__round__")
+_ENDS = ("__hash__", "__int__", "__round__")
 for _names, _what in (
     ("add radd sub rsub neg pos", ""),
     ("mul rmul", "product"),
     ("lt le gt ge eq ne", "comparison"),
+    ("bool", "truth"),
     ("floordiv rfloordiv mod rmod divmod rdivmod truediv rtruediv", "division"),
     (
-        "pow rpow and rand or ror xor rxor lshift rlshift rshift rrshift invert abs bool hash int float str repr "
+        "pow rpow and rand or ror xor rxor lshift rlshift rshift rrshift invert abs hash int float str repr "
         "format round trunc floor ceil",
         "number",
     ),

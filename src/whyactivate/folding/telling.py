@@ -182,6 +182,7 @@ class Teller:
         """Forwards that become graphs; weights that are computed in the module, and are held fixed in the copy."""
         graphs = tuple(
             f"the forward of {region.path or self.name} becomes a graph (a torch.fx.GraphModule)"
+            + (f", which takes no other sizes than these: {', '.join(region.sizes)}" if region.sizes else "")
             for region in regions
             if any(piece in region.pieces for piece in inside)
         )

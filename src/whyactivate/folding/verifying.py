@@ -41,7 +41,8 @@ def verify(
             dtype in the float64 copy, too.
 
     Raises:
-        FoldingError: an output differs by more than rounding explains, or the copy does not run.
+        FoldingError: an output differs by more than rounding explains, the copy does not run, or there is no finite
+            number to compare.
     """
     generator = torch.Generator("cpu").manual_seed(1)
     original64 = _in_float64(original)
@@ -55,6 +56,7 @@ def verify(
         with torch.set_grad_enabled(gradients):
             return run_unwatched(module, inputs.args, inputs.kwargs, states[id(module)])
 
+    seen: dict[bool, bool] = {}
     for rows in dict.fromkeys((*BATCHES, example.rows, *many)):
         inputs = example.with_rows(rows, generator)
         expected = run(original, inputs)
@@ -67,12 +69,18 @@ def verify(
         wide = run(original64, _cast(inputs, torch.float64)) if original64 is not None else ()
         exact = wide if _alike(wide, expected) else expected
         _compare(found, expected, exact, rows, "", 1.0)
+        seen |= {_is_number(tensor): True for tensor in expected if tensor.numel()}
         if recorded and rows == example.rows:  # some modules of PyTorch do something else without gradients
             _compare(run(folded, inputs, True), run(original, inputs, True), exact, rows, "", 1.0)
         if folded64 is not None and exact is wide:
             found = run(folded64, _cast(inputs, torch.float64))
             if found:
                 _compare(found, expected, exact, rows, " in float64", 1.0 if computed else 0.0)
+    if seen and True not in seen:
+        raise FoldingError(
+            "the module gives no finite number on random inputs, so that its folded copy cannot be compared with it; "
+            "nothing is returned"
+        )
 
 
 def _compare(
@@ -89,13 +97,21 @@ def _compare(
             f"the folded copy gives outputs of shapes {shapes[1]}{where} for {rows} row(s), the original {shapes[0]}; "
             "nothing is returned"
         )
-    for number, (a, b, true) in enumerate(zip(found, expected, exact, strict=True)):
+    for number, tensors in enumerate(zip(found, expected, exact, strict=True)):
+        a, b, true = (torch.view_as_real(t.resolve_conj()) if t.is_complex() else t for t in tensors)
         if not b.is_floating_point():
             if not torch.equal(a, b):
                 raise FoldingError(f"output {number} of the folded copy differs; nothing is returned")
             continue
         if where == "" and a.dtype != b.dtype:
             raise FoldingError(f"output {number} of the folded copy is {a.dtype}, not {b.dtype}; nothing is returned")
+        if where == "" and not torch.equal(_kinds(a), _kinds(b)):
+            raise FoldingError(
+                f"output {number} of the folded copy is NaN or infinite at other places than the original's for {rows} "
+                "row(s); nothing is returned"
+            )
+        finite = a.isfinite() & b.isfinite() & true.isfinite()  # the others are the same, or no numbers in one dtype
+        a, b, true = a[finite], b[finite], true[finite]
         if not b.numel():
             continue
         error, allowed = bound(b, true, own)
@@ -106,6 +122,16 @@ def _compare(
                 f"explains {allowed:.3g} at most (the original's own error is {error:.3g}); nothing is returned. "
                 "This is a fault of whyactivate, or the module does what was not recorded: please report it"
             )
+
+
+def _is_number(tensor: Tensor) -> bool:
+    """Whether something in it is a finite number."""
+    return bool(tensor.isfinite().any())
+
+
+def _kinds(numbers: Tensor) -> Tensor:
+    """What each entry is: 0 for a finite number, 1 and -1 for infinite ones, 2 for NaN."""
+    return numbers.isposinf().int() - numbers.isneginf().int() + 2 * numbers.isnan().int()
 
 
 def bound(returned: Tensor, exact: Tensor, own: float) -> tuple[float, float]:
