@@ -64,6 +64,18 @@ def test_no_secrets_one_run_at_a_time_and_few_permissions(path: Path):
         assert job["timeout-minutes"] <= 60
 
 
+def test_a_site_is_looked_at_in_a_browser_before_it_is_published():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = [step.get("run") or step["uses"] for step in jobs["build"]["steps"]]
+    places = [
+        next(place for place, step in enumerate(steps) if wanted in step)
+        for wanted in ("make docs", "google-chrome", "tests/docs tests/browser", "upload-pages-artifact")
+    ]
+    assert places == sorted(places)
+    assert jobs["deploy"]["needs"] == "build"
+    assert jobs["deploy"]["if"] == "github.ref == 'refs/heads/main'"
+
+
 def test_the_lowest_python_that_is_allowed_and_three_systems_are_tried():
     matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]["test"]
     matrix = matrix["strategy"]["matrix"]

@@ -13,11 +13,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from browser.laboratory import CHROMIUM
-from docs.built import site
+from docs.built import folder_of, site
 
 __all__ = ["site"]
 
-FOLDER = "/whyactivate/"
 # Whatever asks for another host gets no answer, and is seen.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
@@ -25,11 +24,12 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--host-resolver-rul
 class _Server(http.server.SimpleHTTPRequestHandler):
     """Serves the site in a folder, as a project's pages are; and at the root, where a page of errors expects it."""
 
+    folder = "/whyactivate/"
     protocol_version = "HTTP/1.1"
     extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {".js": "text/javascript"}
 
     def translate_path(self, path: str) -> str:
-        return super().translate_path("/" + path.removeprefix(FOLDER).lstrip("/"))
+        return super().translate_path("/" + path.removeprefix(self.folder).lstrip("/"))
 
     def log_message(self, format, *args):
         pass
@@ -38,11 +38,13 @@ class _Server(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def address(site) -> Iterator[str]:
     """Where the site is served."""
+    if folder_of(site) != "/":
+        _Server.folder = folder_of(site)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Server, directory=str(site)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}{FOLDER}"
+    yield f"http://127.0.0.1:{server.server_port}{_Server.folder}"
     server.shutdown()
     server.server_close()
     thread.join()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,6 +26,12 @@ def build(folder: Path) -> Path:
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     return folder
+
+
+def folder_of(site: Path) -> str:
+    """Where on its host the site will be served, as SITE_URL said when it was built; "/" where it said nothing."""
+    home = re.search(r"<loc>(.*?)</loc>", (site / "sitemap.xml").read_text(encoding="utf-8"))
+    return urlsplit(home[1]).path if home and "://" in home[1] else "/"
 
 
 @pytest.fixture(scope="session")

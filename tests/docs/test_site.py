@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from docs.built import ROOT, site_group
+from docs.built import ROOT, folder_of, site_group
 
 CSS_URL = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "preconnect", "prefetch", "dns-prefetch", "manifest", "modulepreload"}
@@ -169,5 +169,8 @@ def test_a_translation_shows_what_the_original_shows(site, pages):
 def target(site: Path, page: Path, link: str) -> Path:
     """The file that a link on a page leads to."""
     path = unquote(urlsplit(link).path)
-    aim = (site / path.lstrip("/") if path.startswith("/") else page.parent / path) if path else page
+    if path.startswith("/"):
+        aim = site / path.removeprefix(folder_of(site)).lstrip("/")
+    else:
+        aim = page.parent / path if path else page
     return aim.resolve() / "index.html" if aim.is_dir() else aim.resolve()
