@@ -77,6 +77,15 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(*SMALL, "--resume", saved).exit_code == 0
 
 
+def test_ctrl_c_before_anything_is_trained_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("whyactivate.cli.compare.load_data", interrupt)
+    result = run(*SMALL)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "whyactivate: interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

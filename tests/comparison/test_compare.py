@@ -117,6 +117,15 @@ class TestEndings:
             assert math.isfinite(member.test_loss)
         check_equals_train(result.members, data, config, F64)
 
+    def test_a_network_that_starts_broken_is_named(self):
+        data = tiny(classes=2)
+        far = wa.Dataset("far", data.train_x * 1e30, data.train_y, data.test_x, data.test_y, data.task, data.classes)
+        with pytest.raises(
+            wa.InputError,
+            match=r"the train loss is nan with activation 'square', hidden widths \(3,\), init 'he' and seed 4: look",
+        ):
+            compare(far, ["tanh", torch.square], [4], depths=[1, 2], widths=3, inits="he")
+
     def test_a_test_loss_that_alone_is_not_finite_is_a_divergence(self):
         data = tiny(rows=12)
         far = wa.Dataset("far", data.train_x, data.train_y, data.test_x * 1e30, data.test_y, data.task)
@@ -192,7 +201,9 @@ class TestArguments:
             ({"hidden": (3,), "depths": [1]}, "give either hidden"),
             ({"hidden": 3}, r"hidden must list .* 3 came"),
             ({"hidden": (0,)}, "hidden must be a whole number of at least 1"),
-            ({"depths": [-1]}, "depths must be a whole number of at least 0"),
+            ({"depths": [-1]}, "depths must be a whole number from 0 to 10000, but -1 came"),
+            ({"depths": [1, 99], "widths": 1000}, r"99 hidden layers, up to 1000 wide, has 98,\d+,\d+ weights"),
+            ({"hidden": (10**6, 10**6)}, "1000000 wide, has 1,000,013,000,001 weights"),
             ({"widths": [2, 2]}, "widths: 2 comes twice"),
             ({"inits": ["hee"]}, "unknown init 'hee'. Did you mean 'he'"),
             ({"learning_rates": [0.1, -1]}, "learning_rates must be a number above 0"),

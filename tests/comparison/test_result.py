@@ -181,6 +181,34 @@ class TestFiles:
         with pytest.raises(wa.InputError, match=r"a\.json is not a comparison that to_json wrote"):
             ComparisonResult.from_json(path)
 
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ('"seed": 3', '"seed": 33'),
+            ('"finished"', '"early"'),
+            ('"train_loss": 0', '"train_loss": 1'),
+            ("relu", "rule"),
+        ],
+    )
+    def test_a_file_that_was_changed_is_refused(self, result: ComparisonResult, tmp_path: Path, old: str, new: str):
+        path = result.to_json(tmp_path / "a.json")
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(wa.InputError, match=r"a\.json is damaged, or was changed"):
+            ComparisonResult.from_json(path)
+
+    def test_half_a_file_is_refused(self, result: ComparisonResult, tmp_path: Path):
+        path = result.to_json(tmp_path / "a.json")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(wa.InputError, match=r"a\.json is not a comparison"):
+            compare(tiny(classes=2, rows=30), resume=path)
+
+    def test_other_spacing_does_not_matter(self, result: ComparisonResult, tmp_path: Path):
+        path = tmp_path / "a.json"
+        path.write_text(json.dumps(result.to_dict(), sort_keys=True), encoding="utf-8")
+        assert ComparisonResult.from_json(path) == result
+
     def test_a_file_that_is_not_there(self, tmp_path: Path):
         with pytest.raises(wa.InputError, match=r"cannot read .*no such file"):
             compare(tiny(), resume=tmp_path / "none.json")

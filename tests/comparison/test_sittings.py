@@ -119,6 +119,39 @@ class TestResume:
         with pytest.raises(wa.InputError, match=f"cannot resume: .*{message}"):
             compare(**({"data": tiny(), "config": CONFIG} | GRID | changes), resume=whole)
 
+    def test_an_activation_that_was_another_function_is_refused(self, tmp_path: Path):
+        def bent(z: torch.Tensor) -> torch.Tensor:
+            return z.abs()
+
+        def relu(z: torch.Tensor) -> torch.Tensor:
+            return z.clamp(min=0)
+
+        def run(choice: object, **more: object) -> ComparisonResult:
+            return compare(tiny(), [choice, None], 1, hidden=(2,), config=CONFIG, **more)  # type: ignore[list-item]
+
+        path = run(bent).to_json(tmp_path / "a.json")
+        assert run(bent, resume=path) == run(bent)
+        bent.__code__ = relu.__code__
+        with pytest.raises(wa.InputError, match="cannot resume: the activation 'bent' was another function then"):
+            run(bent, resume=path)
+        with pytest.raises(wa.InputError, match="the activation 'relu' was another function then"):
+            run(relu, resume=run("relu"))
+        assert run("tanh", resume=path).missing == 0, "what is not compared now may be what it likes"
+
+    def test_ctrl_c_while_the_result_is_put_together(self, whole: ComparisonResult, monkeypatch: pytest.MonkeyPatch):
+        from whyactivate.comparison import run
+
+        class Impatient(ComparisonResult):
+            pressed = False
+
+            def __post_init__(self) -> None:
+                if not Impatient.pressed:
+                    Impatient.pressed = True
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(run, "ComparisonResult", Impatient)
+        assert compare(tiny(), **GRID, config=CONFIG).members == whole.members
+
 
 class TestProgress:
     def test_counts_and_estimates(self):

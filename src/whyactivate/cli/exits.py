@@ -28,6 +28,13 @@ TRACEBACK = "WHYACTIVATE_TRACEBACK"
 class OneLineGroup(TyperGroup):
     """Commands whose errors are one line on stderr and an exit code, never a traceback."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; Ctrl-C, which Typer would end without a word, is one line as well."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            stop(complain("interrupted", INTERRUPTED))
+
     def main(
         self,
         args: Sequence[str] | None = None,

@@ -141,9 +141,12 @@ class _Training:
         """Refuses members that start with a loss that is not finite."""
         bad = ~(np.isfinite(self.before[0]) & self.engine.are_finite())
         if bad.any():
-            place = int(np.flatnonzero(bad)[0])
+            number = int(np.flatnonzero(bad)[0])
+            place, seed = self.block.recipes[number].place, self.block.recipes[number].seed
             raise InputError(
-                f"before any training the train loss of member {place + 1} is {self.before[0][place]}: look at the data"
+                f"before any training the train loss is {self.before[0][number]} with activation {place.activation!r}, "
+                f"hidden widths {place.hidden}, init {place.init!r} and seed {seed}: look at the data, and at how far "
+                "the activation goes"
             )
         self.at_floor[self.before[0] <= self.floors] = 0
 

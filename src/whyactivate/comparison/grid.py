@@ -16,7 +16,7 @@ from whyactivate.comparison.member import Place
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.models import INITS, Init
 from whyactivate.training.config import LARGEST_RATE
-from whyactivate.training.plain import acts_elementwise
+from whyactivate.training.plain import acts_elementwise, probe
 
 ARTICLE_FIVE = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
 """No activation, and the article's four."""
@@ -35,11 +35,13 @@ class Grid:
         places: all combinations but for the seed.
         seeds: each place is trained once with each.
         choices: the activation of each name, as the caller gave it.
+        own: for each that is not of the table, what it makes of a few numbers: two functions may have one name.
     """
 
     places: tuple[Place, ...]
     seeds: tuple[int, ...]
     choices: dict[str, Choice]
+    own: dict[str, tuple[float, ...]]
 
 
 def make_grid(
@@ -70,7 +72,8 @@ def make_grid(
         Place(name, shape, init, rate)
         for shape, init, rate, name in product(shapes, kinds, _distinct("learning_rates", rates), choices)
     )
-    return Grid(places, _read_seeds(seeds), choices)
+    own = {n: probe(check_elementwise(n, c).module()) for n, c in choices.items() if c is not None and c != n}
+    return Grid(places, _read_seeds(seeds), choices, own)
 
 
 def check_elementwise(name: str, choice: Choice) -> Activation:
@@ -133,7 +136,7 @@ def _read_shapes(hidden: object, depths: object, widths: object) -> list[tuple[i
         return [tuple(check_whole("hidden", width, 1) for width in cast("Iterable[Any]", wanted))]
     if hidden is not None:
         raise InputError("give either hidden, one list of widths, or depths and widths, not both")
-    deep = [3] if depths is None else [check_whole("depths", d, 0) for d in _listed("depths", depths)]
+    deep = [3] if depths is None else [check_whole("depths", d, 0, 10_000) for d in _listed("depths", depths)]
     wide = [18] if widths is None else [check_whole("widths", w, 1) for w in _listed("widths", widths)]
     pairs = [(width,) * depth for depth in _distinct("depths", deep) for width in _distinct("widths", wide)]
     return list(dict.fromkeys(pairs))

@@ -76,10 +76,7 @@ class Member:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Member:
         """The member that `to_dict` wrote down."""
-        place = Place(
-            str(values["activation"]), tuple(int(w) for w in values["hidden"]), values["init"],
-            float(values["learning_rate"]),
-        )  # fmt: skip
+        place = Place(values["activation"], tuple(values["hidden"]), values["init"], values["learning_rate"])
         return Member(place, **{name: values[name] for name in COLUMNS[4:]})
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import html
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -43,7 +45,7 @@ class ComparisonResult:
         places: what was to be compared, apart from the seeds.
         seeds: which each place was to be trained with.
         members: the trained networks.
-        interrupted: whether it was stopped before all were trained.
+        own_activations: for each activation that is not of the table, what it makes of a few numbers.
         choices: the activations by name, as they were given.
     """
 
@@ -56,13 +58,18 @@ class ComparisonResult:
     places: tuple[Place, ...]
     seeds: tuple[int, ...]
     members: tuple[Member, ...]
-    interrupted: bool = False
+    own_activations: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     choices: Mapping[str, object] = field(default_factory=dict[str, object], compare=False, repr=False)
 
     @property
     def missing(self) -> int:
         """How many networks are still to be trained."""
         return len(self.places) * len(self.seeds) - len(self.members)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before all were trained."""
+        return self.missing > 0
 
     @cached_property
     def summaries(self) -> tuple[Summary, ...]:
@@ -142,6 +149,10 @@ class ComparisonResult:
                 raise InputError(f"cannot resume: the data is not the same ({self.data} then, {other.data} now)")
         if self.data != other.data:
             raise InputError(f"cannot resume: the data was {self.data!r} and is {other.data!r} now")
+        for name in {place.activation for place in self.places} & {place.activation for place in other.places}:
+            then, now = self.own_activations.get(name, ()), other.own_activations.get(name, ())
+            if len(then) != len(now) or not all(map(_nearly_equal, then, now)):
+                raise InputError(f"cannot resume: the activation {name!r} was another function then")
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per network, with the names of `COLUMNS`."""
@@ -171,7 +182,7 @@ class ComparisonResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the weights, in plain values that `json` can write."""
-        return {
+        values: dict[str, Any] = {
             "format": _FORMAT,
             "data": self.data,
             "task": str(self.task),
@@ -181,10 +192,11 @@ class ComparisonResult:
             "shape": list(self.shape),
             "places": [asdict(place) | {"hidden": list(place.hidden)} for place in self.places],
             "seeds": list(self.seeds),
-            "interrupted": self.interrupted,
+            "own_activations": {name: list(numbers) for name, numbers in self.own_activations.items()},
             "members": self.rows(),
-            "summaries": [summary.to_dict() for summary in self.summaries],
         }
+        rest = {"interrupted": self.interrupted, "summaries": [summary.to_dict() for summary in self.summaries]}
+        return values | {"checksum": _checksum(values)} | rest
 
     def to_json(self, path: str | Path) -> Path:
         """Writes everything but the weights, for `resume=` and `from_json`, and returns the path."""
@@ -205,20 +217,22 @@ class ComparisonResult:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             if values["format"] != _FORMAT:
                 raise KeyError(values["format"])
-            places = tuple(
-                Place(p["activation"], tuple(p["hidden"]), p["init"], p["learning_rate"]) for p in values["places"]
-            )
-            return ComparisonResult(
-                values["data"], Task(values["task"]),
-                {int(seed): str(text) for seed, text in values["fingerprints"].items()},
-                TrainConfig(**values["config"]), values["dtype"], cast("tuple[int, int]", tuple(values["shape"])),
-                places, tuple(values["seeds"]), tuple(Member.from_dict(row) for row in values["members"]),
-                values["interrupted"],
-            )  # fmt: skip
+            written = values.pop("checksum")
+            for name in ("interrupted", "summaries"):  # follow from the rest
+                del values[name]
         except OSError as error:
             raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a comparison that to_json wrote") from error
+        if _checksum(values) != written:
+            raise InputError(f"{path} is damaged, or was changed since to_json wrote it: its checksum does not fit")
+        return ComparisonResult(
+            values["data"], Task(values["task"]), {int(seed): text for seed, text in values["fingerprints"].items()},
+            TrainConfig(**values["config"]), values["dtype"], cast("tuple[int, int]", tuple(values["shape"])),
+            tuple(Place(**place | {"hidden": tuple(place["hidden"])}) for place in values["places"]),
+            tuple(values["seeds"]), tuple(Member.from_dict(row) for row in values["members"]),
+            {name: tuple(numbers) for name, numbers in values["own_activations"].items()},
+        )  # fmt: skip
 
     def plot(self) -> Figure:
         """Losses of every network with medians, intervals and the linear floor, as a matplotlib figure."""
@@ -243,3 +257,11 @@ class ComparisonResult:
         said = "<br>".join(html.escape(sentence) for sentence in words.sentences(self))
         caption = html.escape(words.title(self))
         return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table><p>{said}</p>"
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _nearly_equal(first: float, second: float) -> bool:
+    return math.isclose(first, second, rel_tol=1e-5, abs_tol=1e-6)

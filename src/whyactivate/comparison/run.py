@@ -22,6 +22,7 @@ from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.errors import InputError, WhyActivateError, WorkerError
 from whyactivate.floor import linear_floor
 from whyactivate.training import TrainConfig
+from whyactivate.training.stacked.stack import parameter_count
 
 if TYPE_CHECKING:
     from whyactivate.models import Init
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, float | None], object]
 
 _ONE_FOR_ALL = -1
+_MOST_WEIGHTS = 50_000_000
+"""A network with more, its slopes and means beside it, would fill a gigabyte."""
 _PAUSE = 0.1
 
 
@@ -89,7 +92,9 @@ def compare(
     earlier = ComparisonResult.from_json(resume) if isinstance(resume, (str, Path)) else resume
     if earlier is not None and not isinstance(earlier, ComparisonResult):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"resume must be a ComparisonResult or the path of one, but {type(earlier).__name__} came")
-    job = _Job(_load(data, grid.seeds), grid, config, dtype, keep_weights, progress)
+    loaded = _load(data, grid.seeds)
+    _check_size(grid, next(iter(loaded.values())))
+    job = _Job(loaded, grid, config, dtype, keep_weights, progress)
     if earlier is not None:
         job.take_over(earlier)
     return job.run(executor, most)
@@ -113,6 +118,16 @@ def _check(data: object, config: object, dtype: object, keep: object, executor: 
         )
     if progress is not None and not callable(progress):
         raise InputError("progress must be a function of (ended, all, seconds left)")
+
+
+def _check_size(grid: Grid, data: Dataset) -> None:
+    for place in grid.places:
+        weights = parameter_count((data.features, *place.hidden, data.outputs))
+        if weights > _MOST_WEIGHTS:
+            raise InputError(
+                f"a network with {len(place.hidden)} hidden layers, up to {max(place.hidden, default=0)} wide, has "
+                f"{weights:,} weights, and compare trains at most {_MOST_WEIGHTS:,}: take fewer or narrower layers"
+            )
 
 
 def _load(data: Dataset | str, seeds: Sequence[int]) -> dict[int, Dataset]:
@@ -165,8 +180,7 @@ class _Job:
 
     def take_over(self, earlier: ComparisonResult) -> None:
         """Takes what was trained before."""
-        mine = self.result(interrupted=False)
-        earlier.check_continues(mine)
+        earlier.check_continues(self.result())
         wanted = set(self.keys)
         for member in earlier.members:
             key = (member.place, member.seed)
@@ -175,7 +189,6 @@ class _Job:
 
     def run(self, executor: Executor | None, most: int | None) -> ComparisonResult:
         missing = tuple(key for key in self.keys if key not in self.found)
-        interrupted = False
         try:
             if missing:
                 chunks = list(self.chunk(missing).split(most))
@@ -185,9 +198,9 @@ class _Job:
                     self.run_here(chunks, timer)
                 else:
                     self.run_elsewhere(chunks, timer, executor)
+            return self.result()  # in here: Ctrl-C may come while this is put together
         except KeyboardInterrupt:
-            interrupted = True
-        return self.result(interrupted=interrupted)
+            return self.result()
 
     def chunk(self, keys: tuple[Key, ...]) -> Chunk:
         """All that is to be trained as one chunk, to be split."""
@@ -232,7 +245,7 @@ class _Job:
             raise WorkerError(
                 f"the executor failed after {len(self.found)} of {len(self.keys)} networks ({words}). What ended is in "
                 ".result of this error: pass it as resume= to go on from there",
-                self.result(interrupted=True),
+                self.result(),
             ) from error
         finally:
             for future in futures:
@@ -247,7 +260,7 @@ class _Job:
         if self.progress is not None:
             self.progress(len(self.found), len(self.keys), left)
 
-    def result(self, *, interrupted: bool) -> ComparisonResult:
+    def result(self) -> ComparisonResult:
         """What is trained so far, in the order of the grid."""
         first = next(iter(self.data.values()))
         return ComparisonResult(
@@ -260,6 +273,6 @@ class _Job:
             places=self.grid.places,
             seeds=self.grid.seeds,
             members=tuple(self.found[key] for key in self.keys if key in self.found),
-            interrupted=interrupted,
+            own_activations=dict(self.grid.own),
             choices={name: cast("object", choice) for name, choice in self.grid.choices.items()},
         )

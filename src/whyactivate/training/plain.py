@@ -48,13 +48,22 @@ def read_plain(model: nn.Module) -> Plain | None:
     return None if activation is None else Plain(layers, activation)
 
 
+def probe(function: Callable[[Tensor], Tensor]) -> tuple[float, ...]:
+    """What the function makes of a few numbers."""
+    return tuple(function(_few_numbers()).detach().ravel().tolist())
+
+
 def acts_elementwise(function: Callable[[Tensor], Tensor]) -> bool:
     """Whether the function maps each number by itself and without chance, as far as a few numbers can show."""
-    z = torch.linspace(-2.0, 2.0, 12).reshape(1, 3, 4)
+    z = _few_numbers()
     with torch.random.fork_rng(devices=[]):
         whole, again = function(z.clone()), function(z.clone())
         alone = torch.stack([function(v.reshape(1, 1, 1)).reshape(()) for v in z.clone().ravel()]).reshape(z.shape)
     return torch.equal(whole, again) and torch.allclose(whole, alone, rtol=1e-5, atol=1e-6)
+
+
+def _few_numbers() -> Tensor:
+    return torch.linspace(-2.0, 2.0, 12).reshape(1, 3, 4)
 
 
 def _read_activation(module: nn.Module) -> Activation | None:
