@@ -14,7 +14,7 @@ from mkdocs.plugins import event_priority
 
 ORIGINAL = "en"
 ANCHOR = {"fa": "پیوند به این بخش"}
-FORMULA_BEFORE_MARK = re.compile(r'(<span class="arithmatex">[^<]*</span>)(?=[،؛؟.:»)!])')
+WHOLE_BEFORE_MARK = re.compile(r'(<span class="arithmatex">[^<]*</span>|</code>(?:</a>)?)(?=[،؛؟.:»)!])')
 HEADING = re.compile(r"(#{1,6}) +(.+?)(?: *\{ *#([\w-]+)[^}]*\})? *#*")
 FENCE = re.compile(r" *(```|~~~)")
 MARKUP = re.compile(r"\]\([^)]*\)|[`*\[\]]")
@@ -35,13 +35,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, **_: Any) -> str:
-    """A translation in its own ways: the name of the mark beside a heading; no line begins with a formula's comma."""
+    """In a translation: the name of the mark beside a heading, and no comma alone on the line after its formula."""
     language = page.file.src_uri.partition("/")[0]
     if language == ORIGINAL:
         return html
     said = config.mdx_configs["toc"]["permalink_title"]
     html = html.replace(f'title="{said}"', f'title="{ANCHOR[language]}"')
-    return FORMULA_BEFORE_MARK.sub("\\1\u2060", html)
+    return WHOLE_BEFORE_MARK.sub("\\1\u2060", html)
 
 
 @event_priority(-50)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from whyactivate.claims import Evidence
 
 
+PAGE_WIDTH = "78"
+"""Characters in a line of what a command prints; the next would be torn off on a page."""
+
+
 def on_config(config: Any) -> None:
     """Lets the code on a page say `from page_tools import …`."""
     folder = str(Path(__file__).parent)
@@ -61,7 +65,7 @@ def run_command(command: str, **files: str) -> str:
         for name, text in files.items():
             Path(f"{name}.py").write_text(text, encoding="utf-8")
         torch.manual_seed(0)  # the networks of the page get the same weights in each build
-        result = CliRunner(env={"COLUMNS": "100"}).invoke(app, shlex.split(command)[1:])
+        result = CliRunner(env={"COLUMNS": PAGE_WIDTH}).invoke(app, shlex.split(command)[1:])
         sys.path[:] = [path for path in sys.path if path != folder]
         for name in files:
             sys.modules.pop(name, None)
@@ -149,10 +153,10 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
     def say(name: str, text: str) -> str:
         return _escape(words[name]) if name in words else _foreign(_escape(text), language)
 
-    title = claim.statement.removesuffix(".")
+    title = claim.statement
     if "_" not in title.split(" ", 1)[0].strip(","):
         title = title[0].upper() + title[1:]
-    title = say("statement", title)
+    title = re.sub(r"\.(?=(?:</bdi>)?$)", "", say("statement", title))
     lines = [
         f"### {number}. {title} {{ #claim-{number} }}",
         f"**{_SIGNS[claim.verdict]} {labels[claim.verdict]}** {say('precise', claim.precise)}",

@@ -57,7 +57,7 @@ def test_a_translation_takes_the_place_of_its_words_and_the_rest_stays_marked_en
     (tmp_path / "xx").mkdir()
     words = {
         "labels": {"wrong": "Falsch.", "holds": "gilt"},
-        "claims": {"27": {"statement": "zwei *und* eine", "found": "{widths[1]} breit", "points": ["vier Schichten"]}},
+        "claims": {"27": {"statement": "zwei *und* eine.", "found": "{widths[1]} breit", "points": ["vier Schichten"]}},
     }
     (tmp_path / "xx" / "claims.json").write_text(json.dumps(words), encoding="utf-8")
     monkeypatch.setattr(tools, "__file__", str(tmp_path / "page_tools.py"))
