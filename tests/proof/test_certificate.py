@@ -132,6 +132,7 @@ def test_a_module_that_was_changed_since_is_not_certified(path):
         ("LARGEST_FILE", 3000, "up to 3000"),
         ("LARGEST_HEADER", 900, "900 bytes"),
         ("LARGEST_COUNT", 600, "up to 600"),
+        ("LARGEST_BITS", 600 * 30, "up to 18000 bits"),
         ("LARGEST_DIVISOR", 8, "too long"),
     ],
 )
@@ -142,8 +143,40 @@ def test_what_the_checker_would_not_read_is_not_written(path, monkeypatch, limit
     assert not path.exists()
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("numbers", [[1.0, -0.75], [0.0, 0.0], [2.0**-14, 3 * 2.0**-12], [2.0**10, 0.0], [1 - 2.0**-8]])
+def test_what_is_written_is_never_longer_than_the_checker_takes_it_for(path, monkeypatch, dtype, numbers):
+    """The writer's count of bits is the checker's, or one more: at the limit that it keeps, the checker reads."""
+    layer = nn.Linear(len(numbers), 1, bias=False, dtype=dtype)
+    layer.weight = nn.Parameter(torch.tensor([numbers], dtype=dtype))
+    collapse = wa.collapse_linear(layer)
+    count = 2 * len(numbers) + 1
+    limit = next(bits for bits in range(1, 99) if _saves(collapse, path, monkeypatch, bits * count))
+    monkeypatch.setattr(checker, "LARGEST_BITS", limit * count)
+    assert checker.check(str(path))[0] == 0
+    monkeypatch.setattr(checker, "LARGEST_BITS", max(limit - 2, 0) * count)
+    assert checker.check(str(path))[0] == 2
+
+
+def _saves(collapse: wa.Collapse, path: str, monkeypatch: pytest.MonkeyPatch, bits: int) -> bool:
+    monkeypatch.setattr(certificate, "LARGEST_BITS", bits)
+    try:
+        collapse.save(path)
+    except CannotProveError:
+        return False
+    return True
+
+
 def test_writer_and_checker_agree_on_format_claim_and_limits_though_they_share_no_code():
-    for name in ("FORMAT", "CLAIM", "LARGEST_FILE", "LARGEST_HEADER", "LARGEST_COUNT", "LARGEST_DIVISOR"):
+    for name in (
+        "FORMAT",
+        "CLAIM",
+        "LARGEST_FILE",
+        "LARGEST_HEADER",
+        "LARGEST_COUNT",
+        "LARGEST_DIVISOR",
+        "LARGEST_BITS",
+    ):
         assert getattr(certificate, name) == getattr(checker, name)
 
 

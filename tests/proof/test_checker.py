@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import math
+import os
 import random
 import shutil
 import struct
@@ -103,7 +104,7 @@ class TestNumbers:
         special = (1 << (size - 1 - bits)) - 1
         finite = [pattern for pattern in range(1 << size) if pattern >> bits & special != special]
         raw = struct.pack(f"<{len(finite)}H", *finite)
-        rows, divisor = checker.read("x.weight", dtype, [1, len(finite)], raw, "")
+        rows, divisor = checker.read("x.weight", dtype, [1, len(finite)], raw, "", checker.LARGEST_BITS)
         assert all(n == float_value(pattern, size, bits) * divisor for n, pattern in zip(rows[0], finite, strict=True))
 
     @given(st.sampled_from([("F32", 32), ("F64", 64)]), st.data())
@@ -115,14 +116,17 @@ class TestNumbers:
             st.lists(st.integers(0, 2**size - 1).filter(lambda p: p >> bits & special != special), min_size=1)
         )
         raw = b"".join(pattern.to_bytes(size // 8, "little") for pattern in patterns)
-        rows, divisor = checker.read("x.bias", dtype, [len(patterns)], raw, "")
+        rows, divisor = checker.read("x.bias", dtype, [len(patterns)], raw, "", checker.LARGEST_BITS)
         assert [Fraction(n, divisor) for n in rows[0]] == [float_value(p, size, bits) for p in patterns]
 
     @given(st.lists(st.integers(-(2**300), 2**300), min_size=1), st.integers(1, 2**200))
     def test_whole_numbers_of_any_length_are_read_as_they_are(self, numbers, divisor):
         width = max(n.bit_length() for n in numbers) // 8 + 1
         raw = b"".join(n.to_bytes(width, "little", signed=True) for n in numbers)
-        assert checker.read("x.bias", "U8", [len(numbers), width], raw, f"{divisor:x}") == ([numbers], divisor)
+        assert checker.read("x.bias", "U8", [len(numbers), width], raw, f"{divisor:x}", checker.LARGEST_BITS) == (
+            [numbers],
+            divisor,
+        )
 
     @pytest.mark.parametrize("dtype", FRACTION_BITS)
     @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "-nan"])
@@ -495,8 +499,31 @@ class TestHostileFiles:
         draft.header["step.1.weight"]["shape"] = [-1, 10**9]
         assert "too many numbers" in refusal(draft.write(path))
 
+    def test_floats_that_would_fill_the_memory_as_whole_numbers_are_not_held(self, path):
+        """Two million float64 numbers from 2^-1074 to 2^1023 have two thousand bits each."""
+        row = struct.pack("<dd", 5e-324, 1.7e308) + struct.pack("<d", 1.7e308) * (2**20 - 2)
+        about = {"format": checker.FORMAT, "claim": checker.CLAIM, "divisors": "{}", "notes": ""}
+        header: dict[str, Any] = {"__metadata__": about}
+        data = bytearray()
+        for name in ("step.1.weight", "claim.weight", "claim.bias"):
+            shape = [1, 2**20] if name.endswith("weight") else [1]
+            raw = row[: 8 * math.prod(shape)]
+            header[name] = {"dtype": "F64", "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+            data += raw
+        Draft(header, data).write(path)
+        code = (
+            "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29));"
+            "from whyactivate.proof import checker; print(checker.check(sys.argv[1]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+        assert "numbers too long to hold" in done.stdout
+
     def test_a_folder_is_refused(self, tmp_path):
-        refusal(tmp_path)
+        assert "no such file" in refusal(tmp_path)
+
+    def test_a_pipe_is_refused_without_waiting_for_somebody_to_write(self, path):
+        os.mkfifo(path)
+        assert "no such file" in refusal(path)
 
     def test_where_denormal_floats_count_as_zero_nothing_is_checked(self, original):
         torch.set_flush_denormal(True)

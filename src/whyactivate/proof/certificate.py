@@ -9,17 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import decode
 from whyactivate.errors import CannotProveError, InputError
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
 LARGEST_FILE, LARGEST_HEADER, LARGEST_COUNT, LARGEST_DIVISOR = 2**27, 2**20, 2**23, 2**16
 """Bytes, bytes, numbers and hexadecimal digits: more the checker does not read."""
+LARGEST_BITS = 2**32
+"""Of all numbers, were each as long as the longest float, written as a whole number: more it does not hold."""
 
 _DTYPES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32", torch.float64: "F64"}
 _NO_HASH = "0" * 64
@@ -85,13 +89,28 @@ def write_certificate(
         ) from None
     tensors: dict[str, tuple[str, list[int], bytes]] = {}
     divisors: dict[str, str] = {}
+    longest = 0
     for number, step in enumerate(steps, 1):
         for part, exact, rounded in (("weight", step.exact_weight, step.weight), ("bias", step.exact_bias, step.bias)):
             if exact is not None and rounded is not None:
                 name = f"step.{number}.{part}"
-                tensors[name] = _as_floats(exact, rounded, dtype) or _as_whole_numbers(name, exact, divisors)
+                floats = _as_floats(exact, rounded, dtype)
+                if floats is not None:
+                    longest = max(longest, _length(floats))
+                    raw = floats.contiguous().view(torch.uint8).numpy().tobytes()
+                    tensors[name] = _DTYPES[floats.dtype], list(floats.shape), raw
+                else:
+                    tensors[name] = _as_whole_numbers(name, exact, divisors)
     for part, exact in (("weight", claim.weight), ("bias", claim.bias)):
         tensors[f"claim.{part}"] = _as_whole_numbers(f"claim.{part}", exact, divisors)
+    count = sum(math.prod(shape[:2]) for _, shape, _ in tensors.values())
+    if count > LARGEST_COUNT:
+        raise CannotProveError(f"a certificate of {count} numbers; the checker reads up to {LARGEST_COUNT}")
+    if longest * count > LARGEST_BITS:
+        raise CannotProveError(
+            f"a certificate of {count} numbers, some of which have {longest} bits as whole numbers over one power of "
+            f"two; the checker holds up to {LARGEST_BITS} bits"
+        )
     empty = next((name for name, (_, shape, _) in tensors.items() if 0 in shape), None)
     if empty is not None:
         raise CannotProveError(f"{empty} has no numbers in it, and a certificate is about numbers")
@@ -110,15 +129,28 @@ def write_certificate(
     return target
 
 
-def _as_floats(exact: ExactArray, rounded: Tensor, dtype: torch.dtype) -> tuple[str, list[int], bytes] | None:
+def _as_floats(exact: ExactArray, rounded: Tensor, dtype: torch.dtype) -> Tensor | None:
     """The numbers in the first of the dtypes that holds each of them; None where rounding would change one."""
     for candidate in dict.fromkeys((dtype, torch.float64)):
         if candidate not in _DTYPES:
             continue
-        floats = rounded.to(candidate).contiguous()
+        floats = rounded.to(candidate)
         if bool(torch.isfinite(floats).all()) and ExactArray.from_tensor(floats).equals(exact):
-            return _DTYPES[candidate], list(floats.shape), floats.view(torch.uint8).numpy().tobytes()
+            return floats
     return None
+
+
+def _length(floats: Tensor) -> int:
+    """How many bits the checker needs at most for one of these numbers, as a whole number over one power of two."""
+    significand, exponent = decode(floats)
+    used = significand != 0
+    if not used.any():
+        return 1
+    significand, exponent = significand[used], exponent[used]
+    trailing = np.frexp((significand & -significand).astype(np.float64))[1] - 1
+    lowest = int((exponent + trailing).min())
+    top = math.frexp(float(floats.abs().max()))[1]
+    return max(top, 0) + 1 + max(-lowest, 0)
 
 
 def _as_whole_numbers(name: str, exact: ExactArray, divisors: dict[str, str]) -> tuple[str, list[int], bytes]:
@@ -149,9 +181,6 @@ def _safetensors(tensors: dict[str, tuple[str, list[int], bytes]], metadata: dic
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that numbers begin at a multiple of their size
     size = 8 + len(text) + begin
-    count = sum(math.prod(shape[:2]) for _, shape, _ in tensors.values())
-    if count > LARGEST_COUNT:
-        raise CannotProveError(f"a certificate of {count} numbers; the checker reads up to {LARGEST_COUNT}")
     if size > LARGEST_FILE or 8 + len(text) > LARGEST_HEADER:
         raise _too_large(size)
     return len(text).to_bytes(8, "little") + text + b"".join(tensors[name][2] for name in order)

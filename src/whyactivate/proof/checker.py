@@ -10,8 +10,6 @@ as floats; or as whole numbers (dtype U8: the last axis holds the bytes of each,
 one divisor, hexadecimal, in the header. Floats are fractions, too: all is done in whole numbers, nothing is rounded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import secrets
@@ -20,11 +18,12 @@ import sys
 from itertools import chain
 from math import lcm, prod
 from operator import mul
+from os.path import isfile
 
 FORMAT = "whyactivate-certificate/1"
 CLAIM = "For every real x, claim(x) = step n(... step 2(step 1(x)) ...), where each of them is v -> weight v + bias."
 LARGEST_FILE, LARGEST_HEADER, LARGEST_COUNT, LARGEST_DIVISOR = 2**27, 2**20, 2**23, 2**16  # bytes twice
-LARGEST_WORK = 10**9  # some seconds; where multiplying out would take longer, the claim is tested at random
+LARGEST_WORK, LARGEST_BITS = 10**9, 2**32  # some seconds (beyond, the claim is tested at random), and 512 MiB
 FLOATS = {"BF16": (2, "f"), "F16": (2, "e"), "F32": (4, "f"), "F64": (8, "d")}  # bytes; BF16 is the upper half of F32
 CERTAIN = "Multiplied out in whole numbers and compared entry by entry: no rounding, no chance."
 AT_RANDOM = """Too large to multiply out in seconds, so tested at a random input modulo a random 128-bit prime, drawn \
@@ -45,7 +44,7 @@ def no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def read(name: str, dtype: str, shape: list[int], raw: bytes, divisor: str) -> tuple[Rows, int]:
+def read(name: str, dtype: str, shape: list[int], raw: bytes, divisor: str, longest: int) -> tuple[Rows, int]:
     """The numbers of a tensor, as rows of whole numbers (a bias is a single row) and their divisor."""
     require(dtype in ("U8", *FLOATS), f"{name}: no certificate has numbers of dtype {dtype}")
     *shape, width = shape if dtype == "U8" else [*shape, FLOATS[dtype][0]]  # width: bytes per number
@@ -59,13 +58,15 @@ def read(name: str, dtype: str, shape: list[int], raw: bytes, divisor: str) -> t
         raw = raw if dtype != "BF16" else b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
         floats = struct.unpack(f"<{prod(shape)}{FLOATS[dtype][1]}", raw)
         down = max(below for _, below in map(float.as_integer_ratio, floats))  # powers of two: each divides the largest
+        require((down * (1 + int(max(map(abs, floats))))).bit_length() <= longest, f"{name}: numbers too long to hold")
         numbers = [above * (down // below) for above, below in map(float.as_integer_ratio, floats)]
     require(down > 0 and (divisor != "") == (dtype == "U8"), f"{name}: only whole numbers have a divisor, above 0")
     return [numbers[k : k + shape[-1]] for k in range(0, len(numbers), shape[-1])], down
 
 
-def load(path: str) -> tuple[list[Layer], Layer, str]:
-    """The layers, the claim, and the notes; everything about the file must be as it should be."""
+def load(path: str) -> tuple[list[Layer], str]:
+    """The layers, the claim as the last of them, and the notes; everything about the file must be as it should be."""
+    require(isfile(path), "there is no such file")
     require(5e-324 > 0, "floats this small count as zero in this process")
     with open(path, "rb") as file:
         data = file.read(LARGEST_FILE + 1)
@@ -77,7 +78,7 @@ def load(path: str) -> tuple[list[Layer], Layer, str]:
     require((about["format"], about["claim"]) == (FORMAT, CLAIM), f"it is no {FORMAT}, or it claims something else")
     blank = data[:start].replace(about["sha256"].encode(), b"0" * 64, 1)  # the hash is of the file with zeros there
     require(hashlib.sha256(blank + data[start:]).hexdigest() == about["sha256"], "changed or damaged: wrong SHA-256")
-    require(sum(abs(prod(entry["shape"][:2])) for entry in header.values()) <= LARGEST_COUNT, "too many numbers")
+    require((count := sum(abs(prod(e["shape"][:2])) for e in header.values())) <= LARGEST_COUNT, "too many numbers")
     divisors = json.loads(about["divisors"], object_pairs_hook=no_duplicates)
     tensors: dict[str, tuple[Rows, int]] = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
@@ -85,7 +86,7 @@ def load(path: str) -> tuple[list[Layer], Layer, str]:
         require({type(n) for n in [*shape, first, last]} == {int} and min(shape) > 0, f"{name}: sizes that cannot be")
         require(first == end <= last, f"{name} does not begin where the tensor before it ends")
         end, raw, divisor = last, data[start + first : start + last], divisors.pop(name, "")
-        tensors[name] = read(name, entry["dtype"], shape, raw, divisor)
+        tensors[name] = read(name, entry["dtype"], shape, raw, divisor, LARGEST_BITS // count)
     layers: list[Layer] = []
     for name in [*(f"step.{k}" for k in range(1, sum(name.endswith("weight") for name in tensors))), "claim"]:
         weight, down = tensors.pop(f"{name}.weight")
@@ -95,7 +96,7 @@ def load(path: str) -> tuple[list[Layer], Layer, str]:
     require(start + end == len(data) and not tensors and not divisors, "it holds more, or less, than it should")
     into, out = zip(*((len(weight[0]), len(weight)) for weight, *_ in layers), strict=True)  # the claim comes last
     require(len(layers) > 1 and (*into[:-1], out[-1]) == (into[-1], *out[:-1]), "the widths of the layers do not meet")
-    return layers[:-1], layers[-1], ascii(about["notes"])
+    return layers, ascii(about["notes"])
 
 
 def multiply_out(layers: list[Layer]) -> tuple[Rows, list[int], int]:
@@ -127,20 +128,19 @@ def is_prime(n: int) -> bool:
 def check(path: str) -> tuple[int, str]:
     """The exit code (see above), and why in words: a single line where the file cannot be used."""
     try:
-        layers, claim, notes = load(path)
+        layers, notes = load(path)
     except Exception as error:  # whatever a hostile file brings about, it is refused
         return 2, ascii(f"refused: {error if type(error) is ValueError else repr(error)}")[1:-1][:200]
-    every = [*layers, claim]
-    bits = [max(map(abs, chain(*weight, bias))).bit_length() + 2 * d.bit_length() for weight, _, bias, _, d in every]
-    costs = [len(w) * (len(w[0]) + 64) * (8 + n * sum(bits) // 4096) for (w, *_), n in zip(every, bits, strict=True)]
-    if certain := len(claim[0]) * sum(costs) <= LARGEST_WORK:
-        (rows, bias, d), (claimed, added, e) = multiply_out(layers), multiply_out([claim])
+    bits = [max(map(abs, chain(*weight, bias))).bit_length() + 2 * d.bit_length() for weight, _, bias, _, d in layers]
+    costs = [len(w) * (len(w[0]) + 64) * (8 + n * sum(bits) // 4096) for (w, *_), n in zip(layers, bits, strict=True)]
+    if certain := len(layers[-1][0]) * sum(costs) <= LARGEST_WORK:
+        (rows, bias, d), (claimed, added, e) = multiply_out(layers[:-1]), multiply_out(layers[-1:])
         holds = all(e * m == d * c for m, c in zip(chain(*rows, bias), chain(*claimed, added), strict=True))
     else:
         prime = next(filter(is_prime, iter(lambda: secrets.randbits(128) | 2**127 | 1, 0)))
-        point = [secrets.randbelow(prime) for _ in claim[0][0]]
-        holds = run(layers, point, prime) == run([claim], point, prime)
-    verdict = f"{'HOLDS' if holds else 'DOES NOT HOLD'} for the {len(layers)} layers in this file. {CLAIM}"
+        point = [secrets.randbelow(prime) for _ in layers[-1][0][0]]
+        holds = run(layers[:-1], point, prime) == run(layers[-1:], point, prime)
+    verdict = f"{'HOLDS' if holds else 'DOES NOT HOLD'} for the {len(layers) - 1} layers in this file. {CLAIM}"
     return int(not holds), "\n".join([verdict, CERTAIN if certain else AT_RANDOM, f"Notes, unchecked: {notes}"])
 
 
