@@ -23,6 +23,8 @@ from whyactivate.claims.shared import forget
 from whyactivate.cli import app
 from whyactivate.errors import InputError
 
+pytestmark = pytest.mark.xdist_group("claims")  # each is checked once, not once per worker
+
 CITED = {9, 24, 32, 33}
 
 

@@ -40,6 +40,8 @@ from whyactivate.lessons.lesson import digits, listing
 from whyactivate.lessons.observe import watch
 from whyactivate.plots.style import GREEN, VERMILION, stroke_of, svg_of
 
+pytestmark = pytest.mark.xdist_group("lessons")  # each is made once, not once per worker
+
 QUICK = {
     "saturation": saturation,
     "gradients": lambda: gradients(("identity", "relu", "sigmoid"), depths=(8,), seeds=4),
