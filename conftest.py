@@ -25,6 +25,7 @@ from pytest_markdown_docs.plugin import MarkdownTextFile
 
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT / "docs"))  # as the site's build does, so that a page can import page_tools
+CLAIMS = ROOT / "docs" / "en" / "article.md"  # its blocks check every claim, as tests/test_claims.py does
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -40,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item.parent, MarkdownTextFile):
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
+            if item.path == CLAIMS:
+                item.add_marker(pytest.mark.slow)
 
 
 @dataclass
