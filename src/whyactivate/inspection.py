@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
+from whyactivate._told import Told
 from whyactivate.affine import Analysis, analyze
 from whyactivate.affine.depth import Depth, count_depth
 from whyactivate.folding import Plan, plan_runs
 from whyactivate.folding.tables import behind_tables
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+@dataclass(frozen=True, slots=True, repr=False)
+class Inspection(Told):
     """What `inspect_module` found.
 
     Attributes:
@@ -43,9 +43,6 @@ class Inspection:
             lines.append("  Part of what it does could not be followed; there may be more than is said here.")
         lines += str(self.plan).splitlines()
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as JSON-able values."""

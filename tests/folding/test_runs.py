@@ -245,7 +245,7 @@ def test_a_plan_prints_counts_and_serialises():
     )
     assert "0 · 1 · 2 → relu" in text
     assert "becomes Linear(8, 4): 208 multiply-adds in 3 kernels → 32 multiply-adds in 1 kernel" in text
-    assert plan._repr_html_().startswith("<pre>")
+    assert plan._repr_html_().startswith("<pre ")
     as_dict = plan.to_dict()
     assert as_dict["runs"][0]["becomes"] == ("Linear(8, 4)",)
     assert as_dict["before"] == {"multiply_adds": 224, "kernels": 4}

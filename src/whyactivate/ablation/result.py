@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from importlib import import_module
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
+from whyactivate._told import Told
 from whyactivate.ablation.calls import ActivationCall
 from whyactivate.affine import Verdict
 from whyactivate.training import TrainConfig
@@ -137,8 +137,8 @@ class Without:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Ablation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Ablation(Told):
     """What each activation of a module adds: what is left as each is taken out in turn, and all of them.
 
     Attributes:
@@ -237,9 +237,6 @@ class Ablation:
             ends = dict.fromkeys(f"{value:+.3g}".replace("-", "−") for value in (cost[0], cost[-1]))
             found.append(f"beside the module as it is, retrained alike: {' to '.join(ends)}")
         return [f"    {line}" for line in found]
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _median(values: list[float | None]) -> float | None:

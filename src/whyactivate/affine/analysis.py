@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
+from whyactivate._told import Told
 from whyactivate.affine.advice import advise
 from whyactivate.affine.recording import Recordings
 from whyactivate.affine.tape import Tape
@@ -106,8 +106,8 @@ class Counterexample:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+@dataclass(frozen=True, slots=True, repr=False)
+class Analysis(Told):
     """Whether a module is affine, what stands in the way, and what that was concluded from.
 
     Attributes:
@@ -161,9 +161,6 @@ class Analysis:
             lines += _listed("affine run:", self.runs)
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _listed(label: str, items: Sequence[object]) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 
 import whyactivate
 from whyactivate._checks import check_truth
+from whyactivate._told import Told
 from whyactivate.affine import analyze
 from whyactivate.affine.analysis import Counterexample
 from whyactivate.collapse import Collapse, collapse_linear
@@ -39,8 +40,8 @@ MOONS_LAYERS = (2, 16, 16, 2)
 DIGITS_LAYERS = (64, 32, 32, 10)
 
 
-@dataclass(frozen=True, slots=True)
-class DemoResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class DemoResult(Told):
     """Everything that one run of the demo found.
 
     Attributes:

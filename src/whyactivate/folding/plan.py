@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from whyactivate._told import Told
 from whyactivate.affine.analysis import AffineRun
 
 
@@ -64,8 +64,8 @@ class PlannedRun:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Told):
     """What `collapse_runs` does to a module.
 
     Attributes:
@@ -107,6 +107,3 @@ class Plan:
         head = f"{self.module}: {len(self.runs)} affine run{plural}, {folding} to fold; {self.before} → {self.after}"
         body = "\n".join(str(run) for run in self.runs)
         return head + "".join(f"\n  {line}" for line in body.splitlines())
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 
+from whyactivate._told import Told
+
 ProofKind = Literal["theorem", "symbolic", "exact", "numeric"]
 
 
-@dataclass(frozen=True)
-class Proof:
+@dataclass(frozen=True, repr=False)
+class Proof(Told):
     """The outcome of one attempt to prove one sentence.
 
     Attributes:

@@ -1,40 +1,31 @@
-"""The collapse: the one affine layer that a composition of affine maps is equal to."""
+"""`Collapse`: the one layer, the factors that it is the product of, and the proofs that it is right."""
 
 from __future__ import annotations
 
 import copy
-import html
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine import Analysis, Verdict, analyze
+from whyactivate._told import Told
+from whyactivate.affine import Analysis
 from whyactivate.affine.evaluating.coefficients import find_computed_weights, find_taken_coefficients
 from whyactivate.affine.evaluating.modular import evaluate_modulo
 from whyactivate.affine.evaluating.replay import ExactConstants, Part, Replay
-from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
 from whyactivate.affine.pairs import as_complex, as_pairs
 from whyactivate.affine.recording import Example
 from whyactivate.affine.trees import tensors_in
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.modular import ModularArray
-from whyactivate.errors import (
-    CannotCollapseError,
-    CannotProveError,
-    InputError,
-    NotAffineError,
-    RowsMixError,
-    UndecidedError,
-    UnknownNameError,
-)
+from whyactivate.collapse.layers import OnComplex, Reshaped, linear_of
+from whyactivate.errors import CannotCollapseError, CannotProveError, InputError, UnknownNameError
 from whyactivate.proof import (
-    LinearRounding,
     Proof,
     RoundedStep,
     Rounding,
@@ -45,8 +36,8 @@ from whyactivate.proof import (
     prove_theorem,
     write_certificate,
 )
+from whyactivate.proof.result import ProofKind
 
-ProofKind = Literal["theorem", "symbolic", "exact", "numeric"]
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "theorem": ("rule",),
     "symbolic": ("engine", "formula"),
@@ -55,8 +46,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False)
+class Step(Told):
     """One factor of the product: v ↦ weight·v + bias.
 
     Attributes:
@@ -85,8 +76,8 @@ class Step:
         return f"{self.name}: {into} → {out} numbers, W{plus} with W {out}×{into}; product so far {rows}×{columns}"
 
 
-@dataclass(frozen=True)
-class Collapse:
+@dataclass(frozen=True, repr=False)
+class Collapse(Told):
     """The one affine layer that a module is equal to as a function of real numbers: x ↦ weight·x + bias.
 
     Attributes:
@@ -128,7 +119,7 @@ class Collapse:
         Raises:
             CannotCollapseError: an entry is too large for the dtype.
         """
-        layer = _linear(self.weight.to(self.dtype).to(self.device), self.bias.to(self.dtype).to(self.device))
+        layer = linear_of(self.weight.to(self.dtype).to(self.device), self.bias.to(self.dtype).to(self.device))
         for name, tensor in layer.named_parameters():
             if not bool(torch.isfinite(tensor).all()):
                 raise CannotCollapseError(
@@ -195,15 +186,15 @@ class Collapse:
         places = prod(self.input_shape[:-1])
         takes, gives = self._is_complex
         if takes or gives:
-            return _Complex(_Reshaped(copy.deepcopy(self.layer), self.output_shape), takes, gives)
+            return OnComplex(Reshaped(copy.deepcopy(self.layer), self.output_shape), takes, gives)
         if self._input_dtype == self.dtype and places > 1 and self.input_shape[:-1] == self.output_shape[:-1]:
             weight, bias = (part.to_float64()[0] for part in (self.exact.weight, self.exact.bias))
             blocks = weight.reshape(places, self.output_shape[-1], places, self.input_shape[-1]).transpose(1, 2)
             shifts = bias.reshape(places, -1)
             same = torch.block_diag(*[blocks[0, 0]] * places)
             if bool((weight == same).all()) and bool((shifts == shifts[0]).all()):
-                return _linear(blocks[0, 0].to(self.layer.weight), shifts[0].to(self.layer.bias))
-        return _Reshaped(copy.deepcopy(self.layer), self.output_shape)
+                return linear_of(blocks[0, 0].to(self.layer.weight), shifts[0].to(self.layer.bias))
+        return Reshaped(copy.deepcopy(self.layer), self.output_shape)
 
     def prove(self, kind: ProofKind, **options: Any) -> Proof:
         """One of the four proofs that this collapse is right.
@@ -273,7 +264,7 @@ class Collapse:
 
     def _run(self, rows: Tensor) -> Tensor:
         """The original module on flattened rows, flattened again."""
-        if _modes_of(self._original) != self._modes:
+        if modes_of(self._original) != self._modes:
             raise InputError(f"{self.module} was switched between train and eval since; collapse it again")
         inputs = rows.reshape(rows.shape[0], *self.input_shape)
         call = self._example.given(as_complex(inputs) if self._is_complex[0] else inputs)
@@ -290,166 +281,11 @@ class Collapse:
         lines.append(f"  {self.parameters_before} parameters before, {self.parameters_after} after; the same function.")
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
-
-def _modes_of(module: nn.Module) -> list[bool]:
+def modes_of(module: nn.Module) -> list[bool]:
     """Train or eval, for each part; scripted modules that are frozen have lost theirs."""
     return [getattr(part, "training", False) for part in module.modules()]
 
 
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(1, 1, device="meta")  # draws no random numbers, and does not warn where there are none
-    layer.out_features, layer.in_features = weight.shape
-    layer.weight, layer.bias = nn.Parameter(weight.contiguous()), nn.Parameter(bias)
-    return layer
-
-
-class _Complex(nn.Module):
-    """A module on pairs of reals, for complex numbers."""
-
-    def __init__(self, on_pairs: nn.Module, takes: bool, gives: bool) -> None:
-        super().__init__()
-        self.on_pairs, self.takes, self.gives = on_pairs, takes, gives
-
-    def forward(self, x: Tensor) -> Tensor:
-        result = self.on_pairs(as_pairs(x) if self.takes else x)
-        return as_complex(result) if self.gives else result
-
-
-class _Reshaped(nn.Module):
-    """A layer on flattened rows, between the shapes of the module that it replaces."""
-
-    def __init__(self, layer: nn.Linear, output_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.layer, self.output_shape = layer, output_shape
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.reshape(x.shape[0], self.layer.in_features).to(
-            self.layer.weight.dtype
-        )  # which is that of the output, not always that of the input
-        return self.layer(rows).reshape(x.shape[0], *self.output_shape)
-
-
-def collapse_linear(
-    module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any] | None = None
-) -> Collapse:
-    """The one affine layer that the module is equal to; refuses wherever that is not proved.
-
-    Args:
-        module: any `nn.Module` with one floating input and one output.
-        example_input: what its forward takes, batch dimension first; may be left out where the first layer is
-            an `nn.Linear`.
-
-    Raises:
-        NotAffineError: the module is not affine; `.analysis.counterexample` shows it.
-        UndecidedError: it is neither proved affine nor refuted; `.analysis.blame` says why.
-        RowsMixError: it is affine, but no layer acts on each row alone.
-        InputError: the input cannot be used, or was left out and cannot be inferred.
-    """
-    if example_input is None:
-        example_input = infer_input(module)
-    analysis = analyze(module, example_input)
-    _require_affine(analysis)
-    tape = analysis.tape
-    assert tape is not None
-    if len(tape.inputs) != 1 or len(tape.outputs) != 1:
-        raise CannotCollapseError(
-            f"{analysis.module} has {len(tape.inputs)} floating inputs and {len(tape.outputs)} outputs; a layer has "
-            "one of each. Wrap it in a module that takes and gives one tensor.",
-            analysis,
-        )
-    try:
-        constants = ExactConstants()
-        steps = _with_floats(multiply_steps(tape, constants))
-    except TooLargeError as error:
-        raise CannotCollapseError(str(error), analysis) from error
-    weights = [step.weight for step in reversed(steps)]
-    weight = torch.linalg.multi_dot(weights) if len(weights) > 1 else weights[0].clone()
-    bias = torch.zeros(steps[0].weight.shape[1], dtype=torch.float64, device="cpu")
-    for step in steps:
-        bias = step.weight @ bias
-        if step.bias is not None:
-            bias = bias + step.bias
-    returned = tape.returned[0]
-    return Collapse(
-        module=analysis.module,
-        weight=weight,
-        bias=bias,
-        steps=steps,
-        analysis=analysis,
-        parameters_before=sum(parameter.numel() * (1 + parameter.is_complex()) for parameter in module.parameters()),
-        input_shape=tuple(tape.inputs[0].geometry.size[1:]),
-        output_shape=_shape_of_one_row(analysis),
-        dtype=returned.dtype,
-        device=returned.device,
-        _original=module,
-        _example=Example.of(example_input),
-        _modes=_modes_of(module),
-        _constants=constants,
-    )
-
-
-def _shape_of_one_row(analysis: Analysis) -> tuple[int, ...]:
-    """As a batch of two rows tells it: of one row, `squeeze` leaves no batch axis."""
-    assert analysis.recordings is not None
-    return tuple(analysis.recordings.pairs[0].returned[0].shape[1:])
-
-
 def _unit_roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
-
-
-def infer_input(module: nn.Module) -> Tensor:
-    """An example input for a module whose first layer is an `nn.Linear`: one row of zeros.
-
-    Raises:
-        InputError: the first layer is another, or there is none.
-    """
-    if isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
-        for part in module.modules():
-            if isinstance(part, nn.Linear):
-                # Not part.weight: where that is computed (spectral_norm), asking for it changes the module.
-                first = next(part.parameters(), torch.empty(0, device="cpu"))
-                return torch.zeros(1, part.in_features, dtype=first.dtype, device=first.device)
-    raise InputError(
-        f"cannot tell what {type(module).__name__} takes: its first layer is not an nn.Linear. "
-        "Pass example_input, a tensor with the batch dimension first."
-    )
-
-
-def _require_affine(analysis: Analysis) -> None:
-    reasons = "\n".join(f"  {blame}" for blame in analysis.blame)
-    if analysis.verdict is Verdict.NOT_AFFINE:
-        raise NotAffineError(
-            f"{analysis.module} is not affine, so no single layer equals it: {analysis.counterexample}\n{reasons}",
-            analysis,
-        )
-    if analysis.verdict is Verdict.UNDECIDED:
-        advice = f"\nTo settle it: {analysis.advice}."
-        raise UndecidedError(f"{analysis.module} is not known to be affine:\n{reasons}{advice}", analysis)
-    if not analysis.per_example:
-        raise RowsMixError(
-            f"{analysis.module} is affine in the whole batch, but no layer acts on each row: {analysis.notes[-1]}",
-            analysis,
-        )
-
-
-def _with_floats(steps: tuple[AffineStep, ...]) -> tuple[Step, ...]:
-    first = steps[0].exact_weight.shape[1]
-    return tuple(
-        Step(
-            name=step.name,
-            weight=step.exact_weight.to_float64()[0],
-            bias=step.exact_bias.to_float64()[0] if step.exact_bias is not None else None,
-            running_shape=(step.exact_weight.shape[0], first),
-            exact_weight=step.exact_weight,
-            exact_bias=step.exact_bias,
-            rounded=RoundedStep.from_exact(
-                step.exact_weight, step.exact_bias, LinearRounding(*step.stored) if step.stored else step.rounding
-            ),
-            algebraic=step.algebraic,
-        )
-        for step in steps
-    )

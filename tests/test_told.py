@@ -1,0 +1,42 @@
+"""Results are whole where they are printed, and one line where they are looked at as a part of something."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import whyactivate as wa
+
+X = torch.ones(2, 3)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, object]:
+    kind = type("A<b", (nn.Sequential,), {})
+    affine, bent = kind(nn.Linear(3, 4), nn.Linear(4, 2)), kind(nn.Linear(3, 4), nn.ReLU())
+    collapse = wa.collapse_linear(affine)
+    return {
+        "Collapse": collapse,
+        "Step": collapse.steps[0],
+        "Analysis": wa.analyze(bent, X),
+        "Proof": collapse.prove("exact"),
+        "Inspection": wa.inspect_module(affine, X),
+        "Plan": wa.plan_runs(affine, X),
+        "Ablation": wa.ablate(bent, X),
+    }
+
+
+@pytest.mark.parametrize("name", ["Collapse", "Step", "Analysis", "Proof", "Inspection", "Plan", "Ablation"])
+def test_a_result_is_one_line_where_it_is_a_part(results, name):
+    result = results[name]
+    first = str(result).splitlines()[0]
+    assert repr(result) == f"<{name}: {first.rstrip('.:')}>"
+    assert len(repr(result)) < 120
+
+
+@pytest.mark.parametrize("name", ["Collapse", "Analysis", "Inspection", "Ablation"])
+def test_a_notebook_wraps_long_lines_and_takes_nothing_for_markup(results, name):
+    html = results[name]._repr_html_()
+    assert html.startswith('<pre style="white-space: pre-wrap">A&lt;b')
+    assert "A<b" not in html
