@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from matplotlib import pyplot
 
 import whyactivate as wa
 from comparison_networks import tiny
@@ -245,6 +247,25 @@ class TestFigure:
     def test_those_that_diverged_are_named(self):
         figure = made({"relu": [0.1] * 5 + [math.inf]}).plot()
         assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ReLU (1 diverged)"]
+
+    def test_an_interval_without_an_upper_end_is_an_arrow(self):
+        figure = made({"relu": [0.1, 0.2, 0.3] + [math.inf] * 3, "tanh": [0.5] * 6}).plot()
+        for axes in figure.axes:
+            (arrow,) = (line for line in axes.lines if line.get_marker() == ">")
+            assert arrow.get_xdata()[0] == axes.get_xlim()[1]
+            assert 0 < arrow.get_ydata()[0] + 1 <= 1
+
+    @pytest.mark.parametrize("dpi", [80, 110, 160])
+    def test_names_stay_inside_at_any_resolution(self, dpi: int):
+        wide = made({"identity": [math.inf] * 6, "relu": [0.1] * 6})
+        places = {place: replace(place, hidden=(18,) * (3 + i)) for i, place in enumerate(wide.places)}
+        members = tuple(replace(member, place=places[member.place]) for member in wide.members)
+        figure = replace(wide, places=tuple(places.values()), members=members).plot()
+        file = io.BytesIO()
+        figure.savefig(file, dpi=dpi)
+        file.seek(0)
+        at_the_left = pyplot.imread(file)[:, :2]
+        assert (at_the_left == at_the_left[0, 0]).all(), "no letter is cut"
 
     def test_a_result_without_networks(self):
         empty = replace(made({"relu": [0.1]}), members=())

@@ -183,7 +183,7 @@ def sentences(result: ComparisonResult) -> list[str]:
     said += _say_none(result.summaries)
     diverged = sum(summary.diverged for summary in result.summaries)
     if diverged:
-        said.append(f"{diverged} diverged: they count as infinite losses.")
+        said.append(f"{diverged} diverged: they count as infinite losses; a pair of two such losses is left out.")
     if result.missing:
         said.append(f"{result.missing} networks are still to be trained: pass this result as resume=.")
     return said
