@@ -16,7 +16,7 @@ _BATCHES = (1, 2, 5, 33)
 
 @lru_cache(maxsize=256)
 def accumulates_in_float32(inputs: int, outputs: int, dtype: torch.dtype) -> bool:
-    """Whether a linear layer of this size, here and now on the CPU, rounds to the half precision only once, at the end.
+    """Whether an `nn.Linear` of this size, here and now on the CPU, rounds to the half precision only once, at the end.
 
     The terms are whole numbers, up to 256 of them not 0. A layer that adds up in float32 gives each sum rounded once,
     bit for bit, whatever the order; one that rounds in between does not. That is an experiment, at these sizes and for

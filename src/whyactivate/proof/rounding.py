@@ -188,6 +188,6 @@ class RoundedStep:
 
     @classmethod
     def linear(cls, weight: Tensor, bias: Tensor | None = None) -> RoundedStep:
-        """A plain linear layer, evaluated in the dtype of its weight."""
+        """A plain `nn.Linear`, evaluated in the dtype of its weight."""
         added = None if bias is None else ExactArray.from_tensor(bias)
         return cls.from_exact(ExactArray.from_tensor(weight), added, LinearRounding(weight, bias))
