@@ -32,6 +32,8 @@ def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
         result: at least one network must be trained.
         footnote: small print, such as the version.
     """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     lines = len(result.summaries)
     height = _HEIGHT if len({summary.place.rest for summary in result.summaries}) < 2 else _HEIGHT_OF_TWO
     with style():
@@ -44,7 +46,7 @@ def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
         below.set_title("Test loss", pad=_ROOM)
         below.set_xlabel(loss)
         layout = figure.get_layout_engine()
-        if layout is not None:
+        if isinstance(layout, ConstrainedLayoutEngine):
             layout.set(w_pad=0.05 + _SWELL * longest)
         return finish(figure, footnote, passes=2)
 
