@@ -185,7 +185,8 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Plain text as Markdown."""
+    """Plain text as Markdown; what is isolated from left to right, a formula, is not broken at the end of a line."""
+    text = re.sub("\u2066[^\u2069]{1,30}\u2069", lambda found: found[0].replace(" ", "\u00a0"), text)
     return re.sub(r"([*_`|\[\]])", r"\\\1", html.escape(text, quote=False))
 
 

@@ -57,7 +57,13 @@ def test_a_translation_takes_the_place_of_its_words_and_the_rest_stays_marked_en
     (tmp_path / "xx").mkdir()
     words = {
         "labels": {"wrong": "Falsch.", "holds": "gilt"},
-        "claims": {"27": {"statement": "zwei *und* eine.", "found": "{widths[1]} breit", "points": ["vier Schichten"]}},
+        "claims": {
+            "27": {
+                "statement": "zwei *und* eine.",
+                "found": "{widths[1]} breit",
+                "points": ["\u2066vier Schichten\u2069"],
+            }
+        },
     }
     (tmp_path / "xx" / "claims.json").write_text(json.dumps(words), encoding="utf-8")
     monkeypatch.setattr(tools, "__file__", str(tmp_path / "page_tools.py"))
@@ -65,5 +71,5 @@ def test_a_translation_takes_the_place_of_its_words_and_the_rest_stays_marked_en
     assert r"### 27. zwei \*und\* eine { #claim-27 }" in told
     assert '**✗ Falsch.** <bdi lang="en" dir="ltr">The code is' in told
     assert "18 breit" in told
-    assert "- gilt: vier Schichten\n" in told
+    assert "- gilt: \u2066vier\u00a0Schichten\u2069\n" in told
     assert '- gilt: <bdi lang="en" dir="ltr">three are hidden' in told
