@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from whyactivate.errors import InputError, shorten
 
 LARGEST_SEED = 2**32 - 1
+_T = TypeVar("_T")
 
 
 def check_whole(name: str, value: object, low: int, high: int | None = None) -> int:
@@ -50,6 +51,19 @@ def check_number(name: str, value: object, low: float, high: float = math.inf, *
     if not (math.isfinite(number) and above and number < high):
         raise InputError(f"{name} must be {wanted}, but {number} came")
     return number
+
+
+def check_some(name: str, value: Sequence[_T]) -> Sequence[_T]:
+    """`value` if it is a list of at least one thing.
+
+    Raises:
+        InputError: it is empty, one text, or no list.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"{name} must be a list, but {_show(value)} came")
+    if not value:
+        raise InputError(f"{name} is empty; at least one is needed")
+    return value
 
 
 def check_truth(name: str, value: object) -> bool:

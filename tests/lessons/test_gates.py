@@ -111,7 +111,7 @@ class OwnLSTM(nn.LSTM):
         (nn.LSTM(5, 4, 2, dropout=0.5), r"call \.eval\(\) first"),
         (torch.jit.script(nn.Sequential(nn.Linear(5, 4), nn.ReLU())), "scripted module"),
         (nn.MultiheadAttention(5, 1), "row of scores"),
-        (nn.Linear(5, 4), "none that acts on each number alone"),
+        (nn.Linear(5, 4), "none of PyTorch's functions that are activations"),
     ],
 )
 def test_what_stays_hidden_is_named(module, words):

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from whyactivate.affine import Verdict, analyze
 from whyactivate.errors import InputError, WhyActivateError
 
-_FUNCTIONS = frozenset(
+ACTIVATION_FUNCTIONS = frozenset(
     {
         "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid",
         "special_expit", "tanh", "softplus", "softsign", "hardtanh", "hardsigmoid", "hardswish", "hardshrink",
@@ -80,7 +80,7 @@ class _Run(TorchFunctionMode):
         kwargs = kwargs or {}
         operand = args[0] if args else kwargs.get("input", kwargs.get("self"))
         name = _plain_name(str(getattr(func, "__name__", "")))
-        if self.inside or name not in _FUNCTIONS or "out" in kwargs or not _is_floating(operand):
+        if self.inside or name not in ACTIVATION_FUNCTIONS or "out" in kwargs or not _is_floating(operand):
             return func(*args, **kwargs)
         return self.call(name.strip("_"), operand, lambda: func(*args, **kwargs))
 
@@ -267,8 +267,8 @@ def _rewritten(module: fx.GraphModule, left_out: frozenset[int], activations: Ma
         node
         for node in own.graph.nodes
         if (node.op == "call_module" and str(node.target) in activations)
-        or (node.op == "call_method" and _plain_name(node.target) in _FUNCTIONS)
-        or (node.op == "call_function" and _plain_name(getattr(node.target, "__name__", "")) in _FUNCTIONS)
+        or (node.op == "call_method" and _plain_name(node.target) in ACTIVATION_FUNCTIONS)
+        or (node.op == "call_function" and _plain_name(getattr(node.target, "__name__", "")) in ACTIVATION_FUNCTIONS)
     ]
     for index in left_out:
         node = calls[index]

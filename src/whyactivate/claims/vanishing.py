@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional as F
 
@@ -47,7 +49,7 @@ def vanishing_is_small() -> Finding:
     model = MLP([32] * 21, "sigmoid", dtype=torch.float32)
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(64, 32, generator=generator), torch.randn(64, 32, generator=generator)
-    lesson = gradients_of(model, x, y)
+    lesson = replace(gradients_of(model, x, y), module="a perceptron from seed 0")
     first, last = (layer.weight.detach().clone() for layer in (model.layers[0], model.layers[-1]))
     with torch.inference_mode(False), torch.enable_grad():
         F.mse_loss(model(x), y).backward()

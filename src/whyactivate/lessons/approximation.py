@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from whyactivate.training.surroundings import single_thread
 
 Function = Callable[[Tensor], Tensor]
 _PER_PIECE = 65
+_EXACT = 1e-13
+"""Errors below this share of the function's largest value are rounding."""
 _STEEP = 12.0
 """How many times steeper than its own width a sigmoid step is."""
 
@@ -96,17 +98,24 @@ class Approximation(Lesson):
     @property
     def settings(self) -> str:
         """What is approximated."""
-        return f"{self.function} on [{self.low:.4g}, {self.high:.4g}], weights by hand, float64"
+        where = f"[{self.low:.4g}, {self.high:.4g}]".replace("-", "−")
+        return f"{self.function} on {where}, weights by hand, float64"
 
     @property
     def order(self) -> float:
-        """P in "error ∝ hᵖ" for the ReLU interpolant, from its last two fits."""
-        return _order(self.relu)
+        """P in "error ∝ hᵖ" for the ReLU interpolant, from its last two fits; NaN where one of them is exact."""
+        return self._order(self.relu)
 
     @property
     def sigmoid_order(self) -> float:
         """The same for the sigmoid steps."""
-        return _order(self.sigmoid)
+        return self._order(self.sigmoid)
+
+    def _order(self, fits: tuple[Fit, ...]) -> float:
+        coarse, fine = fits[-2:]
+        if min(coarse.error, fine.error) <= _EXACT * max(map(abs, self.curve[1])):
+            return math.nan
+        return math.log(coarse.error / fine.error) / math.log(fine.units / coarse.units)
 
     def bound(self, fit: Fit) -> float | None:
         """h²/8 · max|f″|, which the error of a ReLU interpolant does not exceed."""
@@ -118,7 +127,8 @@ class Approximation(Lesson):
         parts = [
             f"A hidden layer of {first.units} ReLU units written down by hand is within {digits(first.error)} of "
             f"{self.function}, one of "
-            f"{last.units} within {digits(last.error)}: the error goes like h to the power {self.order:.2f}."
+            f"{last.units} within {digits(last.error)}"
+            + ("." if math.isnan(self.order) else f": the error goes like h to the power {self.order:.2f}.")
         ]
         bound = self.bound(last)
         if bound is not None:
@@ -127,8 +137,8 @@ class Approximation(Lesson):
                 f"The bound h²/8·max|f″| ({digits(bound)} for the last) {'is kept by all' if kept else 'is NOT kept'}."
             )
         parts.append(
-            f"Steps made of {self.sigmoid[-1].units} sigmoids come within {digits(self.sigmoid[-1].error)} (order "
-            f"{self.sigmoid_order:.2f})."
+            f"Steps made of {self.sigmoid[-1].units} sigmoids come within {digits(self.sigmoid[-1].error)}"
+            + ("." if math.isnan(self.sigmoid_order) else f" (order {self.sigmoid_order:.2f}).")
         )
         if self.degrees:
             equal = all(each.degree <= each.allowed for each in self.degrees)
@@ -198,12 +208,16 @@ def approximation(
         units: hidden units, more and more.
 
     Raises:
-        InputError: low is not below high, or fewer than two numbers of units.
+        InputError: low is not below high, fewer than two numbers of units or falling ones, or a function that is not
+            finite there.
     """
     low = check_number("low", low, -math.inf)
     high = check_number("high", high, low)
-    if len(units) < 2:
-        raise InputError("units needs at least two numbers, to see how the error falls")
+    units = [check_whole("units", n, 1) for n in units]
+    if len(units) < 2 or any(b <= a for a, b in pairwise(units)):
+        raise InputError(f"units needs at least two numbers, rising, to see how the error falls; {units} came")
+    curvature = None if curvature is None else check_number("curvature", curvature, 0, low_allowed=True)
+    _check_function(function, low, high)
     if curvature is None and function is torch.sin:
         curvature = 1.0
     relu = tuple(Fit(n, _error(relu_interpolant(function, n, low, high), function, low, high, n)) for n in units)
@@ -224,15 +238,22 @@ def approximation(
     )  # fmt: skip
 
 
+def _check_function(function: Function, low: float, high: float) -> None:
+    x = torch.linspace(low, high, 65, dtype=torch.float64)
+    try:
+        values = cast(object, function(x))
+    except Exception as error:
+        raise InputError(
+            f"the function must take a float64 tensor and act on each number (torch.sin, not math.sin); {error}"
+        ) from error
+    if not isinstance(values, Tensor) or values.shape != x.shape or not bool(torch.isfinite(values).all()):
+        raise InputError(f"the function must give a finite number for each of those from {low:.4g} to {high:.4g}")
+
+
 def _error(network: nn.Module, function: Function, low: float, high: float, pieces: int) -> float:
     x = torch.linspace(low, high, pieces * _PER_PIECE + 1, dtype=torch.float64)
     with torch.no_grad():
         return float((network(x[:, None])[:, 0] - function(x)).abs().max())
-
-
-def _order(fits: tuple[Fit, ...]) -> float:
-    coarse, fine = fits[-2:]
-    return math.log(coarse.error / fine.error) / math.log(fine.units / coarse.units) if fine.error else math.inf
 
 
 def _degree(power: int, depth: int, width: int) -> Degree:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
-from whyactivate._checks import check_seed, check_whole
+from whyactivate._checks import check_number, check_seed, check_some, check_whole
 from whyactivate.activations import get_activation
 from whyactivate.lessons.lesson import Lesson, digits, title_of
 
@@ -84,9 +85,13 @@ class Centring(Lesson):
         parts.append(
             f"The next layer feels it: behind {title_of(worst.activation)} one direction carries "
             f"{100 * worst.leading:.0f} % of the "
-            f"second moments of its inputs and on {100 * worst.same_sign:.0f} % of the rows all inputs have one sign; "
-            f"behind "
-            f"{title_of(best.activation)} it is {100 * best.leading:.0f} % and {100 * best.same_sign:.0f} %."
+            f"second moments of its inputs and on {100 * worst.same_sign:.0f} % of the rows all inputs have one sign"
+            + (
+                f"; behind {title_of(best.activation)} it is {100 * best.leading:.0f} % and "
+                f"{100 * best.same_sign:.0f} %."
+                if best is not worst
+                else "."
+            )
         )
         return " ".join(parts)
 
@@ -107,7 +112,8 @@ def centring(
     Raises:
         UnknownNameError: there is no such activation.
     """
-    chosen = [get_activation(name) for name in activations]
+    chosen = [get_activation(name) for name in check_some("activations", activations)]
+    means = [check_number("means", mean, -math.inf) for mean in check_some("means", means)]
     units, rows = check_whole("units", units, 2), check_whole("rows", rows, 2)
     generator = torch.Generator().manual_seed(check_seed(seed))
     quantiles = torch.special.ndtri((torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES)

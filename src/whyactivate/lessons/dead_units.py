@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,11 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from whyactivate.activations import ACTIVATIONS, get_activation
+from whyactivate._checks import check_number, check_some
+from whyactivate.activations import get_activation
 from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.errors import DivergedError
 from whyactivate.lessons.lesson import Lesson, digits, title_of
-from whyactivate.lessons.observe import slope, units_last, watch_activations
+from whyactivate.lessons.observe import units_last, watch_activations
 from whyactivate.models import MLP
 from whyactivate.training import TrainConfig, train
 
@@ -26,7 +28,7 @@ class Life(StrEnum):
     """What becomes of a unit on the given data."""
 
     DEAD = "dead"  # the slope is 0 on every row: no gradient passes, whatever the loss
-    SLEEPY = "sleepy"  # z ≤ 0 on most rows
+    SLEEPY = "sleepy"  # z ≤ 0 on most rows, of an activation that is flatter there
     ALIVE = "alive"
 
 
@@ -38,18 +40,20 @@ class UnitCall:
         name: where, and which activation.
         negative: per unit, the share of the data with z ≤ 0.
         stuck: per unit, the share of the data on which the activation's slope is exactly 0.
+        leans: whether it is flatter for z ≤ 0: ReLU and its kin are, sigmoid and tanh are not, and are never sleepy.
     """
 
     name: str
     activation: str
     negative: tuple[float, ...]
     stuck: tuple[float, ...]
+    leans: bool = True
 
     @property
     def lives(self) -> tuple[Life, ...]:
         """Dead, sleepy or alive, per unit."""
         return tuple(
-            Life.DEAD if stuck == 1 else Life.SLEEPY if negative >= SLEEPY else Life.ALIVE
+            Life.DEAD if stuck == 1 else Life.SLEEPY if self.leans and negative >= SLEEPY else Life.ALIVE
             for negative, stuck in zip(self.negative, self.stuck, strict=True)
         )
 
@@ -98,8 +102,7 @@ class ModuleUnits(Lesson):
             f"Of the {self.units} units behind {self.module}'s activations {dead} {'is' if dead == 1 else 'are'} dead "
             f"on these "
             f"{self.rows} rows (slope 0 on every row, so that no gradient passes), {self.count(Life.SLEEPY)} sleepy (z "
-            f"≤ 0 on at "
-            f"least {100 * SLEEPY:.0f} % of the rows) and {self.count(Life.ALIVE)} alive."
+            f"≤ 0 on at least {100 * SLEEPY:.0f} % of the rows, and flatter there) and {self.count(Life.ALIVE)} alive."
         )
         if below > dead:
             words += (
@@ -129,10 +132,16 @@ def dead_units_of(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, unit_a
     calls: list[UnitCall] = []
     for call in watched.calls:
         z = units_last(call.z, unit_axis)
-        flat = slope(ACTIVATIONS[call.activation], z) == 0
+        flat = units_last(call.slopes(), unit_axis) == 0
         negative = (z <= 0).double().mean(0)
         calls.append(
-            UnitCall(call.name, call.activation, tuple(negative.tolist()), tuple(flat.double().mean(0).tolist()))
+            UnitCall(
+                call.name,
+                call.activation,
+                tuple(negative.tolist()),
+                tuple(flat.double().mean(0).tolist()),
+                call.leans(),
+            )
         )
     first = inputs[0] if isinstance(inputs, tuple) else inputs
     return ModuleUnits(type(module).__name__, len(first), tuple(calls), watched.hidden)
@@ -167,7 +176,8 @@ class DeadUnits(Lesson):
         epochs: of training.
         seed: of data, weights and order.
         runs: one per activation and learning rate.
-        bias: a bias so low that z ≤ 0 on all data, given to one unit.
+        bias: given to one unit of a fresh network.
+        silenced: share of the training rows on which z ≤ 0 there.
         gradients: per activation, the norm of that unit's weight gradient.
     """
 
@@ -179,6 +189,7 @@ class DeadUnits(Lesson):
     seed: int
     runs: tuple[Upbringing, ...]
     bias: float
+    silenced: float
     gradients: dict[str, float]
 
     def run(self, activation: str, learning_rate: float) -> Upbringing:
@@ -203,8 +214,9 @@ class DeadUnits(Lesson):
             )
             parts.append(f"With {title_of(name)} {told} of {runs[0].units.units} units are dead after training.")
         told = ", ".join(f"{digits(value)} with {title_of(name)}" for name, value in self.gradients.items())
+        where = "all data" if self.silenced == 1 else f"{100 * self.silenced:.1f} % of the data"
         parts.append(
-            f"A unit whose bias is set to {self.bias:g}, so that z ≤ 0 on all data, gets a weight gradient of norm "
+            f"A unit whose bias is set to {self.bias:g}, so that z ≤ 0 on {where}, gets a weight gradient of norm "
             f"{told}."
         )
         return " ".join(parts)
@@ -236,8 +248,10 @@ def dead_units(
         InputError: a number cannot be used.
     """
     known = load_dataset(data, seed) if isinstance(data, str) else data
+    bias = check_number("bias", bias, -math.inf)
+    check_some("learning_rates", learning_rates)
     widths = tuple(layers or (known.features, 32, 32, known.outputs))
-    names = [get_activation(name).name for name in activations]
+    names = [get_activation(name).name for name in check_some("activations", activations)]
     runs: list[Upbringing] = []
     for name in names:
         for rate in learning_rates:
@@ -250,15 +264,24 @@ def dead_units(
             units = dead_units_of(model, known.train_x)
             runs.append(Upbringing(name, rate, units, history.train_loss[0], history.train_loss[-1], diverged))
     gradients = {name: _gradient_with(name, known, bias, seed) for name in names}
-    return DeadUnits(known.name, widths, epochs, seed, tuple(runs), bias, gradients)
+    with torch.no_grad():
+        z = _with_bias("identity", known, bias, seed).layers[0](known.train_x)[:, 0]
+    silenced = float((z <= 0).double().mean())
+    return DeadUnits(known.name, widths, epochs, seed, tuple(runs), bias, silenced, gradients)
+
+
+def _with_bias(activation: str, data: Dataset, bias: float, seed: int) -> MLP:
+    """A small fresh network whose first unit has this bias."""
+    model = MLP([data.features, 8, 1], activation, seed=seed)
+    with torch.no_grad():
+        model.layers[0].bias[0] = bias
+    return model
 
 
 def _gradient_with(activation: str, data: Dataset, bias: float, seed: int) -> float:
     """The gradient norm of the first unit's weights where its bias is `bias`; the loss is the mean square output."""
-    model = MLP([data.features, 8, 1], activation, seed=seed)
+    model = _with_bias(activation, data, bias, seed)
     with torch.inference_mode(False), torch.enable_grad():
-        with torch.no_grad():
-            model.layers[0].bias[0] = bias
         model(data.train_x).square().mean().backward()
     gradient = model.layers[0].weight.grad
     assert gradient is not None

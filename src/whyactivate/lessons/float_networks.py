@@ -8,7 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import nn
 
-from whyactivate._checks import check_seed, check_whole
+from whyactivate._checks import check_number, check_seed, check_whole
 from whyactivate.collapse import collapse_linear
 from whyactivate.lessons.lesson import Lesson, digits
 from whyactivate.models import MLP
@@ -60,7 +60,7 @@ class FloatNetworks(Lesson):
         tiny = (
             "counts numbers that small as 0"
             if self.flushed
-            else f"has steps in its output: {self.distinct} different values for {len(self.line)} inputs"
+            else f"gives {self.distinct} different values for {len(self.line)} inputs"
         )
         return (
             f"As a function of real numbers the activation-free network {' → '.join(map(str, self.layers))} is one "
@@ -82,13 +82,14 @@ def float_networks(pairs: int = 1000, tiny: float = 1e-44, seed: int = 0) -> Flo
 
     Args:
         pairs: of inputs whose middle is compared.
-        tiny: the scale of the hidden numbers of the second network; float32's smallest number is 1.4e-45.
+        tiny: the scale of the hidden numbers of the second network, below 1; float32's smallest number is 1.4e-45.
         seed: fixes inputs and weights.
 
     Raises:
         InputError: an argument cannot be used.
     """
     pairs, seed = check_whole("pairs", pairs, 1), check_seed(seed)
+    tiny = check_number("tiny", tiny, 1.4e-45, 1)
     layers = (10, 18, 18, 4, 1)
     model = MLP(layers, None, seed=seed, dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)

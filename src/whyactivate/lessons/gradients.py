@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from whyactivate._checks import check_seed, check_whole
+from whyactivate._checks import check_seed, check_some, check_whole
 from whyactivate.activations import get_activation
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.lessons.batched import Stack
-from whyactivate.lessons.lesson import Lesson, digits, title_of
+from whyactivate.lessons.lesson import Lesson, digits, listing, title_of
 from whyactivate.lessons.observe import slope, watch
 from whyactivate.models import INITS, Init
 from whyactivate.training.surroundings import single_thread
@@ -94,12 +94,22 @@ class Gradients(Lesson):
     def explain(self) -> str:
         """What the numbers say."""
         depth = max(run.depth for run in self.runs)
-        deepest = sorted((run for run in self.runs if run.depth == depth), key=lambda run: run.ratio)
+        here = [run for run in self.runs if run.depth == depth]
+        over = [run.label for run in here if not math.isfinite(run.ratio)]
+        parts = [f"At depth {depth} numbers are no longer finite with {listing(over)}."] if over else []
+        deepest = sorted((run for run in here if math.isfinite(run.ratio)), key=lambda run: run.ratio)
+        if not deepest:
+            return parts[0]
         least, most = deepest[0], min(deepest, key=lambda run: abs(math.log(max(run.ratio, 1e-300))))
-        parts = [
+        parts.append(
             f"At depth {depth} the gradient of the first layer is {digits(least.ratio)} times that of the last with "
-            f"{least.label}, and {digits(most.ratio)} times with {most.label}, which keeps it best here."
-        ]
+            f"{least.label}"
+            + (
+                "."
+                if most is least
+                else f", and {digits(most.ratio)} times with {most.label}, which keeps it best here."
+            )
+        )
         bare = [run for run in deepest if run.activation == "identity"]
         for none in bare:
             beside = [run for run in deepest if run.init == none.init and run is not none]
@@ -139,10 +149,10 @@ def gradients(
         UnknownNameError: an activation or a kind of initial weights is not known.
         InputError: a number cannot be used.
     """
-    for name in inits:
+    for name in check_some("inits", inits):
         if name not in INITS:
             raise UnknownNameError("init", name, INITS)
-    chosen = [get_activation(each) for each in activations]
+    chosen = [get_activation(each) for each in check_some("activations", activations)]
     width, seeds, rows = (check_whole(n, v, 1) for n, v in (("width", width), ("seeds", seeds), ("rows", rows)))
     generator = torch.Generator().manual_seed(check_seed(seed))
     x = torch.randn(rows, width, generator=generator, dtype=torch.float64)
@@ -151,7 +161,7 @@ def gradients(
     worst = 0.0
     for each in chosen:
         for init in inits:
-            for depth in depths:
+            for depth in check_some("depths", depths):
                 depth = check_whole("depth", depth, 2)
                 stack = Stack.draw([width] * (depth + 1), each, seeds, init, seed)
                 runs.append(_run(stack, each.name, init, x, y))
@@ -164,7 +174,7 @@ def _run(stack: Stack, name: str, init: Init, x: Tensor, y: Tensor) -> GradientR
     slopes, deltas = stack.backward(inputs, before, 2 * (result - y) / result[0].numel())
     norms = torch.stack([part.flatten(1).norm(dim=1) for part in slopes])
     # Where even the last layer gets no gradient, none vanished on the way; but none arrived, either.
-    ratios = torch.where(norms[-1] > 0, norms[0] / norms[-1], 0.0)
+    ratios = torch.where(norms[-1] == 0, 0.0, norms[0] / norms[-1])
     steep = torch.stack([slope(stack.activation, z).square().mean() for z in before[:-1]]).mean().sqrt()
     stretch = [
         torch.bmm(delta, weight).norm() / delta.norm()
@@ -208,7 +218,7 @@ class LayerGradient:
 
 @dataclass(frozen=True)
 class ModuleGradients(Lesson):
-    """The gradient of every weight of a module, in program order of the parameters, and the activations' slopes.
+    """The gradient of every weight of a module, in the order in which it holds them, and the activations' slopes.
 
     Attributes:
         module: the name of its class.
@@ -239,11 +249,13 @@ class ModuleGradients(Lesson):
 
     def explain(self) -> str:
         """What the numbers say."""
-        weakest = min(self.layers, key=lambda layer: layer.norm)
+        weakest, last = min(self.layers, key=lambda layer: layer.norm), self.layers[-1]
+        beside = f"{digits(self.ratio)} times that of the last ({last.name})"
+        if math.isnan(self.ratio):
+            beside = f"{digits(self.layers[0].norm)}, that of the last ({last.name}) {digits(last.norm)}"
         parts = [
-            f"In {self.module} the gradient of the first weight ({self.layers[0].name}) is {digits(self.ratio)} times "
-            f"that of the "
-            f"last ({self.layers[-1].name}); the smallest is {digits(weakest.norm)}, of {weakest.name}."
+            f"In {self.module} the gradient of the first weight ({self.layers[0].name}) is {beside}; the smallest is "
+            f"{digits(weakest.norm)}, of {weakest.name}."
         ]
         if self.slopes:
             name, least = min(self.slopes, key=lambda item: item[1])
@@ -306,9 +318,6 @@ def gradients_of(
     )
     if not layers:
         raise InputError(f"no weight of {type(module).__name__} got a gradient from this loss")
-    slopes = tuple(
-        (call.name, float(slope(get_activation(call.activation), call.z.detach()).square().mean().sqrt()))
-        for call in watched.calls
-    )
+    slopes = tuple((call.name, float(call.slopes().double().square().mean().sqrt())) for call in watched.calls)
     first = inputs[0] if isinstance(inputs, tuple) else inputs
     return ModuleGradients(type(module).__name__, len(first), words, layers, slopes)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from whyactivate._checks import check_seed
+from whyactivate._checks import check_seed, check_some, check_whole
 from whyactivate.activations import get_activation
 from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.errors import InputError
@@ -139,7 +139,7 @@ class Memorisation(Lesson):
             f"one of {digits(best.test_mean)} on data it never saw: "
             + (
                 "going below the floor there is learning."
-                if best.test_mean < floor_test
+                if best.test_mean < floor_test and best.mean < statistics.fmean(self.pattern.floor) * (1 - 1e-6)
                 else "no learning here either."
             )
         )
@@ -164,9 +164,10 @@ def memorisation(
         UnknownNameError: there is no such activation.
         InputError: "identity" is missing, or no seed is given.
     """
-    chosen = tuple(check_seed(seed) for seed in seeds)
-    if not chosen or "identity" not in [get_activation(each).name for each in activations]:
-        raise InputError("at least one seed, and the activation 'identity' to compare with, are needed")
+    chosen = tuple(check_seed(seed) for seed in check_some("seeds", seeds))
+    epochs = check_whole("epochs", epochs, 1)
+    if "identity" not in [get_activation(each).name for each in check_some("activations", activations)]:
+        raise InputError("the activation 'identity', to compare with, must be among the activations")
     noise = [load_dataset("article", seed) for seed in chosen]
     pattern = [load_dataset("sine", seed) for seed in chosen]
     return Memorisation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,9 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from whyactivate.ablation.calls import ACTIVATION_FUNCTIONS
 from whyactivate.activations import ACTIVATIONS, Activation
 from whyactivate.errors import InputError
 from whyactivate.lessons.gates import HiddenError, is_recurrent, open_gates
+
+_SEEN = (ACTIVATION_FUNCTIONS | set(ACTIVATIONS)) - {"identity", "sin", "cos", "abs", "erf"}
+"""What counts as an activation here; the four left out are as often used for other things."""
+
+_FAR = 1e4
+_STILL = 1e-3
 
 
 @dataclass
@@ -23,7 +31,8 @@ class Call:
     """One call of an activation.
 
     Attributes:
-        activation: its name, a key of `ACTIVATIONS`.
+        activation: the name of its function.
+        function: what it computes, with the settings of this call.
         module: path of the module in which it was called; empty for the module itself.
         z: the pre-activations; where the run was for gradients they collect their gradient.
         output: the result.
@@ -32,11 +41,35 @@ class Call:
     """
 
     activation: str
+    function: Callable[[Tensor], Tensor]
     module: str
     z: Tensor
     output: Tensor
     number: int = 1
     part: str = ""
+
+    def slopes(self, z: Tensor | None = None) -> Tensor:
+        """The derivative at the pre-activations (or at others), by automatic differentiation."""
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = (self.z if z is None else z).detach().clone().requires_grad_()
+            total = self.function(leaf).sum()
+            return torch.autograd.grad(total, leaf)[0] if total.requires_grad else torch.zeros_like(leaf)
+
+    def leans(self) -> bool:
+        """Whether it is flatter to the left of 0 than to the right, as ReLU and its kin are and sigmoid is not."""
+        left, right = (float(self.slopes(torch.full_like(self.z, at)).abs().mean()) for at in (-3.0, 3.0))
+        return left < right / 2
+
+    def ends(self) -> tuple[float, float] | None:
+        """The values far to the left and far to the right, where it stands still on both sides; None elsewhere."""
+        if self.activation in ("prelu", "rrelu"):
+            return None  # one has a slope per unit, the other draws it: neither stands still
+        most = torch.finfo(self.z.dtype).max
+        with torch.no_grad():
+            places = torch.tensor([-most, -_FAR, -_FAR / 2, _FAR / 2, _FAR, most], dtype=self.z.dtype)
+            low, *middle, high = self.function(places.to(self.z.device)).double().tolist()
+        moved = max(abs(middle[0] - middle[1]), abs(middle[2] - middle[3]))
+        return (low, high) if moved <= _STILL and math.isfinite(low) and math.isfinite(high) else None
 
     @property
     def name(self) -> str:
@@ -60,7 +93,7 @@ class Watched:
 def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: bool = False) -> Watched:
     """Runs a copy of the module once and notes every activation that is called on the way.
 
-    Seen are the activations of `ACTIVATIONS`, as modules or as functions, and the gates of `nn.LSTM`, `nn.GRU`,
+    Seen are PyTorch's activations, as modules or as functions (also `x.clamp`), and the gates of `nn.LSTM`, `nn.GRU`,
     `nn.RNN` and their cells: these are recomputed from the layer's own weights and held against its output. What
     cannot be seen (the inside of a scripted module, the softmax of a fused attention) is named in `hidden`.
 
@@ -70,7 +103,7 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
         gradients: keep the graph, and the gradients of all pre-activations.
 
     Raises:
-        InputError: not a module, it cannot be copied, or its forward raises.
+        InputError: not a module, it cannot be copied, its forward raises, or an activation reads NaN or no rows.
     """
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"expected an nn.Module; what came is a {type(module).__name__}")
@@ -79,6 +112,8 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
     except Exception as error:
         raise InputError(f"{type(module).__name__} cannot be copied ({error}), so it cannot be watched") from error
     arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    if arguments and isinstance(arguments[0], Tensor) and arguments[0].numel() == 0:
+        raise InputError(f"the inputs hold no numbers: their shape is {tuple(arguments[0].shape)}")
     arguments = tuple(x.detach().clone() if isinstance(x, Tensor) else x for x in arguments)
     path: list[str] = []
     watcher = _Watcher(path, gradients)
@@ -93,7 +128,16 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
         f"{name or 'the module itself'}: a scripted module shows nothing of its inside; pass the one it was made from"
         for name in _scripted(twin)
     ]
-    return Watched(twin, result, _with_gates(watcher, hidden), tuple(dict.fromkeys(hidden + watcher.hidden)))
+    calls = _with_gates(watcher, hidden)
+    for call in calls:
+        if call.z.ndim < 2:
+            raise InputError(
+                f"{call.name} reads a tensor of shape {tuple(call.z.shape)}, and rows, then units were expected; for "
+                "one row pass x[None]"
+            )
+        if bool(call.z.isnan().any()):
+            raise InputError(f"{call.name} reads NaN; finite inputs and weights are needed")
+    return Watched(twin, result, calls, tuple(dict.fromkeys(hidden + watcher.hidden)))
 
 
 def watch_activations(module: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Watched:
@@ -104,7 +148,7 @@ def watch_activations(module: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Wa
     """
     watched = watch(module, inputs)
     if not watched.calls:
-        where = "; ".join(watched.hidden) or "it calls none that acts on each number alone"
+        where = "; ".join(watched.hidden) or "it calls none of PyTorch's functions that are activations"
         raise InputError(f"no activation was seen in {type(module).__name__}: {where}")
     return watched
 
@@ -146,7 +190,10 @@ def _with_gates(watcher: _Watcher, hidden: list[str]) -> list[Call]:
         except HiddenError as reason:
             hidden.append(f"{path or 'the module itself'}: the gates of {type(part).__name__} stay hidden; {reason}")
             continue
-        calls += [Call(gate.activation, path, gate.z, gate.output, runs[path], gate.part) for gate in gates]
+        calls += [
+            Call(gate.activation, getattr(torch, gate.activation), path, gate.z, gate.output, runs[path], gate.part)
+            for gate in gates
+        ]
     return calls + watcher.calls[done:]
 
 
@@ -177,7 +224,7 @@ class _Watcher(TorchFunctionMode):
         if name in _ATTENTION:
             where = self.path[-1] if self.path else ""
             self.hidden.append(f"{where or 'the module itself'}: {_ATTENTION[name]}")
-        if name not in ACTIVATIONS or not isinstance(given, Tensor) or not given.is_floating_point():
+        if name not in _SEEN or not isinstance(given, Tensor) or not given.is_floating_point():
             return func(*args, **kwargs)
         if name == "gelu" and kwargs.get("approximate", args[1] if len(args) > 1 else "none") == "tanh":
             name = "gelu_tanh"
@@ -193,8 +240,19 @@ class _Watcher(TorchFunctionMode):
         output = func(*args, **kwargs)
         where = self.path[-1] if self.path else ""
         before = sum((call.activation, call.module) == (name, where) for call in self.calls)
-        self.calls.append(Call(name, where, z, output, before + 1))
+        self.calls.append(Call(name.strip("_"), _again(func, args, kwargs), where, z, output, before + 1))
         return output
+
+
+def _again(func: Any, args: Any, kwargs: Any) -> Callable[[Tensor], Tensor]:
+    """The function with the settings of this call, of another operand; what works in place gets a copy."""
+    rest = {key: value for key, value in kwargs.items() if key != "out"}
+
+    def again(x: Tensor) -> Tensor:
+        own_args, own_kwargs = _replaced(args, rest, x.clone())
+        return func(*own_args, **own_kwargs)
+
+    return again
 
 
 def _replaced(args: Any, kwargs: Any, first: Tensor) -> tuple[Any, Any]:
@@ -204,6 +262,8 @@ def _replaced(args: Any, kwargs: Any, first: Tensor) -> tuple[Any, Any]:
 def units_last(values: Tensor, unit_axis: int | None) -> Tensor:
     """`(everything else, units)`: the axis of units is 1 for images (4 axes and more), else the last."""
     axis = unit_axis if unit_axis is not None else 1 if values.ndim >= 4 else -1
+    if not -values.ndim <= axis < values.ndim:
+        raise InputError(f"unit_axis is {axis}, but an activation reads a tensor of shape {tuple(values.shape)}")
     return values.movedim(axis, -1).reshape(-1, values.shape[axis])
 
 

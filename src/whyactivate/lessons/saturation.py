@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from whyactivate.activations import ACTIVATIONS, Activation, get_activation
+from whyactivate._checks import check_number, check_some
+from whyactivate.activations import Activation, get_activation
 from whyactivate.errors import InputError
 from whyactivate.lessons.lesson import Lesson, digits, listing, title_of
 from whyactivate.lessons.observe import slope, units_last, watch_activations
@@ -102,18 +103,21 @@ class Saturation(Lesson):
                 f"Its slope is at most {digits(self.largest_slope[name])}"
                 + (f" and below a hundredth of that beyond |z| = {faded:.2f}." if faded is not None else ".")
             )
-        lost = [trip for trip in self.trips if not math.isfinite(trip.recovered)]
+        lost: dict[float, list[RoundTrip]] = {}
+        for trip in self.trips:
+            if not math.isfinite(trip.recovered):
+                lost.setdefault(trip.recovered, []).append(trip)
         kept = [trip for trip in self.trips if math.isfinite(trip.recovered)]
         if kept:
             worst = max(kept, key=lambda trip: abs(trip.recovered - trip.z))
             parts.append(
-                f"Where the value is not at its end, logit gets z back, at worst off by "
+                f"Where sigmoid(z) is not at an end, logit gets z back, at worst off by "
                 f"{digits(abs(worst.recovered - worst.z))} "
                 f"(z = {worst.z:g} in {_short(worst.dtype)})."
             )
-        if lost:
-            cases = listing([f"z = {trip.z:g} in {_short(trip.dtype)}" for trip in lost])
-            parts.append(f"Where it is, nothing can: logit gives {lost[0].recovered} for {cases}.")
+        for recovered, trips in lost.items():
+            cases = listing([f"z = {trip.z:g} in {_short(trip.dtype)}" for trip in trips])
+            parts.append(f"Where it is, nothing can: logit gives {recovered} for {cases}.")
         return " ".join(parts)
 
 
@@ -126,14 +130,18 @@ def saturation(
 
     Args:
         activations: names of activations with a bounded range.
-        dtypes: floating dtypes.
+        dtypes: of float16, bfloat16, float32 and float64.
         places: z for which logit(sigmoid(z)) is told, in float32 and float64.
 
     Raises:
         InputError: an activation has no bounded range.
         UnknownNameError: there is no such activation.
     """
-    chosen = [get_activation(name) for name in activations]
+    chosen = [get_activation(name) for name in check_some("activations", activations)]
+    for dtype in check_some("dtypes", dtypes):
+        if dtype not in _BITS:
+            raise InputError(f"dtypes must be of {', '.join(map(_short, _BITS))}, but {dtype} came")
+    places = [check_number("places", z, -math.inf) for z in places]
     ends: list[End] = []
     for each in chosen:
         if each.range is None or not (math.isfinite(each.range.low) and math.isfinite(each.range.high)):
@@ -244,13 +252,14 @@ class ModuleSaturation(Lesson):
         unseen = f" Not seen: {'; '.join(self.hidden)}." if self.hidden else ""
         if not self.calls:
             return (
-                f"{self.module} called {self.others} activations on this data, none of which saturates, so there is "
-                f"nothing to be flat at both ends.{unseen}"
+                f"{self.module} has no saturating activation on this data, so there is nothing to be flat at both "
+                f"ends; activations that do not saturate: {self.others}.{unseen}"
             )
         worst = max(self.calls, key=lambda call: call.flat)
         stuck = sum(call.flat_units for call in self.calls)
+        count = "1 saturating activation" if len(self.calls) == 1 else f"{len(self.calls)} saturating activations"
         return (
-            f"{self.module} has {len(self.calls)} saturating activations. The flattest is {worst.name}: for "
+            f"{self.module} has {count}. The flattest is {worst.name}: for "
             f"{100 * worst.flat:.1f} % of its values the slope is below a hundredth of what it can be, and "
             f"{100 * worst.at_end:.1f} % "
             f"are exactly at an end of the range. {stuck} of {sum(call.units for call in self.calls)} units are flat "
@@ -274,13 +283,13 @@ def saturation_of(
     watched = watch_activations(module, inputs)
     found: list[SaturatedCall] = []
     for call in watched.calls:
-        each = ACTIVATIONS[call.activation]
-        if not each.saturates or each.range is None:
+        reached = call.ends()
+        if reached is None:
             continue
-        z = call.z.double()
-        largest = float(slope(each, torch.linspace(-8, 8, 1601, dtype=torch.float64)).max())
-        flat = slope(each, z) < largest / 100
-        ends = (call.output == each.range.low) | (call.output == each.range.high)
+        low, high = reached
+        largest = float(call.slopes(torch.linspace(-8, 8, 1601, dtype=call.z.dtype, device=call.z.device)).max())
+        flat = call.slopes() < largest / 100
+        ends = (call.output == low) | (call.output == high)
         units = units_last(flat, unit_axis)
         found.append(
             SaturatedCall(

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from whyactivate._checks import check_number, check_seed, check_whole
+from whyactivate._checks import check_number, check_seed, check_some, check_whole
 from whyactivate.collapse import collapse_linear
 from whyactivate.errors import InputError
 from whyactivate.lessons.lesson import Lesson, digits
@@ -44,9 +44,12 @@ class Path:
 
     @property
     def spread(self) -> float:
-        """How many times longer the weakest mode took to its half than the strongest; NaN where one never got there."""
+        """How many times longer the weakest mode took to its half than the strongest.
+
+        NaN where one never got there, or the strongest was there from the start.
+        """
         first, last = self.half[0], self.half[-1]
-        return math.nan if first is None or last is None else last / first
+        return math.nan if not first or last is None else last / first
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class TrainingPath(Lesson):
         parts: list[str] = []
         for path in self.paths:
             layers = "layer" if path.depth == 1 else "layers"
-            if math.isnan(path.spread):
+            if None in path.half:
                 parts.append(
                     f"With {path.depth} {layers} a mode had not reached half its strength after {path.steps[-1]} steps."
                 )
@@ -96,7 +99,7 @@ class TrainingPath(Lesson):
             parts.append(
                 f"With {path.depth} {layers} the weakest of the {len(self.strengths)} modes reached half its strength "
                 f"after {path.half[-1]} steps, "
-                f"the strongest after {path.half[0]} ({path.spread:.1f} times sooner); in the end the product was "
+                f"the strongest after {path.half[0]}{_sooner(path.spread)}; in the end the product was "
                 f"within {digits(path.distance)} of "
                 "the target."
             )
@@ -128,7 +131,7 @@ def training_path(
     random orthogonal matrices whose product is `start` times an orthogonal matrix.
 
     Raises:
-        InputError: the strengths do not fall or are not positive, or another argument cannot be used.
+        InputError: the strengths do not fall or are not positive, the loss grows, or another argument cannot be used.
     """
     values = [check_number("strengths", value, 0) for value in strengths]
     if len(values) < 2 or values != sorted(values, reverse=True):
@@ -140,7 +143,7 @@ def training_path(
     u, v = _orthogonal(size, generator), _orthogonal(size, generator)
     target = u @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ v.T
     paths: list[Path] = []
-    for depth in depths:
+    for depth in check_some("depths", depths):
         depth = check_whole("depth", depth, 1)
         layers = [start ** (1 / depth) * _orthogonal(size, generator) for _ in range(depth)]
         paths.append(_descend(layers, target, u, v, steps, rate))
@@ -191,12 +194,21 @@ def _descend(layers: list[Tensor], target: Tensor, u: Tensor, v: Tensor, steps: 
     strengths = (u.T @ target @ v).diagonal()
     half = tuple(_first(modes[:, i] >= strengths[i] / 2) for i in range(size))
     tenth, most = _first(modes[:, 0] >= 0.1 * strengths[0]), _first(modes[:, 0] >= 0.9 * strengths[0])
+    if not loss[-1] <= loss[0]:
+        raise InputError(
+            f"with {len(layers)} layers the loss grew from {float(loss[0]):.3g} to {float(loss[-1]):.3g}; a rate below "
+            f"{rate:g} or a smaller start is needed"
+        )
     distance = float((_product(layers, size) - target).abs().max())
     kept = sorted({*range(0, steps + 1, max(1, steps // 300)), steps})
     return Path(
         len(layers), tuple(kept), tuple(tuple(row) for row in modes[kept].tolist()), tuple(loss[kept].tolist()), half,
         None if tenth is None or most is None else most - tenth, tenth, distance,
     )  # fmt: skip
+
+
+def _sooner(times: float) -> str:
+    return f" ({times:.1f} times sooner)" if times >= 1 else ""
 
 
 def _first(reached: Tensor) -> int | None:
@@ -211,5 +223,6 @@ def _formula_gap(path: Path, strengths: Sequence[float], start: float, rate: flo
         for strength, found in zip(strengths, row, strict=True):
             faded = math.exp(-2 * strength * step * rate)
             expected = strength / (1 - faded + strength / start * faded)
-            worst = max(worst, abs(found - expected) / strengths[0])
+            gap = abs(found - expected) / strengths[0]
+            worst = gap if math.isnan(gap) else max(worst, gap)
     return worst

@@ -20,6 +20,15 @@ from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.lessons.lesson import Lesson, listing
 
 _PLACES = 14
+_WORDS = {
+    "mul": "products",
+    "bmm": "products",
+    "native_layer_norm": "LayerNorm",
+    "max_pool2d_with_indices": "max pooling",
+    "relu": "ReLU",
+    "gelu": "GELU",
+}
+"""What operations are called in a sentence, where PyTorch's own name says little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,11 @@ class Variant:
     def name(self) -> str:
         """As in "transformer block without GELU"."""
         return f"{self.network} without {listing(list(self.without))}" if self.without else self.network
+
+    @property
+    def breakers_in_words(self) -> list[str]:
+        """As in "max pooling" and "products"."""
+        return [_WORDS.get(name, name.replace("_", " ")) for name in self.breakers]
 
     @property
     def says(self) -> str:
@@ -88,7 +102,7 @@ class WhereNonlinearity(Lesson):
             told: list[str] = []
             for variant in self.of(network):
                 what = f"without {listing(list(variant.without))}" if variant.without else "whole"
-                why = f" because of {listing(list(variant.breakers))}" if variant.breakers else ""
+                why = f" because of {listing(variant.breakers_in_words)}" if variant.breakers else ""
                 how = (
                     f", a polynomial of degree {variant.degree}"
                     if variant.degree is not None and variant.degree > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -27,6 +28,8 @@ def draw_gradients(lesson: Gradients) -> Figure:
         axes.set_yscale("log")
         for position, run in enumerate(r for r in lesson.runs if r.depth == depth and r.init == init):
             stroke = stroke_of(run.activation, position)
+            if not (math.isfinite(run.ratio) and run.ratio > 0):
+                continue  # no logarithm of it to draw; the words tell it
             relative = [norm / run.norms[-1] for norm in run.norms]
             axes.plot(
                 range(1, depth + 1),
@@ -43,7 +46,8 @@ def draw_gradients(lesson: Gradients) -> Figure:
         axes.grid(axis="y")
         axes.set_title(f"{names[init]} initial weights")
         axes.set_ylabel("gradient norm /\nlast layer's")
-        label_ends(axes, ends, room=6.5)
+        if ends:
+            label_ends(axes, ends, room=6.5)
     panels[-1].set_xlabel("layer (the gradient travels from the last to the first)")
     panels[-1].set_xticks(sorted({depth, *range(5, depth, 5), 1}, reverse=True))
     return figure
@@ -55,11 +59,16 @@ def draw_module_gradients(lesson: ModuleGradients) -> Figure:
     axes = figure.subplots()
     norms = [layer.norm for layer in lesson.layers]
     places = range(len(norms))
-    axes.hlines(places, min(n for n in [*norms, 1.0] if n > 0) / 2, norms, color=MUTED, linewidth=1)
+    least = min(n for n in [*norms, 1.0] if n > 0) / 2
+    axes.hlines([p for p in places if norms[p]], least, [n for n in norms if n], color=MUTED, linewidth=1)
+    for place, norm in zip(places, norms, strict=True):
+        if norm == 0:  # a logarithm has no place for it
+            axes.text(0.01, place, "0", transform=axes.get_yaxis_transform(), va="center")
     axes.plot(norms, places, "o", color=BLUE, markersize=7, markeredgecolor=PAPER)
-    axes.set_xscale("log")
+    if any(norms):
+        axes.set_xscale("log")
     axes.set_yticks(list(places), [layer.name for layer in lesson.layers])
-    axes.invert_yaxis()
+    axes.set_ylim(len(norms) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.set_xlabel("norm of the weight's gradient (no unit)")
     axes.set_title("Gradient of every weight, first to last")

@@ -33,13 +33,17 @@ def _plane(lesson: Regions) -> Figure:
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
     count = len(lesson.regions)
-    axes.set_title(f"{count} linear region{'' if count == 1 else 's'} (at most {lesson.bound} cells)")
+    axes.set_title(f"{_counted(count, 'linear region')} (at most {_counted(lesson.bound, 'cell')})")
     axes.set_xlabel("first coordinate of the slice")
     axes.set_ylabel("second coordinate of the slice")
     bar = figure.colorbar(shapes, ax=axes, shrink=0.85)
     bar.set_label("output at the region's centre")
     bar.outline.set_edgecolor(MUTED)
     return figure
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _segment(lesson: Regions) -> Figure:
@@ -54,7 +58,8 @@ def _segment(lesson: Regions) -> Figure:
     )
     axes.set_xlim(float(ends[0]), float(ends[-1]))
     axes.grid(axis="y")
-    axes.set_title(f"{len(lesson.regions)} affine pieces along the segment (at most {lesson.bound})")
+    pieces = _counted(len(lesson.regions), "affine piece")
+    axes.set_title(f"{pieces} along the segment (at most {lesson.bound})")
     axes.set_xlabel("position on the segment (a dot: a unit crosses its kink)")
     axes.set_ylabel("output")
     return figure

@@ -31,15 +31,17 @@ def draw_saturation(lesson: Saturation) -> Figure:
         axes.set_title(title)
         label_ends(axes, ends, room=10)
     shown = [end for end in lesson.ends if end.high_from is not None and end.high_from <= lesson.z[-1]]
+    places: dict[tuple[str, float, float], list[str]] = {}
     for end in shown:
-        mark = stroke_of(end.activation)
-        above.plot(
-            [end.high_from or 0.0], [end.high], mark.marker, color=mark.colour, markeredgecolor=PAPER, markersize=8,
-            zorder=4,
-        )  # fmt: skip
+        place = (end.activation, end.high_from or 0.0, end.high)
+        places.setdefault(place, []).append(str(end.dtype).removeprefix("torch."))
+    order = list(lesson.values)
+    for (name, z, high), formats in places.items():
+        mark = stroke_of(name, order.index(name))
+        above.plot([z], [high], mark.marker, color=mark.colour, markeredgecolor=PAPER, markersize=8, zorder=4)
         above.annotate(
-            str(end.dtype).removeprefix("torch."),
-            (end.high_from or 0.0, end.high),
+            formats[0] if len(formats) == 1 else f"{len(formats)} formats",
+            (z, high),
             xytext=(0, -9),
             textcoords="offset points",
             ha="right",
@@ -72,9 +74,13 @@ def draw_module_saturation(lesson: ModuleSaturation) -> Figure:
         height=0.25,
         label="exactly at an end of the range",
     )
+    for place, call in zip(places, lesson.calls, strict=True):
+        told = f"{100 * call.flat:.1f} % ({100 * call.at_end:.1f} %)"
+        axes.annotate(told, (100 * call.flat, place), xytext=(4, 0), textcoords="offset points", va="center")
     axes.set_yticks(list(places), [call.name for call in lesson.calls])
-    axes.set_xlim(0, 100)
-    axes.invert_yaxis()
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlim(0, 125)
+    axes.set_ylim(len(lesson.calls) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.set_xlabel("share of the values (%)")
     figure.legend(loc="outside upper left", ncols=2, frameon=False)

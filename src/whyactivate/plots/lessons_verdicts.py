@@ -32,18 +32,14 @@ def draw_where(lesson: WhereNonlinearity) -> Figure:
             colour, marker = _LOOKS[variant.verdict]
             axes.plot([0.025], [place], marker, color=colour, markersize=7)
             _write(axes, 0.05, place, f"without {', '.join(variant.without)}" if variant.without else "whole")
-            left = listing([_plain(name) for name in variant.breakers]) if variant.breakers else ""
+            left = listing(variant.breakers_in_words) if variant.breakers else ""
             degree = f" (a polynomial of degree {variant.degree})" if (variant.degree or 0) > 1 else ""
-            _write(axes, 0.53, place, variant.says + (f": {left}{degree}" if left else ""))
+            _write(axes, 0.495, place, variant.says + (f": {left}{degree}" if left else ""))
             axes.plot((0, 1), (place + 0.5, place + 0.5), color=RULE, linewidth=0.6)
             place += 1
     axes.set_xlim(0, 1)
     axes.set_ylim(place - 0.3, -0.6)
     return figure
-
-
-def _plain(operation: str) -> str:
-    return operation.removeprefix("native_").removesuffix("_with_indices").replace("_", " ")
 
 
 def _write(axes: Axes, x: float, y: float, text: str, weight: str = "normal") -> None:

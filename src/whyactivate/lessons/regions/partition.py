@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -158,6 +159,7 @@ class Regions(Lesson):
         """What the counts say."""
         where = "plane slice" if self.dimensions == 2 else "segment"
         found, cells = len(self.regions), len(self.cells)
+        parts = "1 cell" if cells == 1 else f"{cells} cells"
         if not self.units:
             return (
                 f"This network has no operation with a kink, so the whole {where} is one region: one affine map, "
@@ -165,12 +167,12 @@ class Regions(Lesson):
             )
         largest = max(cell.size for cell in self.cells)
         merged = (
-            "No two neighbours share a map"
+            "no two neighbours share a map"
             if found == cells
-            else f"{cells - found} of the boundaries between them separate equal maps, which leaves {found} regions"
+            else f"neighbours with equal maps are one region, which leaves {found} region{'' if found == 1 else 's'}"
         )
         return (
-            f"In this {where} the {sum(self.units)} units cut the inputs into {cells} cells ({merged}). On each the "
+            f"In this {where} the {sum(self.units)} units cut the inputs into {parts} ({merged}). On each the "
             f"network "
             f"is one affine map; it bends only where a unit crosses its kink. No network of these widths has more than "
             f"{self.bound} cells here, so this one uses {digits(100 * cells / self.bound)} % of what its widths allow. "
@@ -200,9 +202,7 @@ def regions_in(
         InputError: the slice has no area, or does not fit the module.
         CannotProveError: an operation is not affine between kinks, or there are too many cells.
     """
-    if isinstance(extent, (int, float)):
-        radius = check_number("extent", extent, 0)
-        extent = ((-radius, radius), (-radius, radius))
+    window = _read_extent(extent)
     if origin is None:
         origin = torch.zeros(2)
     if directions is None:
@@ -211,7 +211,7 @@ def regions_in(
                 "pass origin= and directions=, two inputs, for a module with other than two input features"
             )
         directions = (torch.tensor([1.0, 0.0]).reshape(origin.shape), torch.tensor([0.0, 1.0]).reshape(origin.shape))
-    return _partition(module, origin, directions, extent)
+    return _partition(module, origin, directions, window)
 
 
 def regions_along(module: nn.Module, start: Tensor, end: Tensor) -> Regions:
@@ -221,9 +221,26 @@ def regions_along(module: nn.Module, start: Tensor, end: Tensor) -> Regions:
         InputError: start and end are the same or do not fit the module.
         CannotProveError: an operation is not affine between kinks, or there are too many cells.
     """
+    for name, value in (("start", start), ("end", end)):
+        if not isinstance(value, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
+            raise InputError(f"{name} must be a tensor, one input without the batch axis; {value!r} came")
     if start.shape != end.shape:
         raise InputError(f"start has shape {tuple(start.shape)} and end {tuple(end.shape)}")
     return _partition(module, start, (end.double() - start.double(),), ((0.0, 1.0),))
+
+
+def _read_extent(extent: object) -> tuple[tuple[float, float], ...]:
+    if isinstance(extent, (int, float)):
+        radius = check_number("extent", extent, 0)
+        return (-radius, radius), (-radius, radius)
+    pairs = cast("Sequence[object]", extent) if isinstance(extent, Sequence) else ()
+    lengths = [len(cast("Sequence[object]", pair)) if isinstance(pair, (list, tuple)) else 0 for pair in pairs]
+    if lengths != [2, 2]:
+        raise InputError(f"extent must be one number, or ((low, high), (low, high)); {extent!r} came")
+    (left, right), (low, high) = (
+        [check_number("extent", end, -math.inf) for end in cast("Sequence[object]", pair)] for pair in pairs
+    )
+    return (left, right), (low, high)
 
 
 def _partition(

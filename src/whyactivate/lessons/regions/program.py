@@ -61,6 +61,8 @@ class Program:
     def __init__(self, module: nn.Module, row: Tensor) -> None:
         if not isinstance(row, Tensor) or not row.is_floating_point():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"expected one input row as a floating tensor without the batch axis; got {row!r}")
+        if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"expected an nn.Module; what came is a {type(module).__name__}")
         floating = [p.dtype for p in module.parameters() if p.is_floating_point()]
         row = row.to(floating[0]) if floating else row
         recordings = record_all(module, Example.of(row[None]))
@@ -90,10 +92,17 @@ class Program:
         return Spread({storage: origin}, {storage: directions})
 
     def advance(self, node: Node, spread: Spread) -> Spread:
-        """Memory after an affine operation."""
+        """Memory after an affine operation.
+
+        Raises:
+            CannotProveError: it cannot be carried out without rounding, as with weights that are not finite.
+        """
         start, slopes = dict(spread.start), dict(spread.slopes)
-        self.whole.run([node], start)
-        self.linear.run([node], slopes)
+        try:
+            self.whole.run([node], start)
+            self.linear.run([node], slopes)
+        except CannotEvaluate as error:
+            raise CannotProveError(f"{node.op}: {error}") from error
         return Spread(start, slopes)
 
     def operand(self, kinks: Kinks, spread: Spread) -> tuple[ExactArray, ExactArray]:
