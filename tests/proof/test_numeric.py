@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from torch import nn
 
+import whyactivate as wa
 from proof.networks import DTYPES, Architecture, architectures, exact_steps, one_layer, rounded_steps
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
@@ -246,6 +248,31 @@ def test_lower_precision_products_are_refused() -> None:
         assert prove(article(torch.float64).network()).holds
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_convolutions_that_are_no_sums_of_products_are_refused() -> None:
+    """NNPACK's are off by more than any order of summation can be, for an input as small as eight by eight."""
+    collapse = wa.collapse_linear(nn.Conv2d(1, 1, 3, padding=1), torch.zeros(2, 1, 8, 8))
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with torch.backends.nnpack.flags(enabled=True):
+            if torch.backends.nnpack.is_available():
+                with pytest.raises(CannotProveError, match="transform images"):
+                    collapse.prove("numeric")
+            assert prove(article(torch.float32).network()).holds
+        with torch.backends.nnpack.flags(enabled=False):
+            assert collapse.prove("numeric").holds
+    finally:
+        torch._C._set_mkldnn_enabled(True)
+    onednn: Any = torch.backends.mkldnn
+    before = onednn.conv.fp32_precision
+    onednn.conv.fp32_precision = "bf16"
+    try:
+        with pytest.raises(CannotProveError, match="convolve in float32"):
+            collapse.prove("numeric")
+        assert prove(article(torch.float32).network()).holds
+    finally:
+        onednn.conv.fp32_precision = before
 
 
 def test_bad_inputs() -> None:

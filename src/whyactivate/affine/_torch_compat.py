@@ -38,6 +38,7 @@ __all__ = [
     "is_random",
     "is_uninitialised",
     "is_view",
+    "may_transform_convolutions",
     "needs_data",
     "number_operands",
     "positional_names",
@@ -523,3 +524,12 @@ def number_operands(op: OpOverload) -> frozenset[str]:
         if any(word in str(argument.type) for word in ("Tensor", "number", "Scalar"))
         or _SCALES.get(op) == argument.name
     )
+
+
+def may_transform_convolutions() -> bool:
+    """Whether PyTorch may convolve float32 images by NNPACK, which transforms them first (as Winograd did, or Fourier).
+
+    It does where oneDNN is off or missing, for 16 images or more.
+    """
+    onednn = torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled()
+    return not onednn and torch.backends.nnpack.is_available() and torch._C._get_nnpack_enabled()

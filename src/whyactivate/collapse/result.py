@@ -233,7 +233,9 @@ class Collapse(Told):
                 raise CannotProveError(
                     f"{self.module} takes or gives no numbers at all, so there is nothing to measure"
                 )
-            return prove_numeric([step.rounded for step in self.steps], self._run, self.exact, self.layer, **options)
+            convolves = any("convolution" in str(node.op) for node in tape.nodes)
+            rounded = [step.rounded for step in self.steps]
+            return prove_numeric(rounded, self._run, self.exact, self.layer, convolves=convolves, **options)
         raise UnknownNameError("kind of proof", kind, ("theorem", "symbolic", "exact", "numeric"))
 
     def save(self, path: str | Path) -> Path:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from whyactivate._checks import check_number, check_seed, check_whole
+from whyactivate.affine._torch_compat import may_transform_convolutions
 from whyactivate.arithmetic.affine_map import ExactAffine
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
@@ -38,6 +40,7 @@ def prove_numeric(
     radius: float = 1.0,
     seed: int = 0,
     effort: int = 1,
+    convolves: bool = False,
 ) -> Proof:
     """Bounds of |float network(x) - (Wx + b)| and of |float network(x) - layer(x)|, at x and over max|x_i| <= radius.
 
@@ -56,15 +59,17 @@ def prove_numeric(
         radius: of the box, the largest coordinate allowed.
         seed: draws the inputs.
         effort: how long to search for bad inputs; 1 tries some thousand.
+        convolves: whether the network has convolutions, which PyTorch can be told to do in other ways than by sums.
 
     Raises:
         InputError: a shape, a dtype or a radius that cannot be used.
-        CannotProveError: a step may overflow, or PyTorch was told to multiply float32 in a lower precision.
+        CannotProveError: a step may overflow, or PyTorch was told to multiply float32 in a lower precision, or may
+            transform images before it convolves them.
     """
     dtype = layer.weight.dtype
     radius = check_number("radius", radius, 0)
     seed, effort = check_seed(seed), check_whole("effort", effort, 0)
-    _check(dtype)
+    _check(dtype, convolves)
     given = _given_inputs(x, claimed.inputs, dtype, radius, seed)
     points, box = Points(given.double()), Box(claimed.inputs, radius)
     network = propagate(steps, (points, box))
@@ -157,15 +162,24 @@ class _Tally:
         return [excess for excess in self.first_excess if excess is not None]
 
 
-def _check(dtype: torch.dtype) -> None:
+def _check(dtype: torch.dtype, convolves: bool) -> None:
     if dtype not in FLOAT_FORMATS:
         raise InputError(f"no rounding is known for {dtype}; expected one of {[str(d) for d in FLOAT_FORMATS]}")
-    # torch's stubs do not know the attribute `matmul`.
-    allowed: str = torch.backends.mkldnn.matmul.fp32_precision  # pyright: ignore[reportAttributeAccessIssue]
-    if dtype == torch.float32 and allowed not in ("none", "ieee"):
+    if dtype != torch.float32:
+        return
+    # torch's stubs do not know these attributes.
+    onednn: Any = torch.backends.mkldnn
+    ways = [("multiply float32 matrices", onednn.matmul, "call torch.set_float32_matmul_precision('highest')")]
+    if convolves:
+        ways.append(("convolve in float32", onednn.conv, "set torch.backends.mkldnn.conv.fp32_precision = 'ieee'"))
+    for what, way, advice in ways:
+        allowed: str = way.fp32_precision
+        if allowed not in ("none", "ieee"):
+            raise CannotProveError(f"PyTorch was told that it may {what} with the precision of {allowed}; {advice}")
+    if convolves and may_transform_convolutions():
         raise CannotProveError(
-            f"PyTorch was told that it may multiply float32 matrices in {allowed}; "
-            "call torch.set_float32_matmul_precision('highest')"
+            "PyTorch may transform images before it convolves them (by NNPACK, as oneDNN is off): outputs are then no "
+            "sums of products of their own inputs, and no bound is known; call torch.backends.nnpack.set_flags(False)"
         )
 
 
