@@ -167,8 +167,9 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
         return "\n\n".join([*lines, f"*{labels['cited']}*"])
     found = words["found"].format_map(_ByNumber.inside(evidence.numbers)) if "found" in words else evidence.found
     found = re.sub(r"(?<=\d)e-(?=\d)", "e−", found)  # a hyphen is where a line may end
-    if "found" in words:  # an isolate keeps the sign on the left of its number where words run from right to left
-        found = re.sub(r"(?<![\w.\u2066])-(\d+(?:\.\d+)?(?:e[−+]?\d+)?)", "\u2066−\\1\u2069", found)
+    # An isolate keeps the sign on the left of its number where words run from right to left.
+    signed = "\u2066−\\1\u2069" if "found" in words else "−\\1"
+    found = re.sub(r"(?<![\w.\u2066])-(inf|\d+(?:\.\d+)?(?:e[−+]?\d+)?)", signed, found)
     lines.append(f"**{labels['ran']}** {_escape(found) if 'found' in words else _foreign(_escape(found), language)}")
     points = dict(enumerate(words.get("points", ())))
     lines.append("\n".join(
