@@ -212,6 +212,14 @@ class TestArguments:
             ({"dtype": torch.float16}, "dtype must be torch.float32 or torch.float64"),
             ({"executor": 4}, "executor must be a concurrent.futures.Executor"),
             ({"chunk": 0}, "chunk must be a whole number"),
+            ({"layers": [10, 18, 2]}, "layers must go from 10 features to 1 outputs, which article has"),
+            ({"layers": [9, 18, 1]}, "layers must go from 10 features"),
+            ({"layers": [10]}, "at least two widths"),
+            ({"layers": "10,1"}, "at least two widths"),
+            ({"layers": 10}, "at least two widths"),
+            ({"layers": [10, 0, 1]}, "layers"),
+            ({"layers": [10, 18, 1], "hidden": (18,)}, "give either layers, or hidden, or depths and widths"),
+            ({"layers": [10, 18, 1], "depths": 2}, "give either layers, or hidden, or depths and widths"),
             ({"progress": 3}, "progress must be a function"),
             ({"keep_weights": 1}, "keep_weights must be True or False"),
             ({"resume": 3}, "resume must be a ComparisonResult"),
@@ -225,3 +233,12 @@ class TestArguments:
         config = wa.TrainConfig(epochs=1)
         assert len(compare(tiny(), "relu", 1, hidden=(2,), config=config).members) == 1
         assert compare(tiny(), None, 1, hidden=(2,), config=config).members[0].place.activation == "identity"
+
+    def test_all_widths_may_be_told_as_a_perceptron_takes_them(self):
+        config = wa.TrainConfig(epochs=1)
+        data = tiny()
+        layers = [data.features, 5, 2, data.outputs]
+        assert compare(data, "relu", 1, layers=layers, config=config) == compare(
+            data, "relu", 1, hidden=(5, 2), config=config
+        )
+        assert compare(data, "relu", 1, layers=[data.features, data.outputs], config=config).places[0].hidden == ()

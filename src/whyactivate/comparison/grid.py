@@ -76,6 +76,21 @@ def make_grid(
     return Grid(places, _read_seeds(seeds), choices, own)
 
 
+def read_layers(layers: object, *others: object) -> tuple[int, ...]:
+    """All widths of a perceptron.
+
+    Raises:
+        InputError: they are not at least two whole numbers, or the shape is told in another way as well.
+    """
+    if any(other is not None for other in others):
+        raise InputError("give either layers, or hidden, or depths and widths, not several of them")
+    listed = not isinstance(layers, (str, bytes)) and isinstance(layers, Iterable)
+    widths = tuple(check_whole("layers", width, 1) for width in cast("Iterable[Any]", layers)) if listed else ()
+    if len(widths) < 2:
+        raise InputError(f"layers must list at least two widths, as in [10, 18, 18, 4, 1]; {layers!r} came")
+    return widths
+
+
 def check_elementwise(name: str, choice: Choice) -> Activation:
     """The activation, if it can be trained in a stack.
 

@@ -15,7 +15,7 @@ import torch
 from whyactivate._checks import check_whole
 from whyactivate.comparison.block import Source
 from whyactivate.comparison.chunk import Chunk, Key, train_chunk
-from whyactivate.comparison.grid import ARTICLE_FIVE, Choice, Grid, make_grid
+from whyactivate.comparison.grid import ARTICLE_FIVE, Choice, Grid, make_grid, read_layers
 from whyactivate.comparison.member import Member
 from whyactivate.comparison.result import ComparisonResult
 from whyactivate.datasets import Dataset, load_dataset
@@ -40,6 +40,7 @@ def compare(
     activations: Iterable[Choice] | Choice = ARTICLE_FIVE,
     seeds: int | Iterable[int] = 10,
     *,
+    layers: Sequence[int] | None = None,
     hidden: Sequence[int] | None = None,
     depths: Iterable[int] | int | None = None,
     widths: Iterable[int] | int | None = None,
@@ -67,7 +68,8 @@ def compare(
         activations: names, None for no activation, or elementwise functions of your own; "identity" (which is None)
             is what the others are compared with in pairs.
         seeds: how many, counted from 0, or which.
-        hidden: widths of the hidden layers; the article's (18, 18, 4) where nothing is said.
+        layers: all widths as `MLP` takes them, from the features of the data to its outputs, [10, 18, 18, 4, 1] say.
+        hidden: instead, those between alone; the article's (18, 18, 4) where nothing is said.
         depths: numbers of hidden layers, instead of `hidden`; all layers are then equally wide.
         widths: of these layers; 18 where only depths are given, and depth 3 where only widths are.
         inits: "default", "xavier", "he".
@@ -88,12 +90,21 @@ def compare(
     config = TrainConfig() if config is None else config
     _check(data, config, dtype, keep_weights, executor, progress)
     most = None if chunk is None else check_whole("chunk", chunk, 1)
+    widths_of_all = None if layers is None else read_layers(layers, hidden, depths, widths)
+    if widths_of_all is not None:
+        hidden = widths_of_all[1:-1]
     grid = make_grid(activations, seeds, hidden, depths, widths, inits, learning_rates, config.learning_rate)
     earlier = ComparisonResult.from_json(resume) if isinstance(resume, (str, Path)) else resume
     if earlier is not None and not isinstance(earlier, ComparisonResult):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"resume must be a ComparisonResult or the path of one, but {type(earlier).__name__} came")
     loaded = _load(data, grid.seeds)
-    _check_size(grid, next(iter(loaded.values())))
+    first = next(iter(loaded.values()))
+    if widths_of_all is not None and (widths_of_all[0], widths_of_all[-1]) != (first.features, first.outputs):
+        raise InputError(
+            f"layers must go from {first.features} features to {first.outputs} outputs, which {first.name} has; "
+            f"{list(widths_of_all)} came"
+        )
+    _check_size(grid, first)
     job = _Job(loaded, grid, config, dtype, keep_weights, progress)
     if earlier is not None:
         job.take_over(earlier)
