@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import os
+import pickle
 import random
 import signal
 import sys
@@ -19,6 +20,7 @@ import torch
 import whyactivate as wa
 from comparison_networks import tiny
 from whyactivate.comparison import ComparisonResult, compare
+from whyactivate.comparison.run import fingerprint
 from whyactivate.training.stacked.calm import CALM
 
 CONFIG = wa.TrainConfig(epochs=12, batch_size=3)
@@ -191,6 +193,21 @@ class TestExecutor:
             result = compare(tiny(), **GRID, config=CONFIG, executor=pool, keep_weights=True)
         assert result == whole
         assert all(isinstance(member.weights, np.ndarray) for member in result.members)
+
+    @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there open files are not listed")
+    def test_the_data_travel_without_open_files(self):
+        from multiprocessing.reduction import ForkingPickler
+
+        from whyactivate.comparison.block import Source
+
+        sources = [Source(wa.load_dataset("moons", seed), 0.5, 0.25) for seed in range(20)]
+        data, before = sources[7].data, len(os.listdir("/proc/self/fd"))
+        sent = ForkingPickler.dumps(sources)
+        assert len(os.listdir("/proc/self/fd")) - before < 20
+        arrived = pickle.loads(sent)
+        assert fingerprint(arrived[7].data) == fingerprint(data)
+        assert str(arrived[7].data) == str(data)
+        assert (arrived[7].floor, arrived[7].floor_test) == (0.5, 0.25)
 
     def test_ctrl_c_leaves_what_has_ended(self, whole: ComparisonResult, pool: cf.Executor):
         def stop(done: int, planned: int, left: float | None) -> None:

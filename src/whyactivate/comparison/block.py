@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from whyactivate.activations import Activation
 from whyactivate.comparison.member import Member, Place
@@ -28,6 +31,17 @@ class Source:
     data: Dataset
     floor: float
     floor_test: float
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to other processes as arrays: for a tensor PyTorch would hold a file open, and files run out."""
+        values = {each.name: getattr(self.data, each.name) for each in fields(self.data)}
+        plain = {name: v.detach().cpu().numpy() if isinstance(v, Tensor) else v for name, v in values.items()}
+        return _unpack, (plain, self.floor, self.floor_test)
+
+
+def _unpack(plain: dict[str, Any], floor: float, floor_test: float) -> Source:
+    values: dict[str, Any] = {n: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for n, v in plain.items()}
+    return Source(Dataset(**values), floor, floor_test)
 
 
 @dataclass(frozen=True, slots=True)
