@@ -62,8 +62,8 @@ def test_the_articles_architecture_stays_in_matrix_form() -> None:
 def test_small_weights_are_written_out_exactly() -> None:
     text = wa.collapse_linear(small()).prove("exact").latex()
     assert r"W_{1} = \begin{pmatrix} 3 \cdot 2^{-2} & -3 \end{pmatrix}" in text
-    assert r"W = W_{2} W_{1} = \begin{pmatrix}" in text
-    assert r"& -3 \end{pmatrix} = \begin{pmatrix} 3 \cdot 2^{-3} & -3 \cdot 2^{-1} \end{pmatrix}" in text
+    assert r"W = W_{2} W_{1} &= \begin{pmatrix}" in text
+    assert r"& -3 \end{pmatrix}\\ &= \begin{pmatrix} 3 \cdot 2^{-3} & -3 \cdot 2^{-1} \end{pmatrix}" in text
     assert r"b = W_{2} b_{1} = \begin{pmatrix} 2^{-31} \end{pmatrix}" in text
     assert r"f(x) = W_{2} \left(W_{1} x + b_{1}\right) = W x + b" in text
     assert balanced(text)
@@ -91,7 +91,22 @@ def test_the_numeric_bound_is_derived_with_its_numbers() -> None:
     text = proof.latex()
     assert r"u = 2^{-24}" in text
     assert number(proof.details["in the box: bound"]) in text
+    assert r"\left|W_{2} \cdots W_{k+1}\right| \delta_k" in text
+    assert text.count(r"+ \eta_k") == 2  # or a network of zeros would be claimed to have no error at all
     assert balanced(text)
+
+
+def test_products_of_many_matrices_and_of_one_are_not_written_out_twice() -> None:
+    for depth in (1, 5):
+        layers = nn.Sequential(*(nn.Linear(2, 2) for _ in range(depth)))
+        text = wa.collapse_linear(layers).prove("exact").latex()
+        assert text.count(r"\begin{pmatrix}") == 2 * depth + 2
+        assert balanced(text)
+
+
+def test_no_bias_is_not_added() -> None:
+    text = prove_symbolic((2, 1), (False,)).latex()
+    assert r"&= \left(w^{(1)}_{11}\right) x_{1} + \left(w^{(1)}_{12}\right) x_{2} \end{aligned}" in text
 
 
 def test_a_proof_that_does_not_hold_derives_nothing() -> None:

@@ -97,8 +97,11 @@ def for_exact(steps: Sequence[ExactStep], claimed: ExactAffine | None) -> tuple[
             if step.exact_bias is not None:
                 parts.append(rf"b_{{{layer}}} = {matrix(step.exact_bias)}")
             formulas.append(r",\quad ".join(parts))
-        weights = " ".join(matrix(step.exact_weight) for step in reversed(steps))
-        formulas.append(rf"W = {product(len(steps))} = {weights} = {matrix(claimed.weight)}")
+        result = matrix(claimed.weight)
+        if 1 < len(steps) <= _FEW_LAYERS:
+            factors = " ".join(matrix(step.exact_weight) for step in reversed(steps))
+            result = rf"{factors}\\ &= {result}"
+        formulas.append(rf"\begin{{aligned}} W = {product(len(steps))} &= {result} \end{{aligned}}")
         formulas.append(rf"b = {bias_sum(len(steps), biases)} = {matrix(claimed.bias)}")
     else:
         formulas.append(
@@ -112,10 +115,11 @@ def for_numbers(depth: int, unit: str, to_map: float, to_layer: float, radius: f
     """Where the bound comes from, and what it is."""
     over_box = rf"\max_{{\|x\|_\infty \le {number(radius)}}}"
     return (
-        r"\left|\hat f(x) - (W x + b)\right| \le \sum_{k=1}^{" + str(depth) + r"} "
-        r"\left|W_{n} \cdots W_{k+1}\right| \delta_k",
+        rf"\left|\hat f(x) - (W x + b)\right| \le \sum_{{k=1}}^{{{depth}}} "
+        rf"\left|W_{{{depth}}} \cdots W_{{k+1}}\right| \delta_k",
         r"\delta_k \le u S_k + (K_k - 1)\, u \left(\tfrac{S_k + \left|W_k h + b_k\right|}{2} + K_k u S_k\right)"
-        r"\quad\text{and}\quad \delta_k \le K_k\, u\, S_k,\qquad S_k = |W_k||h| + |b_k|,\quad u = " + unit,
+        r" + \eta_k\quad\text{and}\quad \delta_k \le K_k\, u\, S_k + \eta_k",
+        rf"S_k = |W_k||h| + |b_k|,\qquad u = {unit},\qquad \eta_k\text{{: what underflows}}",
         rf"{over_box} \left|\hat f(x) - (W x + b)\right| \le {number(to_map)},\qquad "
         rf"{over_box} \left|\hat f(x) - \widehat{{(W x + b)}}\right| \le {number(to_layer)}",
     )

@@ -129,7 +129,8 @@ def prove_symbolic(
             wrong.append(output)
         if size.terms * size.outputs <= SMALL_TERMS:
             entries = [f"\\left({_written(entry)}\\right) x_{{{j}}}" for j, entry in enumerate(weight[output], 1)]
-            written.append((_written(through_layers), " + ".join([*entries, _written(bias[output])])))
+            added = [_written(bias[output])] if bias[output] != 0 else []
+            written.append((_written(through_layers), " + ".join([*entries, *added])))
 
     difference = "the zero polynomial" if not wrong else f"not the zero polynomial at outputs {wrong}"
     return Proof(
