@@ -323,6 +323,8 @@ def test_train_on_a_csv_file(tmp_path: Path) -> None:
         (["moons", "--batch-size", "0"], "batch_size"),
         (["moons", "--optimizer", "adm"], "unknown optimizer 'adm'. Did you mean 'adam'?"),
         (["moons", "--drop", "x"], "--drop is for CSV files"),
+        (["moons", "--target", "x"], "--target is for CSV files; 'moons' is a data set by name"),
+        (["", "--target", "x"], "no data set is named: expected one of article,"),
         (["moons", "--save", "missing/w.safetensors"], "cannot write missing/w.safetensors: no such file or directory"),
         (["moons", "--save", "."], "cannot write .: it is a folder; name a file"),
     ],

@@ -113,9 +113,12 @@ def load_data(data: str, target: str | None, drop: list[str], delimiter: str, se
 
     path = Path(data)
     is_file = data not in DATASETS and (path.suffix.lower() == ".csv" or path.exists() or target is not None)
+    if not data.strip():
+        raise InputError(f"no data set is named: expected one of {', '.join(DATASETS)}, or the path of a CSV file")
     if not is_file:
-        if drop:
-            raise InputError(f"--drop is for CSV files; {data!r} is a data set by name")
+        for option, given in (("--target", target), ("--drop", drop)):
+            if given:
+                raise InputError(f"{option} is for CSV files; {data!r} is a data set by name")
         return load_dataset(data, seed)
     if target is None:
         raise InputError(f"{data} is a file: name the column to predict with --target")
