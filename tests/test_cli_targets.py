@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -36,6 +37,26 @@ def convolutions():
 class Peeks(nn.Module):
     def forward(self, x):
         return x * 2 if x.sum().item() > 0 else x
+
+class Talks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        print("I was given", len(x), "rows")
+        return self.b(torch.relu(self.a(x)))
+
+def tokens():
+    return nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2))
+
+def loads():
+    raise RuntimeError("there are no weights at model.ckpt")
+
+def takes(path):
+    return nn.Linear(2, 2)
+
+number = 3
 
 class Names(nn.Module):
     def __init__(self):
@@ -103,6 +124,23 @@ class TestInspect:
         assert blame["source"].rpartition(":")[0].endswith("their_nets.py")
         assert found["plan"]["before"]["multiply_adds"] > found["plan"]["after"]["multiply_adds"]
 
+    def test_the_keys_of_json_stay_as_the_page_says(self) -> None:
+        found = json.loads(run("inspect", "their_nets:Slip", "--json").stdout)
+        assert list(found) == [
+            "target", "module", "verdict", "per_example", "complete", "depth", "one_layer", "blame", "counterexample",
+            "notes", "plan", "not_allowed",
+        ]  # fmt: skip
+        assert list(found["plan"]) == ["module", "runs", "reason", "before", "after"]
+        assert list(found["plan"]["runs"][0]) == ["run", "before", "after", "becomes", "reason", "notes"]
+        page = (Path(__file__).parents[1] / "docs/en/how-to/check-your-model.md").read_text()
+        assert all(f"`{key}`" in page for key in (*found, *found["plan"]["runs"][0]))
+
+    @pytest.mark.parametrize("command", ["inspect", "collapse", "ablate"])
+    def test_what_a_forward_prints_does_not_get_into_the_answer(self, command: str) -> None:
+        result = run(command, "their_nets:Talks", "--json")
+        json.loads(result.stdout)
+        assert "I was given" in result.stderr
+
     def test_an_exported_program_is_inspected(self, code: Path) -> None:
         module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2)).eval()
         program = torch.export.export(
@@ -120,9 +158,16 @@ class TestInspect:
             (["their_nets:Slip", "--input", "8;6"], "is not a shape"),
             (["their_nets:Slip", "--input", "8,7"], "forward raised"),
             (["their_nets"], "is not a target"),
+            (["their_nets:tokens"], "no --input was given"),
+            (["their_nets:convolutions"], "no --input was given"),
+            (["their_nets:loads"], "RuntimeError: there are no weights at model.ckpt (" + os.sep),
+            (["their_nets:takes"], "missing 1 required positional argument: 'path'; if it needs arguments"),
+            (["their_nets:number"], "is of type int"),
+            (["bad.pt2"], "is not an exported program"),
         ],
     )
     def test_nonsense_is_one_line_and_2(self, arguments: list[str], words: str) -> None:
+        Path("bad.pt2").write_bytes(b"no archive")
         result = run("inspect", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert words in result.stderr

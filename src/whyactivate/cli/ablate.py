@@ -10,7 +10,7 @@ import typer
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.demo import make_folder
 from whyactivate.cli.exits import UNDECIDED, stop
-from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs
+from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs, their_code
 from whyactivate.errors import InputError
 
 
@@ -54,7 +54,8 @@ def ablate(
         loaded = None if data is None else load_dataset(data, seed or 0)
         rate = 1e-3 if learning_rate is None else learning_rate
         config = None if loaded is None else TrainConfig(epochs=epochs or 50, learning_rate=rate, seed=seed or 0)
-        ablation = take_out(found.module, example, loaded, config, seeds=seeds, progress=progress)
+        with their_code():
+            ablation = take_out(found.module, example, loaded, config, seeds=seeds, progress=progress)
         files: tuple[Path, ...] = ()
         if out is not None:
             from whyactivate.plots import save_figure

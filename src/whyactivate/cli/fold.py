@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
-from whyactivate.cli.targets import load_target, read_inputs
+from whyactivate.cli.targets import load_target, read_inputs, their_code
 from whyactivate.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def fold(target: str, shapes: list[str], out: Path | None, *, as_json: bool) -> 
 
         found = load_target(target)
         example = read_inputs(shapes) if shapes else found.inputs
-        example = infer_input(found.module) if example is None else example
         progress("looking for affine runs, folding, comparing")
-        plan, slim = fold_runs(found.module, example)
+        with their_code(guessed=example is None):
+            plan, slim = fold_runs(found.module, infer_input(found.module) if example is None else example)
         if out is not None:
             _save(slim, out)
     before, after = parameter_count(found.module), parameter_count(slim)

@@ -9,7 +9,7 @@ import typer
 
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, UNDECIDED, stop
-from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs
+from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs, their_code
 
 if TYPE_CHECKING:
     from whyactivate.inspection import Inspection
@@ -38,7 +38,8 @@ def inspect(
         found = load_target(target, train=train)
         example = read_inputs(shapes) if shapes else found.inputs
         progress("running the module")
-        inspection = inspect_module(found.module, infer_input(found.module) if example is None else example)
+        with their_code(guessed=example is None):
+            inspection = inspect_module(found.module, infer_input(found.module) if example is None else example)
     forgotten = [chain for chain in inspection.depth.chains if not _allowed(chain, allow or [])]
     if as_json:
         write_json({"target": target, **inspection.to_dict(), "not_allowed": [list(chain) for chain in forgotten]})

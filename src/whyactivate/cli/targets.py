@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
+import os
 import re
 import sys
+import traceback
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +65,26 @@ def load_target(text: str, *, train: bool = False) -> Target:
         return _load_exported(Path(text))
     if _CODE.fullmatch(text) is None:
         raise InputError(f"{text!r} is not a target: {TARGET_HELP}")
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer
+    with their_code():
         module = _make(text)
     return Target(module if train else module.eval(), None)
+
+
+@contextlib.contextmanager
+def their_code(*, guessed: bool = False) -> Generator[None]:
+    """While a target's code runs: what it prints goes to stderr, since stdout is for the answer.
+
+    Raises:
+        InputError: as before; where the input had to be `guessed`, with how to say what it is.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        except InputError as error:
+            if not guessed:
+                raise
+            hint = "no --input was given: say what it takes, as in --input 1,3,224,224 or --input 1,16:int64"
+            raise InputError(f"{str(error).rstrip('.')}; {hint}") from error
 
 
 def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
@@ -115,7 +136,7 @@ def _make(text: str) -> nn.Module:
             ) from error
         raise InputError(f"{text}: importing {path} needs {error.name!r}, which is not installed") from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"{text}: importing {path} raised {_words(error)}") from error
+        raise InputError(f"{text}: importing {path} raised {_words(error)}{_place(error)}") from error
     for name in attributes.split("."):
         if not hasattr(found, name):
             nearest = find_nearest(name, dir(found))
@@ -124,16 +145,15 @@ def _make(text: str) -> nn.Module:
         found = getattr(found, name)
     if not isinstance(found, nn.Module):
         if not callable(found):
-            raise InputError(f"{text} is a {type(found).__name__}; an nn.Module, or what makes one, was expected")
+            raise InputError(f"{text} is of type {type(found).__name__}; an nn.Module, or what makes one, was expected")
         try:
             found = found()
         except (Exception, SystemExit) as error:
-            raise InputError(
-                f"{text}: calling it without arguments raised {_words(error)}; where it needs arguments, write a "
-                "function without any that makes the module, and name that"
-            ) from error
+            place = _place(error)
+            hint = place or "; if it needs arguments, write a function without any that makes the module, and name that"
+            raise InputError(f"{text}: calling it without arguments raised {_words(error)}{hint}") from error
     if not isinstance(found, nn.Module):
-        raise InputError(f"{text} gives a {type(found).__name__}; an nn.Module was expected")
+        raise InputError(f"{text} gives something of type {type(found).__name__}; an nn.Module was expected")
     return found
 
 
@@ -142,11 +162,16 @@ def _load_exported(path: Path) -> Target:
 
     if not path.is_file():
         raise InputError(f"{path} is not there; a .pt2 file that torch.export.save wrote was expected")
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # it would write a traceback of its own
     try:
         program = torch.export.load(path)
         module = program.module(check_guards=False)
     except Exception as error:
         raise InputError(f"{path} is not an exported program that this PyTorch can read: {_words(error)}") from error
+    finally:
+        logger.setLevel(level)
     inputs: tuple[Any, ...] | dict[str, Any] | None = None
     if program.example_inputs is not None:
         args, kwargs = program.example_inputs
@@ -157,3 +182,15 @@ def _load_exported(path: Path) -> Target:
 def _words(error: BaseException) -> str:
     line = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's code an error arose, in words; empty where it did not get there."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOT_THEIRS)
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+
+
+_NOT_THEIRS = ("<", str(Path(__file__).parents[1]), os.path.dirname(os.__file__))
+"""What the names of files begin with whose code users did not write; what they installed lies there, too."""

@@ -69,6 +69,8 @@ def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object,
     where = tuple(int(i) for i in (~finite).nonzero()[0])
     entry = tensor[where].item() if where else tensor.item()
     owner = names.get(storage_key(tensor), "a tensor made in forward")
+    if storage_key(tensor) in names:  # a product reads a weight turned around: say where it is in the weight
+        where = tuple(where[i] for i in sorted(range(tensor.ndim), key=lambda i: -tensor.stride(i)))
     return f"{owner} holds {entry}" + (f" at {where}" if where else "")
 
 
