@@ -17,6 +17,10 @@ PATHS = [path.removesuffix("index") + ("" if path.endswith("index") else "/") fo
 PAGES = [language + path for path in PATHS for language in ("", "fa/")]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
+# Names in tables of which a part is on another line.
+TORN = """[...document.querySelectorAll('td code')]
+  .filter((one) => /^\\w+$/.test(one.textContent) && one.getClientRects().length > 1).map((one) => one.textContent)"""
+
 pytestmark = [needs_chromium, pytest.mark.slow]
 
 
@@ -42,6 +46,7 @@ def test_page(open_page, path):
     # No part of a page is wider than a phone, but for what scrolls by itself.
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(TORN) == []
     page.set_viewport_size({"width": 1280, "height": 900})
     page.evaluate(AXE)
     # A drawing is one image with a name, a formula is read as MathML: what they are painted with is not read at all,
