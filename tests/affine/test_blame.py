@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -189,6 +190,51 @@ def test_refusals_are_placed() -> None:
     assert analysis.verdict == "undecided"
     assert analysis.blame[0].line == "return z * z.mean().item()"
     assert "torch.where" in analysis.advice
+
+
+def test_a_number_that_is_not_finite_is_placed() -> None:
+    analysis = wa.analyze(Parts(lambda m, x: m.fc2(m.fc1(x) + torch.tensor(torch.inf))), rows())
+    assert analysis.verdict == "undecided"
+    assert "m.fc1(x) + torch.tensor(torch.inf)" in analysis.blame[0].line
+
+
+def test_the_operation_that_draws_random_numbers_is_named_with_its_line() -> None:
+    def function(m: Any, x: Tensor) -> Tensor:
+        z = m.fc1(x)
+        return m.fc2(z + torch.randn_like(z) * z.exp())
+
+    blame = wa.analyze(Parts(function), rows()).blame[0]
+    assert "randn_like" in blame.reason
+    assert "randn_like" in blame.line
+
+
+def test_what_was_left_changed_has_no_line_of_python_s_own() -> None:
+    blame = wa.analyze(Parts(lambda m, x: m.fc1(x) * random.random()), rows()).blame[0]
+    assert "Python's random" in blame.reason
+    assert blame.source == ""
+
+
+def test_gates_of_a_recurrent_layer_do_not_promise_one_layer() -> None:
+    def function(m: Any, x: Tensor) -> Tensor:
+        return m.fc1(m.cell(x, m.cell(x)))
+
+    assert not any("one layer" in reason for reason in reasons(Parts(function, cell=nn.GRUCell(4, 4))))
+
+
+def test_a_mask_is_no_layer_of_a_run() -> None:
+    mask = torch.tensor([True, False, False, True])
+    module = Parts(lambda m, x: m.fc2(F.softmax((m.fc1(x) * m.fc3(x)).masked_fill(mask, -1e9), 1)))
+    assert [str(run) for run in wa.analyze(module, rows()).runs] == ["fc1 · fc3 → mul", "fc2 → output"]
+
+
+def test_attention_with_a_mask_of_minus_infinity_is_refuted() -> None:
+    def function(m: Any, x: Tensor) -> Tensor:
+        future = torch.ones(3, 3, dtype=torch.bool).triu(1)
+        scores = (m.fc1(x) @ m.fc2(x).transpose(1, 2)).masked_fill(future, float("-inf"))
+        return scores.softmax(-1) @ m.fc3(x)
+
+    analysis = wa.analyze(Parts(function), rows(2, 3, 4))
+    assert analysis.verdict == "not_affine", str(analysis)
 
 
 def test_neither_proved_nor_refuted_says_what_was_tried() -> None:

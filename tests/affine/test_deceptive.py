@@ -27,20 +27,24 @@ MOST_UNDECIDED = 15
 """How many of the affine modules may be undecided; this number only ever goes down."""
 
 
-def _load() -> types.ModuleType:
-    path = Path(__file__).with_name("deceptive_modules.py")
-    spec = importlib.util.spec_from_file_location("deceptive_modules", path)
+COLLECTIONS = ("deceptive_modules", "deceptive_keepsakes", "deceptive_functions")
+"""The files that the modules are in; the first holds what the others need."""
+
+
+def _load(name: str) -> types.ModuleType:
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
-    sys.modules["deceptive_modules"] = loaded
+    sys.modules[name] = loaded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spec.loader.exec_module(loaded)
     return loaded
 
 
-deceptive = _load()
+deceptive, *_more = map(_load, COLLECTIONS)
 CASES: dict[str, Any] = {case.name: case for case in deceptive.CASES}
 AFFINE, MIXED, NOT_AFFINE, NO_FUNCTION = deceptive.Truth
 
@@ -86,17 +90,17 @@ def portrait(value: Any, depth: int = 0, seen: frozenset[int] = frozenset()) -> 
         return value.getstate()
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
-    if isinstance(value, types.FunctionType) and value.__module__ == "deceptive_modules":
+    if isinstance(value, types.FunctionType) and value.__module__ in COLLECTIONS:
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         return id(value), inner(cells), inner(value.__defaults__), inner(vars(value))
     if isinstance(value, functools.partial):
         return inner((value.func, value.args))
-    if isinstance(value, type) and value.__module__ == "deceptive_modules":
+    if isinstance(value, type) and value.__module__ in COLLECTIONS:
         held = {name: inner(item) for name, item in vars(value).items() if name != "__slotnames__"}  # copy's own cache
         return id(value), held, [inner(base) for base in value.__bases__]
     if isinstance(value, (bool, int, float, str, bytes, type(None))):
         return value
-    if type(value).__module__ == "deceptive_modules" or isinstance(value, types.SimpleNamespace):
+    if type(value).__module__ in COLLECTIONS or isinstance(value, types.SimpleNamespace):
         return id(value), inner(getattr(value, "__dict__", None))
     return id(value)
 

@@ -24,16 +24,26 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("changes itself", "remembers", "outlive the call"),
-        "call module.eval() if it keeps statistics; otherwise analyse a part of it that keeps nothing between calls",
+        "call module.eval() if it keeps statistics; run it once before if it fills a cache; otherwise analyse a part "
+        "of it that keeps nothing between calls",
     ),
     (
         ("no function of all real numbers",),
         "analyse the part of the module before the operation that gives NaN, as a root or a logarithm of a negative "
         "number does",
     ),
+    (
+        ("reads the clock", "uses chance", "reads or writes files", "moves on with every call"),
+        "analyse the module without it, or the parts that do no such thing; what it needs can be passed in as an input",
+    ),
+    (
+        ("another output when its operations",),
+        "give an example that lies in memory as usual (example.contiguous()); and look for code that asks how its "
+        "input lies, or who watches",
+    ),
     (("NaN", "infinity", "s nan", "s inf", "s -inf", "not finite"), "replace the number that is not finite"),
     (
-        ("rounding drowns", "another output when its operations"),
+        ("rounding drowns",),
         "analyse the module in float64 (module.double()), where little is rounded",
     ),
     (

@@ -9,7 +9,7 @@ from whyactivate.affine._torch_compat import short_name
 from whyactivate.affine.analysis import AffineRun, Blame
 from whyactivate.affine.depth import weights_of
 from whyactivate.affine.rules import find_rule
-from whyactivate.affine.tape import Location, Node, Tape, Value
+from whyactivate.affine.tape import Constant, Location, Node, Tape, Value
 
 
 def find_blame(tape: Tape) -> tuple[Blame, ...]:
@@ -63,11 +63,12 @@ def _words(tape: Tape, node: Node) -> str:
 def _without(tape: Tape, needed: tuple[Node, ...], node: Node) -> str:
     """Which two layers would be one but for an operation, in words; empty where there are not two."""
     before = _layers_behind(tape, needed, node.values(), node.index, _is_layer)
+    allowed = frozenset({node.root}).union(*(value.roots for value in node.values()))  # else more stands between them
     after = next(
         (
             later
             for later in needed[needed.index(node) + 1 :]
-            if _is_layer(later) and any(node.root in value.roots for value in later.values())
+            if _is_layer(later) and any(node.root in value.roots <= allowed for value in later.values())
         ),
         None,
     )
@@ -153,7 +154,12 @@ def _layers_behind(
 
 
 def _has_weights(node: Node) -> bool:
-    return node.reason is None and any(True for _ in node.constants())
+    """Whether stored numbers take part; an index or a mask, which says what goes where, is none."""
+    if node.reason is not None:
+        return False
+    rule = find_rule(node.op)
+    chosen = rule.selectors if rule else frozenset[str]()
+    return any(isinstance(one, Constant) for name, one in node.arguments.items() if name not in chosen)
 
 
 def _is_layer(node: Node) -> bool:

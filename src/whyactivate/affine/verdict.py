@@ -22,7 +22,7 @@ from whyactivate.affine.recording.finite import find_non_finite
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.searching.counterexample import find_counterexample, find_rare_counterexample
-from whyactivate.affine.tape import Constant, Node, Tape
+from whyactivate.affine.tape import Constant, Location, Node, Tape
 from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.errors import InputError
 
@@ -49,15 +49,17 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         verdict: Verdict,
         *,
         per_example: bool = True,
-        reason: str | None = None,
+        reason: str | Blame | None = None,
         counterexample: Counterexample | None = None,
         proved: str = "",
         tested: str = "",
         more: tuple[str, ...] = (),
     ) -> Analysis:
         blame = () if verdict is Verdict.AFFINE else _blame(recordings)
-        if reason is not None:
-            placed = [one for one in blame if one.reason == reason] or [Blame("", "", "", "", reason)]
+        if isinstance(reason, Blame):
+            blame = (reason, *(one for one in blame if one != reason))
+        elif reason is not None:
+            placed = [one for one in blame if one.reason == reason] or [_placed(reason)]
             blame = (*placed, *(one for one in blame if one.reason != reason))
         return Analysis(
             module=type(module).__name__,
@@ -129,7 +131,12 @@ def _blame(recordings: Recordings) -> tuple[Blame, ...]:
     return next((blame for tape in recordings.tapes if (blame := find_blame(tape))), ())
 
 
-def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
+def _placed(reason: str, location: Location | None = None) -> Blame:
+    at = location or Location()
+    return Blame("", at.module, at.source, at.text, reason)
+
+
+def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | Blame | None:
     """What keeps the recordings from being the whole truth about the module, in words."""
     if recordings.missing is not None:
         return recordings.missing
@@ -151,13 +158,13 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | None:
             if not (whole or is_real(returned.dtype)):
                 return f"an output is {returned.dtype}, not real numbers"
         if not is_known and (bad := find_non_finite(tape, names, sound)) is not None:
-            return bad
+            return _placed(*bad)
     if recordings.disagreement is not None:
         return f"the module does not run the same program on every input: {recordings.disagreement}"
     return None
 
 
-def _unused_but_telling(tape: Tape) -> str | None:
+def _unused_but_telling(tape: Tape) -> Blame | None:
     """An operation without influence on the output that may still raise, or keep what it was given, in words."""
     needed = {node.index for node in tape.needed()}
     if len(needed) == len(tape.nodes):
@@ -165,9 +172,10 @@ def _unused_but_telling(tape: Tape) -> str | None:
     for node in tape.nodes:
         if node.index in needed or _is_silent(node):
             continue
-        return (
+        return _placed(
             f"{node.op} gets numbers that depend on the input; its result is not used, but it may raise or keep them, "
-            "and so decide what runs"
+            "and so decide what runs",
+            node.location,
         )
     return None
 

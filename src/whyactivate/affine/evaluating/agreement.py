@@ -106,14 +106,16 @@ def _compare(
     """The words of the first claim about the outputs at these points that the program refutes."""
     Replay(tape, constants=constants.enclosed).require_formulas()
     require_bearable(tape)
-    rough = _Evaluation(tape, Replay(tape, constants=constants.enclosed), [*map(EnclosureArray.from_points, points)])
+    rough = _Evaluation(
+        tape, Replay(tape, constants=constants.enclosed, masked=True), [*map(EnclosureArray.from_points, points)]
+    )
     open_claims = {words: outputs for words, outputs in claims.items() if not rough.agrees(outputs)}
     balls = needs_balls(tape)
     if not is_small(tape, balls) or (rough.is_known and not open_claims):
         return next(iter(open_claims), None)
     exact = [*map(ExactArray.from_points, points)]
     inputs: list[Numbers] = [BallArray.from_exact(one) for one in exact] if balls else [*exact]
-    fine = _Evaluation(tape, Replay(tape, constants=constants), inputs)
+    fine = _Evaluation(tape, Replay(tape, constants=constants, masked=True), inputs)
     return next((words for words, outputs in claims.items() if not fine.agrees(outputs)), None)
 
 

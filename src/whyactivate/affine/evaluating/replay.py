@@ -14,6 +14,7 @@ import torch
 
 from whyactivate.affine._torch_compat import number_operands, place
 from whyactivate.affine.rules import Rule, find_rule
+from whyactivate.affine.rules.left_out import LeftOut, find_left_out
 from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
@@ -82,12 +83,18 @@ class Replay:
     """Runs the nodes of a tape on other inputs, as operations on real numbers.
 
     `constants` may be shared between replays of one module; they say in which arithmetic weights are held. Where
-    exact numbers meet enclosures, the result is an enclosure.
+    exact numbers meet enclosures, the result is an enclosure. Where `masked` is set, scores that a mask has made minus
+    infinity are left out of the softmaxes; elsewhere such a program has no value.
     """
 
     tape: Tape
     part: Part = Part.WHOLE
     constants: Constants[ExactArray] | Constants[EnclosureArray] = field(default_factory=ExactConstants)
+    masked: bool = field(default=False, kw_only=True)
+
+    @cached_property
+    def _left_out(self) -> LeftOut:
+        return find_left_out(self.tape) if self.masked else LeftOut()
 
     def outputs(self, inputs: Sequence[Numbers]) -> list[Numbers]:
         """The tape's outputs where its inputs are `inputs`, each in the shape that the module gives it.
@@ -135,8 +142,9 @@ class Replay:
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
         numeric, dtype = number_operands(node.op), _dtype_of(node)
         operands: dict[str, Any] = {}
+        arguments = self._left_out.arguments(node)
         for name in rule.parameters:
-            argument = node.arguments.get(name)
+            argument = arguments.get(name)
             if name in rule.passive and isinstance(argument, (Value, Constant)):
                 operands[name] = self.constants.arithmetic.zeros(1, _shape(argument))
             elif name in rule.selectors and not (name in rule.masks and isinstance(argument, Value)):
@@ -148,7 +156,7 @@ class Replay:
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
         if rule.needs_enclosures(node.arguments) or (rule.form is None and in_balls):
             operands = {name: self._enclosed(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
-        return rule.value_at(operands, node.arguments)
+        return rule.value_at(operands, node.arguments, self._left_out.scores.get(node.index))
 
     def _enclosed(self, numbers: ExactArray) -> Numbers:
         """Exact numbers as operands of a function that has no exact values."""

@@ -9,36 +9,38 @@ import torch
 
 from whyactivate.affine._torch_compat import NO_MEMORY, largest_among, number_operands, place, storage_key
 from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules.left_out import find_left_out
 from whyactivate.affine.rules.rule import is_real
-from whyactivate.affine.tape import Constant, Tape, Value
+from whyactivate.affine.tape import Constant, Location, Tape, Value
 
 _COPIES = {torch.ops.aten.copy.default: "src", torch.ops.aten.clone.default: "self"}
 """Operations that hand on what a cell holds, even where nobody has written it yet, as circular padding does."""
 
 
-def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Constant]) -> str | None:
-    """Where NaN, infinity or unwritten memory enters the program, in words; None where nowhere.
+def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Constant]) -> tuple[str, Location] | None:
+    """Where NaN, infinity or unwritten memory enters the program, in words, and the place; None where nowhere.
 
     Args:
         tape: the program.
         names: the name of the parameter or buffer that lies at each storage key.
         sound: constants that were looked at before, by their places; those found finite are added.
     """
+    left_out = find_left_out(tape).filled
     _look_at_all(tape, sound)
     for constant in (constant for constant in tape.outputs if isinstance(constant, Constant)):
         if (text := _bad_entry(constant, names, sound)) is not None:
-            return text
+            return text, Location()
     for node in tape.needed():
         rule = find_rule(node.op)
         passive = rule.passive if rule else frozenset[str]()
         for name, argument in node.arguments.items():
-            if name in passive:
+            if name in passive or (node.index, name) in left_out:
                 continue
             for item in argument if isinstance(argument, list) else [argument]:
                 if isinstance(item, Constant) and (text := _bad_entry(item, names, sound)) is not None:
-                    return text
+                    return text, node.location
                 if isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
-                    return f"operand {name!r} of {node.op} is {item}"
+                    return f"operand {name!r} of {node.op} is {item}", node.location
     return _unwritten(tape)
 
 
@@ -74,7 +76,7 @@ def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object,
     return f"{owner} holds {entry}" + (f" at {where}" if where else "")
 
 
-def _unwritten(tape: Tape) -> str | None:
+def _unwritten(tape: Tape) -> tuple[str, Location] | None:
     """Follows which cells still hold what was not finite before the program came to write there."""
     bad = {
         key: ~finite
@@ -97,7 +99,7 @@ def _unwritten(tape: Tape) -> str | None:
         for name, argument in node.arguments.items():
             for item in argument if isinstance(argument, list) else [argument]:
                 if isinstance(item, Value) and item.storage in bad and name not in ignored and bool(cells(item).any()):
-                    return f"{node.op} reads memory that holds NaN, infinity or nothing yet"
+                    return f"{node.op} reads memory that holds NaN, infinity or nothing yet", node.location
         lost = cells(source).clone() if isinstance(source, Value) and source.storage in bad else torch.tensor(False)
         for output in node.outputs:
             if output is not None and (output.storage in bad or bool(lost.any())):
@@ -105,5 +107,5 @@ def _unwritten(tape: Tape) -> str | None:
                 cells(output).copy_(lost)
     for output in tape.outputs:
         if isinstance(output, Value) and output.storage in bad and bool(cells(output).any()):
-            return "the output shows memory that holds NaN, infinity or nothing yet"
+            return "the output shows memory that holds NaN, infinity or nothing yet", Location()
     return None

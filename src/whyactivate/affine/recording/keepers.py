@@ -28,7 +28,8 @@ Depends = Callable[[Tensor], bool]
 Keeper = Callable[[Depends], Iterable[str]]
 """Puts something back, and names what had changed."""
 
-_MISSING = object()
+MISSING = object()
+"""Stands for what is not there."""
 _CONTAINERS = (
     dict, list, set, collections.deque, bytearray, array.array, collections.UserDict, collections.UserList,
     weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
@@ -107,18 +108,18 @@ def _keeper_of_host_memory(storage: torch.UntypedStorage, path: str) -> Keeper:
 
 def keeper_of_names(space: dict[str, Any], names: Iterable[str], path: str) -> Keeper:
     """A keeper for some entries of a namespace, present or not."""
-    before = {name: space.get(name, _MISSING) for name in names}
+    before = {name: space.get(name, MISSING) for name in names}
 
     def put_back(depends: Depends) -> Iterator[str]:
         for name, value in before.items():
-            now = space.get(name, _MISSING)
+            now = space.get(name, MISSING)
             if now is value:
                 continue
-            if value is _MISSING:
+            if value is MISSING:
                 del space[name]
             else:
                 space[name] = value
-            if not _same(value, now, depends):
+            if not is_same(value, now, depends):
                 yield f"{path}{name}"
 
     return put_back
@@ -135,7 +136,7 @@ def keeper_of_attributes(value: Any, path: str) -> Keeper:
         changed = [
             f"{path}.{name}".lstrip(".")
             for name in sorted(before.keys() | now.keys())
-            if not _same(before.get(name, _MISSING), now.get(name, _MISSING), depends)
+            if not is_same(before.get(name, MISSING), now.get(name, MISSING), depends)
         ]
         now.clear()
         now.update(before)
@@ -164,18 +165,18 @@ def slot_names(value: Any) -> list[str]:
 
 def keeper_of_slots(value: Any, path: str) -> Keeper:
     """A keeper for what an object holds in slots rather than in a dict."""
-    before = {name: getattr(value, name, _MISSING) for name in slot_names(value)}
+    before = {name: getattr(value, name, MISSING) for name in slot_names(value)}
 
     def put_back(depends: Depends) -> Iterator[str]:
         for name, held in before.items():
-            now = getattr(value, name, _MISSING)
+            now = getattr(value, name, MISSING)
             if now is held:
                 continue
-            if held is _MISSING:
+            if held is MISSING:
                 delattr(value, name)
             else:
                 setattr(value, name, held)
-            if not _same(held, now, depends):
+            if not is_same(held, now, depends):
                 yield f"{path}.{name}"
 
     return put_back
@@ -188,14 +189,14 @@ def keeper_of_class(cls: type, path: str) -> Keeper:
     def put_back(depends: Depends) -> Iterator[str]:
         now = dict(vars(cls))
         for name in (before.keys() | now.keys()) - {"__slotnames__"}:  # copy's own cache
-            value = before.get(name, _MISSING)
-            if now.get(name, _MISSING) is value:
+            value = before.get(name, MISSING)
+            if now.get(name, MISSING) is value:
                 continue
-            if value is _MISSING:
+            if value is MISSING:
                 delattr(cls, name)
             else:
                 setattr(cls, name, value)
-            if not _same(value, now.get(name, _MISSING), depends):
+            if not is_same(value, now.get(name, MISSING), depends):
                 yield f"{path}.{name}"
 
     return put_back
@@ -218,7 +219,7 @@ def _keeper_of_container(container: object, path: str) -> Keeper:
         else:
             del value[:]
         (value.extend if hasattr(value, "extend") else value.update)(held)
-        if len(now) == len(held) and all(_same(a, b, depends) for a, b in zip(held, now, strict=True)):
+        if len(now) == len(held) and all(is_same(a, b, depends) for a, b in zip(held, now, strict=True)):
             return ()
         return (path,)
 
@@ -242,7 +243,7 @@ def _keeper_of_cell(cell: types.CellType, path: str) -> Keeper | None:
     def put_back(depends: Depends) -> Iterator[str]:
         now = cell.cell_contents
         cell.cell_contents = before
-        if not _same(before, now, depends):
+        if not is_same(before, now, depends):
             yield path
 
     return put_back
@@ -316,12 +317,12 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
     return put_back
 
 
-def _same(before: Any, now: Any, depends: Depends) -> bool:
+def is_same(before: Any, now: Any, depends: Depends) -> bool:
     """The same object, or one that nobody could tell from it; what depends on the input never is."""
-    if before is now or (before is _MISSING and compat.is_looked_up(now)):
+    if before is now or (before is MISSING and compat.is_looked_up(now)):
         return True
     if isinstance(before, Tensor) and isinstance(now, Tensor):
         return not depends(now) and compat.same_numbers(before, now)
     if isinstance(before, tuple) and isinstance(now, tuple):
-        return len(before) == len(now) and all(_same(a, b, depends) for a, b in zip(before, now, strict=True))
+        return len(before) == len(now) and all(is_same(a, b, depends) for a, b in zip(before, now, strict=True))
     return type(before) is type(now) and isinstance(before, _PLAIN) and bool(before == now)

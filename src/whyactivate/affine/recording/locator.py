@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import linecache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -12,7 +14,7 @@ from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.tape import Location
 
 _OWN_FOLDERS = tuple(str(Path(__file__).parents[2] / part) for part in ("affine", "folding", "activations"))
-_NOT_USERS = (compat.TORCH_FOLDER, *_OWN_FOLDERS, "<frozen")
+_NOT_USERS = (compat.TORCH_FOLDER, *_OWN_FOLDERS, contextlib.__file__, functools.__file__, "<frozen")
 
 
 class Locator:

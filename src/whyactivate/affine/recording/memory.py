@@ -192,7 +192,7 @@ class FollowedMemory:
 
     def poison(self, result: Any) -> None:
         """Fill unwritten memory, so that reading it before writing it is noticed: NaN, and what differs each time."""
-        for tensor in tensors_in(result):
+        for tensor in map(_with_gaps, tensors_in(result)):
             self._unwritten.add(storage_key(tensor))
             if tensor.is_floating_point() or tensor.is_complex():
                 tensor.fill_(complex("nan+nanj") if tensor.is_complex() else float("nan"))
@@ -231,6 +231,13 @@ class FollowedMemory:
             for name, tensor in [*self._module.named_parameters(), *self._module.named_buffers()]
             if not compat.is_uninitialised(tensor)
         }
+
+
+def _with_gaps(tensor: Tensor) -> Tensor:
+    """All the memory of a tensor: its strides may leave gaps, which another view may show."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_contiguous():
+        return tensor
+    return tensor.as_strided((tensor.untyped_storage().nbytes() // tensor.element_size(),), (1,), 0)
 
 
 def _holds_nan(tensor: Tensor) -> bool:

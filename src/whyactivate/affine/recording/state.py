@@ -8,21 +8,29 @@ the standard library, and of installed packages that define no part of the modul
 from __future__ import annotations
 
 import collections
-import dis
+import enum
 import functools
-import inspect
-import itertools
 import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
+from whyactivate.affine.recording.borrowed import (
+    CACHED_FUNCTION,
+    keeper_of_borrowed,
+    keeper_of_cache,
+    keeper_of_code,
+    keeper_of_library,
+    keeper_of_raw_memory,
+    results_in_cache,
+)
 from whyactivate.affine.recording.keepers import (
     Depends,
     Keeper,
@@ -34,33 +42,19 @@ from whyactivate.affine.recording.keepers import (
     keeper_of_slots,
     slot_names,
 )
+from whyactivate.affine.recording.surroundings import names_in, objection_to_code, objection_to_value, stored_names_in
 
 _MOST_OBJECTS = 200_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
 _PLAIN_KINDS = frozenset(_PLAIN)
 _CONTAINERS = frozenset({dict, list, set, collections.OrderedDict})
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages, those of another environment on the path among them."""
 _TENSORS = frozenset({Tensor, nn.Parameter})
+_SHOWN = (dict, list, set, tuple, collections.deque, Tensor)
+"""What is looked at among the attributes of a library's objects."""
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"builtins", "torch", "numpy", "whyactivate"}
 
-_OUT_OF_SIGHT = frozenset(
-    {
-        "Thread", "Timer", "start_new_thread", "ThreadPoolExecutor", "ProcessPoolExecutor", "ThreadPool", "to_thread",
-        "run_in_executor", "Process", "Popen", "to_dlpack", "_to_dlpack", "DisableTorchFunction",
-        "_DisableTorchDispatch", "_ExcludeDispatchKeyGuard", "_disable_current_modes", "_pop_mode_temporarily",
-    }
-)  # fmt: skip
-_ASKS_WHO_WATCHES = frozenset(
-    {
-        "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_in_torch_dispatch_mode",
-        "_get_current_function_mode", "_get_current_function_mode_stack", "_len_torch_function_stack",
-        "_get_current_dispatch_mode", "_get_current_dispatch_mode_stack", "_len_torch_dispatch_stack",
-        "_get_dispatch_mode", "_get_dispatch_stack_at", "_get_function_stack_at", "_is_torch_function_mode_enabled",
-        "_is_torch_function_all_disabled", "_dispatch_tls_is_dispatch_key_included", "_dispatch_tls_local_include_set",
-        "_getframe", "_getframemodulename", "_current_frames", "currentframe", "getouterframes", "tb_frame", "f_back",
-        "findCaller", "extract_stack", "format_stack", "print_stack", "walk_stack", "getprofile", "gettrace",
-        "setprofile", "settrace", "get_objects", "get_referrers", "getrefcount", "get_threshold",
-    }
-)  # fmt: skip
 _WORKERS = {
     "threading": "Thread",
     "concurrent.futures": "Executor",
@@ -70,11 +64,6 @@ _WORKERS = {
     "_queue": "SimpleQueue",
     "subprocess": "Popen",
 }
-_ITERATORS = (
-    types.GeneratorType, types.CoroutineType, map, filter, zip, enumerate, reversed, itertools.count, itertools.cycle,
-    itertools.chain, itertools.repeat, itertools.accumulate, itertools.islice, type(iter([])), type(iter(())),
-    type(iter(range(0))), type(iter({})), type(iter({1})),
-)  # fmt: skip
 
 
 class State:
@@ -92,7 +81,9 @@ class State:
         self._seen: dict[int, object] = {}  # keeps what was visited alive, so that no address is taken twice
         self._own = {_package(type(part).__module__) for part in module.modules()}
         self._names = {"forward"}
-        self._spaces: list[tuple[Mapping[str, Any], str]] = []
+        self._stored: set[str] = set()  # names of attributes that code may set
+        self._libraries: list[tuple[Any, str]] = []  # their modules and classes, on which it may set them
+        self._spaces: list[tuple[Mapping[str, Any], str, bool]] = []
         loaded = ((sys.modules.get(module), name) for module, name in _WORKERS.items())
         self._workers = tuple(getattr(module, name) for module, name in loaded if module is not None)
         self._waiting: collections.deque[tuple[Any, str]] = collections.deque()
@@ -108,6 +99,8 @@ class State:
             if len(self._seen) > _MOST_OBJECTS:
                 self._object_to("the module leads to too many objects to look for what it remembers")
                 break
+        if self._stored:
+            self._keepers += [keeper_of_library(owner, self._stored, path) for owner, path in self._libraries]
 
     def restore(self, depends: Depends) -> list[str]:
         """Put everything back; the result names what had changed."""
@@ -142,15 +135,17 @@ class State:
         if isinstance(value, (dict, list, set)) and not value:
             self._empty.append((value, path))
             return
-        self._keep(keeper_of(value, path))
+        is_kept = self._keep(keeper_of(value, path))
         if isinstance(value, self._workers) or (isinstance(value, type) and issubclass(value, self._workers)):
             self._object_to(f"{path} hands work to where it is not seen ({type(value).__name__})")
-        elif isinstance(value, _ITERATORS):
-            self._object_to(f"{path} moves on with every call and cannot be put back ({type(value).__name__})")
         elif isinstance(value, nn.Module):
             self._visit_module(value, path)
+        elif hasattr(type(value), "__next__") and self._is_library(type(value).__module__) and not is_kept:
+            self._object_to(f"{path} moves on with every call and cannot be put back ({type(value).__name__})")
         elif isinstance(value, Mapping):
             self._visit_named(value, path)
+            if not is_kept:
+                self._visit_object(value, path)
         elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
             self._visit_all(value, path)
         elif isinstance(value, Tensor):
@@ -162,14 +157,15 @@ class State:
         elif isinstance(value, torch.jit.ScriptFunction):
             self._object_to(compat.hidden_in_script(value, is_module=False))
         elif isinstance(value, types.ModuleType):
-            if not self._is_library(value.__name__):
-                self._open(vars(value), path)
+            self._open(vars(value), path, of_library=self._is_library(value.__name__), owner=value)
         else:
             self._visit_object(value, path)
 
-    def _keep(self, keeper: Keeper | None) -> None:
-        if keeper is not None:
-            self._keepers.append(keeper)
+    def _keep(self, keeper: Keeper | None) -> bool:
+        if keeper is None:
+            return False
+        self._keepers.append(keeper)
+        return True
 
     def _visit_module(self, module: nn.Module, path: str) -> None:
         self._keepers.append(keeper_of_attributes(module, path))
@@ -184,16 +180,15 @@ class State:
             self._object_to(compat.hidden_in_script(module, is_module=True))
 
     def _visit_function(self, function: types.FunctionType, path: str) -> None:
+        objection = objection_to_value(function)
+        self._object_to(objection and f"{path} {objection}")
         if self._is_library(function.__module__):
             return
-        names = _names_in(function.__code__)
-        for name in sorted(names & _OUT_OF_SIGHT):
-            self._object_to(f"{path} uses {name}, which works out of sight")
-        self._keepers.append(keeper_of_attributes(function, path))
-        if function.__globals__.get("stack") is inspect.stack or _asks_for(function.__code__, "inspect", "stack"):
-            names.add("currentframe")
-        for name in sorted(names & _ASKS_WHO_WATCHES):
-            self._object_to(f"{path} uses {name}, and so may do something else when nobody watches")
+        names = names_in(function.__code__)
+        objection = objection_to_code(function.__code__, names, function.__globals__)
+        self._object_to(objection and f"{path} {objection}")
+        self._stored |= stored_names_in(function.__code__)
+        self._keepers += [keeper_of_attributes(function, path), keeper_of_code(function, path)]
         self._visit_named(vars(function), path)
         self._visit_all(function.__defaults__ or (), path)
         self._visit_named(function.__kwdefaults__ or {}, path)
@@ -210,14 +205,18 @@ class State:
             if base is not cls:
                 self._waiting.append((base, base.__name__))
         if self._is_library(cls.__module__):
+            self._libraries.append((cls, path))
             return
         self._keepers.append(keeper_of_class(cls, path))
+        if issubclass(cls, enum.Enum):
+            self._visit_all((member.value for member in cls), path)
         self._open(vars(cls), path)
         for name, item in tuple(vars(cls).items()):
             if name.startswith("__") and (name != "__init__" or not issubclass(cls, nn.Module)):
                 self._visit_member(item, f"{path}.{name}")
 
     def _visit_object(self, value: Any, path: str) -> None:
+        self._keep(keeper_of_raw_memory(value, path))
         if isinstance(value, functools.partial):
             self._visit_all((value.func, value.args, value.keywords), path)
         elif isinstance(value, types.MethodType):
@@ -233,7 +232,28 @@ class State:
                 self._open(slots, path)
             self._waiting.append((type(value), type(value).__name__))
         else:
-            self._visit_member(value, path)
+            self._visit_borrowed(value, path)
+
+    def _visit_borrowed(self, value: Any, path: str) -> None:
+        """An object of a library: its attributes, the containers among them, and what it gives access to."""
+        objection = objection_to_value(value)
+        self._object_to(objection and f"{path} {objection}")
+        if isinstance(value, CACHED_FUNCTION) and not (
+            isinstance(value.__wrapped__, types.FunctionType) and self._is_library(value.__module__)
+        ):
+            self._keepers.append(keeper_of_cache(value, path))
+            self._visit_all(results_in_cache(value), path)
+        elif isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)):
+            self._visit_all([] if isinstance(value.__self__, types.ModuleType) else [value.__self__], path)
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(value, BaseException):
+            self._keepers.append(keeper_of_attributes(value, path))
+            self._visit_all(value.args, path)
+        elif isinstance(attributes, dict) and not isinstance(value, CACHED_FUNCTION):
+            self._keepers.append(keeper_of_borrowed(value, self._stored, path))
+            shown = {name: item for name, item in attributes.items() if not name.startswith("_")}
+            self._visit_named({name: item for name, item in shown.items() if isinstance(item, _SHOWN)}, path)
+        self._visit_member(value, path)
 
     def _visit_member(self, item: Any, path: str) -> None:
         """Something in a class: a value, a method, a property and whatever else of Python's own wraps functions."""
@@ -260,20 +280,28 @@ class State:
     def _visit_all(self, items: Iterable[Any], path: str) -> None:
         self._waiting += [(item, path) for item in items if not isinstance(item, _PLAIN)]
 
-    def _open(self, space: Mapping[str, Any], path: str) -> None:
-        """Visit what code may reach in a namespace by the names that it uses, now and as more names turn up."""
-        self._spaces.append((space, path))
-        self._look_up(self._names, space, path)
+    def _open(self, space: Mapping[str, Any], path: str, *, of_library: bool = False, owner: Any = None) -> None:
+        """Visit what code may reach in a namespace by the names that it uses, now and as more names turn up.
 
-    def _use(self, names: set[str]) -> None:
+        In those of libraries, code is taken to keep nothing; but their modules and classes can be written into.
+        """
+        if of_library:
+            self._libraries.append((owner, path))
+        self._spaces.append((space, path, of_library))
+        self._look_up(self._names, space, path, of_library)
+
+    def _use(self, names: frozenset[str]) -> None:
         fresh = names - self._names
         self._names |= fresh
-        for space, path in tuple(self._spaces):
-            self._look_up(fresh, space, path)
+        for space, path, of_library in tuple(self._spaces):
+            self._look_up(fresh, space, path, of_library)
 
-    def _look_up(self, names: set[str], space: Mapping[str, Any], path: str) -> None:
+    def _look_up(self, names: Set[str], space: Mapping[str, Any], path: str, of_library: bool) -> None:
         for name in names & space.keys():
-            self._visit_member(space[name], _join(path, name))
+            if not of_library:
+                self._visit_member(space[name], _join(path, name))
+            elif isinstance(space[name], (types.ModuleType, type)):
+                self._waiting.append((space[name], _join(path, name)))
 
     def _is_library(self, module: str | None) -> bool:
         package = _package(module)
@@ -283,27 +311,6 @@ class State:
         self.obstacle = self.obstacle or reason
 
 
-def _names_in(code: types.CodeType) -> set[str]:
-    """The names that code may look up: of globals, of attributes, and in texts (for getattr and kin)."""
-    names = {*code.co_names}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= _names_in(constant)
-        elif isinstance(constant, str) and constant.isidentifier():
-            names.add(constant)
-    return names
-
-
-def _asks_for(code: types.CodeType, owner: str, name: str) -> bool:
-    """Whether code looks up `owner.name`; a `name` of another owner does not count."""
-    if not {owner, name} <= _names_in(code):
-        return False
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return any(
-        a.argval == owner and b.argval == name for a, b in itertools.pairwise(dis.get_instructions(code))
-    ) or any(_asks_for(constant, owner, name) for constant in inner)
-
-
 def _package(module: str | None) -> str:
     return (module or "").partition(".")[0]
 
@@ -311,7 +318,8 @@ def _package(module: str | None) -> str:
 @functools.cache
 def _is_installed(package: str) -> bool:
     file = getattr(sys.modules.get(package), "__file__", None) or ""
-    return file.startswith((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return file.startswith(folders) or not _PACKAGES.isdisjoint(Path(file).parts)
 
 
 def _contents(cell: types.CellType) -> tuple[Any, ...]:

@@ -291,7 +291,10 @@ class _Recorder(compat.DispatchMode):
             before = {compat.storage_key(tensor): memory.contents(tensor) for tensor in held}
             for tensor in held:
                 memory.before_write(tensor)
+        chance = torch.get_rng_state() if facts.is_random else None
         result = self._run(facts.op, args, kwargs)
+        if chance is not None and not torch.equal(chance, torch.get_rng_state()):
+            self._note_refusal(f"{reason}: two calls with one input may differ")
         results = [result] if isinstance(result, Tensor) else self._results(facts, result) or written
         constant = rule.constant_outputs if rule is not None and reason is None else frozenset[int]()
         unreal = [tensor.dtype for i, tensor in enumerate(results) if i not in constant and not is_real(tensor.dtype)]

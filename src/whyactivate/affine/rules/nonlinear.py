@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from whyactivate.affine.rules.masks import at_least, greater, select
-from whyactivate.affine.rules.rule import Label
+from whyactivate.affine.rules.rule import Label, computed
 from whyactivate.affine.rules.table import nonlinear
 
 aten = torch.ops.aten
@@ -122,13 +122,13 @@ def silu(self: Any) -> Any:
 
 
 @nonlinear(aten.gelu.default, label=Label.SMOOTH)
-def gelu(self: Any, approximate: str) -> Any:
-    half = self / 2
+def gelu(self: Any, approximate: str, call: Any) -> Any:
+    """With the coefficients that the kernel holds, so that a GELU spelt out with them is the same function."""
+    half, dtype = self / 2, call.dtype("self")
     if approximate == "tanh":
-        inner = (self + self * self * self * 0.044715) * math.sqrt(2 / math.pi)
-        return half * (inner.tanh() + 1)
-    root_half = type(self).from_fraction(2).sqrt() / 2
-    return half * ((self * root_half).erf() + 1)
+        cubic, scale = computed(0.044715, dtype), computed(math.sqrt(2) * (2 / math.sqrt(math.pi)) * 0.5, dtype)
+        return half * (((self + self * self * self * cubic) * scale).tanh() + 1)
+    return half * ((self * computed(math.sqrt(0.5), dtype)).erf() + 1)
 
 
 @nonlinear(aten.elu.default, label=Label.SMOOTH, wide=frozenset({"alpha", "scale", "input_scale"}))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from whyactivate.affine.rules.reductions import moments
-from whyactivate.affine.rules.rule import CannotEvaluate, Label, constant_tensor
+from whyactivate.affine.rules.rule import CannotEvaluate, Label, computed, constant_tensor
 from whyactivate.affine.rules.table import affine, nonlinear
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
@@ -83,9 +83,9 @@ def _scaled(array: Any, weight: Any, bias: Any) -> Any:
 
 
 @nonlinear(aten.native_layer_norm.default, label=Label.SMOOTH)
-def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
+def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float, call: Any) -> Any:
     leading = input.shape[: input.ndim - len(normalized_shape)]
-    rows, *rest = _normalised(input.reshape(*leading, prod(normalized_shape)), eps)
+    rows, *rest = _normalised(input.reshape(*leading, prod(normalized_shape)), computed(eps, call.dtype("input")))
     result = rows.reshape(input.shape)
     if weight is not None:
         result = result * weight
@@ -105,7 +105,7 @@ def group_norm(input: Any, weight: Any, bias: Any, N: int, group: int, eps: floa
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any, eps: float | None, call: Any) -> Any:
     leading = input.shape[: input.ndim - len(normalized_shape)]
     rows = input.reshape(*leading, prod(normalized_shape))
-    least = torch.finfo(call.dtype("input")).eps if eps is None else eps
+    least = torch.finfo(call.dtype("input")).eps if eps is None else computed(eps, call.dtype("input"))
     root = ((rows * rows).sum(-1, True) / rows.shape[-1] + least).sqrt()
     result = (rows / root).reshape(input.shape)
     return result if weight is None else result * weight

@@ -14,6 +14,7 @@ from whyactivate.affine.rules.masks import equal, greater
 from whyactivate.affine.rules.pooling import adaptive_windows, per_axis, pooled_size
 from whyactivate.affine.rules.rule import CannotEvaluate, Label
 from whyactivate.affine.rules.table import nonlinear
+from whyactivate.arithmetic.exact import ExactArray
 
 aten = torch.ops.aten
 
@@ -86,7 +87,7 @@ _SMOOTH: dict[str, Any] = {"label": Label.SMOOTH}
 @nonlinear(aten.amax.default, aten.max.dim, aten.max.default, **_PIECEWISE)
 def amax(self: Any, call: Any) -> Any:
     dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
-    return apart(self, largest(together(self, dim)), dim, keepdim)
+    return apart(self, largest(_kept(self, dim, call.left_out)), dim, keepdim)
 
 
 @nonlinear(aten.amin.default, aten.min.dim, aten.min.default, **_PIECEWISE)
@@ -179,10 +180,37 @@ def cumprod(self: Any, dim: int) -> Any:
 # -- exponentials -----------------------------------------------------------------------------------------------------
 
 
-def softmax_of(rows: Any) -> Any:
-    """The softmax along the last axis."""
+def softmax_of(rows: Any, left_out: torch.Tensor | None = None) -> Any:
+    """The softmax along the last axis, of what is not left out; that gets 0."""
+    if left_out is not None:
+        return _softmax_of_some(rows, left_out.expand(rows.shape))
     powers = (rows - largest(rows).reshape(*rows.shape[:-1], 1)).exp()
     return powers / powers.sum(-1, True)
+
+
+def _softmax_of_some(rows: Any, left_out: torch.Tensor) -> Any:
+    scores = _with_others(rows, left_out)
+    counts = ExactArray.from_tensor((~left_out).double().contiguous())
+    powers = (scores - largest(scores).reshape(*rows.shape[:-1], 1)).exp() * counts
+    return powers / powers.sum(-1, True)
+
+
+def _with_others(rows: Any, left_out: torch.Tensor) -> Any:
+    """The vectors along the last axis, with another entry of its vector in place of each that is left out."""
+    width = rows.shape[-1]
+    taken = torch.where(left_out, (~left_out).int().argmax(-1, keepdim=True), torch.arange(width, device="cpu"))
+    start = torch.arange(rows.size // width, device="cpu").reshape(*rows.shape[:-1], 1) * width
+    return rows.flatten().gather_flat((start + taken).numpy())
+
+
+def _kept(self: Any, dim: int | Sequence[int] | None, left_out: torch.Tensor | None) -> Any:
+    """The axes to reduce, joined into one that comes last, with others in place of what is left out."""
+    rows = together(self, dim)
+    if left_out is None or not self.ndim:
+        return rows
+    axes = axes_of(dim, self.ndim)
+    kept = [axis for axis in range(self.ndim) if axis not in axes]
+    return _with_others(rows, left_out.expand(self.shape).permute(*kept, *axes).reshape(rows.shape))
 
 
 def log_sum_exp(rows: Any) -> Any:
@@ -200,8 +228,11 @@ def _along(self: Any, dim: int, function: Any) -> Any:
 
 
 @nonlinear(aten._softmax.default, aten._safe_softmax.default, **_SMOOTH)
-def softmax(self: Any, dim: int) -> Any:
-    return _along(self, dim, softmax_of)
+def softmax(self: Any, dim: int, call: Any) -> Any:
+    if call.left_out is None or not self.ndim:
+        return _along(self, dim, softmax_of)
+    left_out = call.left_out.expand(self.shape).swapaxes(dim, -1)
+    return softmax_of(self.swap(dim, -1), left_out).swap(dim, -1)
 
 
 @nonlinear(aten._log_softmax.default, **_SMOOTH)

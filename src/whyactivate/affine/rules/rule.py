@@ -44,6 +44,8 @@ class Call:
 
     op: OpOverload
     arguments: Mapping[str, Argument]
+    left_out: torch.Tensor | None = None
+    """Which scores a softmax leaves out."""
 
     def dtype(self, name: str) -> torch.dtype:
         """The dtype of a tensor operand."""
@@ -187,8 +189,12 @@ class Rule:
                 return f"{name} uses {term[0]!r} both as a factor and as an addend"
         return self.when(arguments) if self.when else None
 
-    def value_at(self, operands: Mapping[str, Any], arguments: Mapping[str, Argument]) -> tuple[Any, ...]:
+    def value_at(
+        self, operands: Mapping[str, Any], arguments: Mapping[str, Argument], left_out: torch.Tensor | None = None
+    ) -> tuple[Any, ...]:
         """What the operation, called with `arguments`, gives for these exact or enclosed `operands`.
+
+        A softmax leaves some scores out where it is told so.
 
         Raises:
             CannotEvaluate: there is no formula, or it has no value here.
@@ -197,7 +203,7 @@ class Rule:
             raise CannotEvaluate(f"{self.op} has no formula here")
         if self.when is not None and not self.always and (reason := self.when(arguments)) is not None:
             raise CannotEvaluate(reason)
-        asked = {"call": Call(self.op, arguments)} if "call" in _signature(self.formula) else {}
+        asked = {"call": Call(self.op, arguments, left_out)} if "call" in _signature(self.formula) else {}
         try:
             result = self.formula(**operands, **asked)
         except (ZeroDivisionError, IndexError) as error:  # an extreme of no numbers, as well
@@ -231,6 +237,12 @@ def depends(argument: Argument) -> bool:
 def is_real(dtype: torch.dtype | None) -> bool:
     """True for the floating dtypes whose casts count as the identity on the reals."""
     return dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def computed(number: float, dtype: torch.dtype) -> float:
+    """A number of an operation's own as its kernel takes it: in float32 at least."""
+    wide = dtype if dtype == torch.float64 else torch.float32
+    return torch.tensor(number, dtype=torch.float64, device="cpu").to(wide).item()
 
 
 def constant_tensor(argument: Argument) -> torch.Tensor | None:

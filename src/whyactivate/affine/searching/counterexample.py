@@ -156,7 +156,7 @@ class _Question:
         inputs: list[Numbers] = [_CONVERSIONS[arithmetic](one) for one in points]
         constants = self.constants.enclosed if arithmetic == "enclosed" else self.constants
         blur = 0.0
-        for output in Replay(self.tape, constants=constants).outputs(inputs):
+        for output in Replay(self.tape, constants=constants, masked=True).outputs(inputs):
             flat = output.flatten()
             if flat.points == 1:
                 continue

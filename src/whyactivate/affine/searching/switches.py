@@ -28,7 +28,7 @@ class Switches:
 
     def __init__(self, tape: Tape, constants: ExactConstants) -> None:
         self._tape = tape
-        self._replay = Replay(tape, constants=constants.enclosed)
+        self._replay = Replay(tape, constants=constants.enclosed, masked=True)
         self._shapes = [value.geometry.size for value in tape.inputs]
         self.size = sum(prod(shape) for shape in self._shapes)
 

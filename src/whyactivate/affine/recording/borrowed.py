@@ -1,0 +1,125 @@
+"""Keepers of what a module holds from others: functions and their caches, objects and classes of libraries, raw memory.
+
+A library is taken to keep nothing by itself; what a module's own code keeps with its help is looked for here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import gc
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from whyactivate.affine.recording.keepers import MISSING, Depends, Keeper, is_same
+
+CACHED_FUNCTION: Any = type(functools.cache(int))
+"""The type of what `functools.lru_cache` makes of a function."""
+
+
+def keeper_of_code(function: types.FunctionType, path: str) -> Keeper:
+    """A keeper for what a function runs, and for its defaults."""
+    code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
+
+    def put_back(depends: Depends) -> tuple[str, ...]:
+        if function.__code__ is code and function.__defaults__ is defaults and function.__kwdefaults__ is keywords:
+            return ()
+        function.__code__, function.__defaults__, function.__kwdefaults__ = code, defaults, keywords
+        return (path,)
+
+    return put_back
+
+
+def keeper_of_cache(function: Any, path: str) -> Keeper:
+    """A keeper for how much `functools.lru_cache` holds; what it came to hold can be taken from it all at once only."""
+    before = function.cache_info().currsize
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        if function.cache_info().currsize != before:
+            if not before:
+                function.cache_clear()
+            yield f"the cache of {path}"
+
+    return put_back
+
+
+def results_in_cache(function: Any) -> list[Any]:
+    """What `functools.lru_cache` holds for a function: in a dict, or on its own where the cache is bounded."""
+    found: list[Any] = []
+    for held in gc.get_referents(function):
+        found += held.values() if type(held) is dict else [held]
+    return [one for one in found if type(one).__name__ != "_lru_list_elem"]
+
+
+def keeper_of_borrowed(value: Any, stored: set[str], path: str) -> Keeper:
+    """A keeper for the attributes of an object of a library.
+
+    What the library itself adds, or fills in where there was None, are its caches.
+
+    Args:
+        value: the object.
+        stored: the names of attributes that the module's own code may set; read when it has run.
+        path: what to call it.
+    """
+    before = dict(vars(value))
+
+    def put_back(depends: Depends) -> list[str]:
+        now = vars(value)
+        differing = [
+            name for name in before.keys() | now.keys() if before.get(name, MISSING) is not now.get(name, MISSING)
+        ]
+        if not differing:
+            return []
+        changed = [
+            f"{path}.{name}"
+            for name in sorted(differing)
+            if name in stored or before.get(name) is not None
+            if not is_same(before.get(name, MISSING), now.get(name, MISSING), depends)
+        ]
+        now.clear()
+        now.update(before)
+        return changed
+
+    return put_back
+
+
+def keeper_of_library(owner: Any, stored: set[str], path: str) -> Keeper:
+    """A keeper for what stands in a module or a class of a library under the names of attributes that code may set."""
+    space: Mapping[str, Any] = vars(owner)
+    before = {name: space.get(name, MISSING) for name in stored}
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        for name, value in before.items():
+            now = vars(owner).get(name, MISSING)
+            if now is value:
+                continue
+            if value is MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
+            if not is_same(value, now, depends):
+                yield f"{path}.{name}"
+
+    return put_back
+
+
+def keeper_of_raw_memory(value: Any, path: str) -> Keeper | None:
+    """A keeper for memory that can be written: of ctypes, mmap, memoryview; None for anything else."""
+    try:
+        size = memoryview(value).nbytes
+        before = _raw(value, size).raw
+    except (TypeError, ValueError):  # no memory, or read-only
+        return None
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        live = _raw(value, size)
+        if live.raw != before:
+            live.raw = before
+            yield path
+
+    return put_back
+
+
+def _raw(value: Any, size: int) -> ctypes.Array[ctypes.c_char]:
+    return (ctypes.c_char * size).from_buffer(value)
