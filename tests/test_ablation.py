@@ -213,6 +213,7 @@ def test_the_module_and_the_random_state_stay_as_they_were() -> None:
         ((wa.SimpleModel(), torch.zeros(2, 9)), "forward raised"),
         ((wa.SimpleModel(), None, wa.load_dataset("moons")), "10"),
         ((wa.SimpleModel(), None, [1, 2]), "data must be a Dataset"),
+        ((wa.SimpleModel(), None, wa.load_dataset("article"), 50), "config must be a TrainConfig"),
         ((wa.SimpleModel(), torch.zeros(2, 10), None, wa.TrainConfig()), "retraining needs data"),
         ((wa.SimpleModel(), torch.zeros(2, 10), None, None, [1]), "retraining needs data"),
         ((wa.SimpleModel(), None, wa.load_dataset("article"), None, []), "seeds is empty"),

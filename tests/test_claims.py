@@ -167,6 +167,13 @@ class TestOtherActivations:
         with changed("sigmoid", formula=lambda z: formula(z) ** 2):
             assert disagreeing({11, 14, 16}) == {11, 14, 16}
 
+    @pytest.mark.parametrize(("name", "number"), [("relu", 15), ("leaky_relu", 18), ("tanh", 16)])
+    def test_the_formulas_of_the_others(self, name: str, number: int):
+        formula = ACTIVATIONS[name].formula
+        assert formula is not None
+        with changed(name, formula=lambda z: formula(z) + z**2 / 1000):
+            assert disagreeing({10, 14, 15, 16, 18, 19, 23}) == {number}
+
     def test_a_wrong_derivative(self):
         with changed("leaky_relu", derivative=torch.ones_like):
             assert disagreeing({18}) == {18}

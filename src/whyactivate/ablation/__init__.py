@@ -69,6 +69,8 @@ def ablate(
         raise InputError(f"ablate needs an nn.Module; what came is a {type(module).__name__}")
     if data is not None and not isinstance(data, Dataset):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"data must be a Dataset (load_dataset, Dataset.from_arrays), but {type(data).__name__} came")
+    if config is not None and not isinstance(config, TrainConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"config must be a TrainConfig, as TrainConfig(epochs=50), but {type(config).__name__} came")
     if config is not None and data is None:
         raise InputError("config says how to retrain, and retraining needs data; give data as well")
     if example_input is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -60,6 +61,7 @@ def relu_solved_it() -> Finding:
     kept = torch.equal(relu[z > 0], z[z > 0])
     lost = float((relu == 0).double().mean())
     different = len(relu[z < 0].unique())
+    above, below = _on_both_sides("relu")
     alone, layer = _times_of_relu()
     told = listing([f"{title_of(name)} {times:.2g} times" for name, times in alone.items() if name != "relu"])
     inside = listing([f"{times:.2g}" for name, times in layer.items() if name != "relu"])
@@ -69,9 +71,9 @@ def relu_solved_it() -> Finding:
         f"ReLU by itself, and a layer of 512 units with it {inside} times as long as with ReLU (measured, "
         "not judged: it varies).",
         (
-            Point("every z > 0 is kept exactly", kept),
+            Point("every z > 0 is kept exactly", kept and above == 1),
             Point("half of N(0, 1) is thrown away", 0.48 < lost < 0.52),
-            Point("no two negative z can be told apart behind it", different == 1),
+            Point("no two negative z can be told apart behind it", different == 1 and below == 0),
         ),
         {"zeroed": lost, "times_of_relu": alone, "times_of_relu_in_a_layer": layer},
         Sketch(
@@ -82,6 +84,18 @@ def relu_solved_it() -> Finding:
             small="256 rows of 512 float32 numbers, one thread, best of 12 turns on this machine",
         ),
     )
+
+
+def _on_both_sides(name: str) -> tuple[float, float]:
+    """The slopes of an activation's formula for z > 0 and for z < 0, symbolically; NaN where it is not straight."""
+    import sympy as sp
+
+    formula = get_activation(name).formula
+    assert formula is not None
+    sides = sp.Symbol("p", positive=True), sp.Symbol("n", negative=True)
+    ratios = [sp.simplify(formula(z) / z) for z in sides]
+    above, below = (float(ratio) if ratio.is_number else math.nan for ratio in ratios)
+    return above, below
 
 
 def _times_of_relu() -> tuple[dict[str, float], dict[str, float]]:
@@ -105,12 +119,13 @@ def leaky_slope() -> Finding:
     values = leaky(z).tolist()
     assert leaky.derivative is not None
     slopes = leaky.derivative(z).tolist()
+    _, below = _on_both_sides("leaky_relu")
     return Finding(
         f"At −1, −2 and −1000 Leaky ReLU gives {', '.join(f'{v:g}' for v in values)}: the slope is {slopes[0]:g} "
         f"everywhere, the value as "
         "large as one likes.",
         (
-            Point("for z < 0 the slope is 0.01 everywhere", all(abs(s - 0.01) < 1e-12 for s in slopes)),
+            Point("for z < 0 the slope is 0.01 everywhere", all(abs(s - 0.01) < 1e-12 for s in (*slopes, below))),
             Point(
                 "the value is 0.01·z, not one small number",
                 all(abs(v - 0.01 * x) < 1e-12 for v, x in zip(values, z.tolist(), strict=True)),
