@@ -479,6 +479,126 @@ def a_convolution_that_is_given_rows_without_a_batch():
                   n=nn.BatchNorm1d(4))  # fmt: skip
 
 
+@deceives(4)
+def weights_in_a_list_of_parameters():
+    net = Spoken(lambda m, x: torch.relu(x @ m.all[0] @ m.all[1] + m.all[2]))
+    net.all = nn.ParameterList([torch.randn(4, 8), torch.randn(8, 3), torch.randn(3)])
+    return net
+
+
+@deceives(4)
+def weights_that_are_buffers():
+    def layer(m, x):
+        return F.linear(x, m.weight, m.bias)
+
+    net = nn.Sequential(Spoken(layer), Spoken(layer), nn.ReLU())
+    for part in net[:2]:
+        part.register_buffer("weight", torch.randn(4, 4))
+        part.register_buffer("bias", torch.randn(4))
+    return net
+
+
+@deceives(4)
+def a_buffer_that_is_returned():
+    net = Spoken(lambda m, x: (torch.relu(m.b(m.a(x) + m.c)), m.c), a=linear(), b=linear())
+    net.register_buffer("c", torch.rand(4))
+    return net
+
+
+@deceives(4)
+def one_result_in_many_places():
+    def forward(m, x):
+        h = m.b(m.a(x)) + x
+        return h, [h, {"again": h, "input": x}]
+
+    return Spoken(forward, a=linear(), b=linear())
+
+
+@deceives(4)
+def a_class_that_saves_more_than_tensors():
+    class Saves(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = linear(), linear()
+
+        def get_extra_state(self):
+            return torch.tensor([1.0])
+
+        def set_extra_state(self, state):
+            pass
+
+        def forward(self, x):
+            return torch.tanh(x + self.b(self.a(x)))
+
+    return nn.Sequential(Saves(), linear(), linear())
+
+
+@deceives(4)
+def names_that_are_no_identifiers():
+    net, inner = nn.Sequential(), Spoken(lambda m, x: getattr(m, "x-y")(x) + x)
+    inner.add_module("x-y", linear())
+    for name, part in {"fc-1": linear(), "fc 2": linear(), "act": nn.ReLU(), "1st": inner}.items():
+        net.add_module(name, part)
+    return net
+
+
+@deceives(4)
+def names_that_a_graph_would_give():
+    net = Spoken(lambda m, x: torch.tanh(m.b(m.a(x)) + x) * m._folded_0, a=linear(), b=linear(), folded_0=linear())
+    net._folded_0, net._constant_0 = nn.Parameter(torch.rand(4)), nn.Parameter(torch.rand(3))
+    return net
+
+
+@deceives(4)
+def an_argument_that_is_called_self():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = linear(), linear()
+
+        def forward(this, self):
+            return torch.tanh(self + this.b(this.a(self)))
+
+    return Odd()
+
+
+@deceives(4)
+def a_function_with_a_gradient_of_its_own():
+    class Louder(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 100 * gradient
+
+    return Spoken(lambda m, x: torch.tanh(m.b(Louder.apply(m.a(x)))), a=linear(), b=linear())
+
+
+@deceives(4)
+def gates_and_experts():
+    def forward(m, x):
+        gate = torch.sigmoid(m.d(m.c(x)))
+        return gate * sum(expert(x) for expert in m.experts) + (1 - gate) * torch.cat([m.c(x), m.d(x)], -1)[..., :4]
+
+    return Spoken(forward, c=linear(), d=linear(), experts=nn.ModuleList([linear() for _ in range(4)]))
+
+
+@deceives(4)
+def queries_keys_and_values_in_one():
+    def forward(m, x):
+        q, k, v = m.qkv(m.before(x)).chunk(3, -1)
+        return torch.softmax(q * k, -1) * v
+
+    return Spoken(forward, before=linear(), qkv=linear(4, 12))
+
+
+@deceives(4)
+def a_layer_without_features():
+    return nn.Sequential(linear(4, 0), linear(0, 4), nn.ReLU(), linear(), linear())
+
+
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_copy_of_a_deceiving_module_is_the_same_function(name):

@@ -173,3 +173,16 @@ def test_a_traced_copy_takes_any_batch_size():
     assert isinstance(copied, torch.fx.GraphModule)
     traced = torch.jit.trace(copied, (rows(3, 4),), check_trace=False)
     close(traced(x := rows(7, 4)), net(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["export", "compile", "again"])
+def test_a_copy_that_checks_sizes_is_exported_compiled_and_folded_once_more(how):
+    net, x = mixed(lambda m, x: both(m, x) / x.shape[1]), rows(4, 5, 4)
+    copied = wa.collapse_runs(net, x)
+    if how == "export":
+        sizes = (({0: torch.export.Dim.DYNAMIC},),)
+        other = torch.export.export(copied, (x,), dynamic_shapes=sizes).module()
+    else:
+        other = torch.compile(copied, backend="eager") if how == "compile" else wa.collapse_runs(copied, x)
+    close(other(y := rows(7, 5, 4)), net(y))

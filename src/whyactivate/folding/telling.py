@@ -93,7 +93,7 @@ class Teller:
         reason = " and ".join(one.words for one in tables if one.replacement is None) or reason
         weighted = [node for node in nodes if self._holds_weights(node)]
         if not inside and len(weighted) == 1 and not tables and reason not in self.frozen.values():
-            reason = "it is one layer already"
+            reason = f"it is one layer already{self._goes_on(key)}"
         modules = (*(one.table.path for one in tables), *self._modules(nodes))
         look_ups = [(0.0, 1)] * len(tables)
         before = [self.planner.node_price(node) for node in nodes]
@@ -177,6 +177,14 @@ class Teller:
         """Why the operation that ends a run must stay as it is, where it might have been folded."""
         readers = self.program.tensors[key].readers
         return next((self.frozen[node.index] for node in readers if node.index in self.frozen), None)
+
+    def _goes_on(self, key: Key) -> str:
+        """What to add where the operations that read a tensor are affine, too, but are not folded."""
+        readers = [node for node in self.program.tensors[key].readers if node.index not in self.planner.readings]
+        if not readers or any(node.reason is not None for node in readers):
+            return ""
+        reasons = dict.fromkeys(self.planner.reasons[node.index] for node in readers)
+        return f"; what comes after it is affine, too, but stays, because {' and '.join(reasons)}"
 
     def _notes(self, inside: list[Piece], regions: tuple[Region, ...]) -> tuple[str, ...]:
         """Forwards that become graphs; weights that are computed in the module, and are held fixed in the copy."""
