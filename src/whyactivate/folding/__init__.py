@@ -53,8 +53,8 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     are: the mode (train or eval), gradients being recorded or not where that changes nothing, and what the code reads
     from outside the module. Images and sequences may have other sizes than the example's, but for a forward that
     became a graph that holds such a size: it refuses others with an AssertionError, and the plan says so. What cannot
-    be seen is a choice by the batch size that no Python code makes, such as NumPy's, `range(rows)` or
-    `functions[rows]`; the comparison below meets it up to the batch sizes that it tries.
+    be seen is a choice by a size that no Python code makes, such as NumPy's, `range(rows)` or `functions[rows]`; the
+    comparison below meets it up to the batch sizes that it tries.
 
     The copy is run beside the original on random inputs of several batch sizes (1, 2, 5, that of the example, and 67
     where rows are small), with and without gradients, before it is returned. In the
