@@ -242,6 +242,9 @@ class TestFigure:
         texts = [text.get_text() for axes in figure.axes for text in axes.texts]
         assert any(text.startswith("linear floor") for text in texts)
         assert svg_of(figure) == svg_of(result.plot())
+        small = figure.texts[-1].get_text()
+        assert small.startswith(f"whyactivate {wa.__version__}, {result.config.epochs} epochs, seeds ")
+        assert str(result.seeds[-1]) in small
         assert "no activation: training" in describe_comparison(result)
 
     def test_those_that_diverged_are_named(self):

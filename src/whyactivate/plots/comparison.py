@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from whyactivate import __version__
 from whyactivate.plots.style import INK, MUTED, PAPER, finish, new_figure, stroke_of, style
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SWELL = 0.006  # in inches, for each sign of a name: hinted letters are wider a
 _LABELS = 9.5  # in points: a relative size would follow the settings of whoever saves the figure
 
 
-def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
+def plot_comparison(result: ComparisonResult, *, footnote: str | None = None) -> Figure:
     """Training loss (above) and test loss (below), one line of dots for each place of the grid.
 
     A dot is a network, the diamond is the median of its line, the bar the 95 % interval of that median. The grey rule
@@ -30,7 +31,7 @@ def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
 
     Args:
         result: at least one network must be trained.
-        footnote: small print, such as the version.
+        footnote: small print; the version, the epochs and the seeds where None.
     """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -48,7 +49,18 @@ def plot_comparison(result: ComparisonResult, *, footnote: str = "") -> Figure:
         layout = figure.get_layout_engine()
         if isinstance(layout, ConstrainedLayoutEngine):
             layout.set(w_pad=0.05 + _SWELL * longest)
-        return finish(figure, footnote, passes=2)
+        return finish(figure, _small(result) if footnote is None else footnote, passes=2)
+
+
+def _small(result: ComparisonResult) -> str:
+    seeds = sorted(result.seeds)
+    together = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+    told = f"seeds {seeds[0]} to {seeds[-1]}" if together else f"seed{'s' * (len(seeds) > 1)} {_listed(seeds)}"
+    return f"whyactivate {__version__}, {result.config.epochs} epochs, {told}"
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds[:8])) + (" …" if len(seeds) > 8 else "")
 
 
 def describe_comparison(result: ComparisonResult) -> str:
