@@ -236,6 +236,8 @@ class State:
 
     def _visit_borrowed(self, value: Any, path: str) -> None:
         """An object of a library: its attributes, the containers among them, and what it gives access to."""
+        if type(value).__module__.startswith("whyactivate.folding."):
+            return  # what notes the calls of a copy must remember them
         objection = objection_to_value(value)
         self._object_to(objection and f"{path} {objection}")
         if isinstance(value, CACHED_FUNCTION) and not (
