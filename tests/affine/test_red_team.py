@@ -70,3 +70,13 @@ def test_an_undefined_output_is_called_that_not_out_of_sight(
     assert analysis.verdict is wa.Verdict.UNDECIDED
     assert "not finite" in analysis.blame[0].reason
     assert "a root or a logarithm" in analysis.advice
+
+
+def test_what_bends_on_one_row_and_not_on_the_rows_of_the_example_is_undecided() -> None:
+    module = Calls(lambda x: x if len(x) == 100 else F.relu(x))
+    analysis = wa.analyze(module, torch.randn(100, 3))
+    assert analysis.verdict is wa.Verdict.UNDECIDED
+    assert analysis.counterexample is None
+    assert "not affine on one row, but on 100 rows" in analysis.blame[0].reason
+    assert "let forward do the same" in str(analysis)
+    assert wa.analyze(module, torch.randn(30, 3)).verdict is wa.Verdict.NOT_AFFINE

@@ -104,6 +104,9 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
             more=(cancellation.mixing,) if cancellation.mixing else (),
         )
     if at_fault:
+        if (other := _affine_sizes(recordings)) and counterexample is not None:
+            reason = f"it is not affine on one row, but on {other}: the number of rows decides which operations run"
+            return conclude(Verdict.UNDECIDED, reason=reason)
         if counterexample is None:
             how = "" if is_small(single, needs_balls(single)) else f" {_ONLY_ENCLOSED}"
             return conclude(
@@ -125,6 +128,12 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         tested=_TESTED if rows.exact else _TESTED + _TESTED_ROWS,
         more=(rows.mixing,) if rows.mixing else (),
     )
+
+
+def _affine_sizes(recordings: Recordings) -> str:
+    """On how many rows a module that is not affine on one row runs nothing but affine operations; empty if on none."""
+    affine = [tape for tape in recordings.tapes if not tape.roots_of_outputs() - {0}]
+    return " and ".join(f"{rows} rows" for rows in sorted({tape.inputs[0].geometry.size[0] for tape in affine}))
 
 
 def _blame(recordings: Recordings) -> tuple[Blame, ...]:
