@@ -74,7 +74,7 @@ def test_a_deep_tanh_network_is_refuted_in_balls(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_a_network_of_a_hundred_relu_layers_is_refuted_in_balls_of_512_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_that_balls_decide(deep(100, 110, nn.ReLU, 1.42), 100, 256, 512, monkeypatch)
+    check_that_balls_decide(deep(100, 110, nn.ReLU, 1.42), 100, 176, 512, monkeypatch)
 
 
 def test_an_analysis_says_that_balls_decided() -> None:
