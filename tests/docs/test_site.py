@@ -117,6 +117,15 @@ def test_every_page_has_a_language_one_title_and_no_name_twice(site, pages):
         assert sorted({name for name in page.ids if page.ids.count(name) > 1}) == [], where
 
 
+def test_no_markup_is_shown_as_text(site):
+    for page in sorted(site.rglob("*.html")):
+        html = page.read_text(encoding="utf-8")
+        text = re.sub(r"<(pre|code|script)\b.*?</\1>", "", html, flags=re.DOTALL)
+        assert "```" not in text, page
+        contents = re.findall(r'<span class="md-ellipsis">(.*?)</span>', html, flags=re.DOTALL)
+        assert not [one for one in contents if "\\(" in one], page
+
+
 def test_figures_have_names(pages):
     figures = [figure for page in pages.values() for figure in page.figures]
     assert len(figures) >= 3

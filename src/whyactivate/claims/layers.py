@@ -100,8 +100,8 @@ def useless_without() -> Finding:
     return Finding(
         f"On an affine target with noise the network without activations has a test error of {digits(none)}; least "
         f"squares "
-        f"{digits(floor.test_loss)}, the same network with ReLU {digits(losses['relu'])}, always predicting 0 "
-        f"{digits(zero)}.",
+        f"{digits(floor.test_loss)}, the same network with ReLU {digits(losses['relu'])}, and always predicting 0 "
+        f"gives {digits(zero)}.",
         (
             Point("it explains more than nine tenths of the variance", none < zero / 10),
             Point("it is within a tenth of ordinary least squares", none < floor.test_loss * 1.1),

@@ -63,8 +63,8 @@ def relu_solved_it() -> Finding:
     different = len(relu[z < 0].unique())
     above, below = _on_both_sides("relu")
     alone, layer = _times_of_relu()
-    told = listing([f"{title_of(name)} {times:.2g} times" for name, times in alone.items() if name != "relu"])
-    inside = listing([f"{times:.2g}" for name, times in layer.items() if name != "relu"])
+    told = listing([f"{title_of(name)} {times:.1f} times" for name, times in alone.items() if name != "relu"])
+    inside = listing([f"{times:.1f}" for name, times in layer.items() if name != "relu"])
     return Finding(
         f"Of 100,000 draws from N(0, 1) ReLU kept {'every' if kept else 'NOT every'} positive one bit by bit and made "
         f"{100 * lost:.1f} % zero: all negative ones become {different} value. On this machine, now, {told} as long as "

@@ -30,11 +30,11 @@ def sigmoid_range() -> Finding:
     inside = bool(formula(z).is_positive) and bool(sp.simplify(1 - formula(z) - formula(-z)) == 0)
     limits = (sp.limit(formula(z), z, -sp.oo), sp.limit(formula(z), z, sp.oo)) == (0, 1)
     single, double = (lesson.end("sigmoid", dtype).high_from for dtype in (torch.float32, torch.float64))
+    starts = ["nowhere" if one is None else f"{one:.2f}" for one in (single, double)]
     correct = 25 * math.log(2)  # 1 − σ(z) ≈ e⁻ᶻ is then half of the gap below 1 in float32
     return Finding(
-        f"Over the reals 0 < σ(z) < 1, with limits 0 and 1. In PyTorch it is exactly 1 from z = {single} in float32 "
-        f"and from {double} in "
-        f"float64; rounded correctly it would be so in float32 from about {correct:.2f}.",
+        f"Over the reals 0 < σ(z) < 1, with limits 0 and 1. In PyTorch it is exactly 1 from z = {starts[0]} in float32 "
+        f"and from {starts[1]} in float64; rounded correctly it would be so in float32 from about {correct:.2f}.",
         (
             Point("σ > 0 and 1 − σ(z) = σ(−z) > 0: strictly inside, symbolically", inside),
             Point("the limits are 0 and 1, symbolically", limits),
@@ -216,7 +216,7 @@ def outputs_of_linear() -> Finding:
     return Finding(
         f"Scaling one input by {', '.join(f'{s:g}' for s in scales)} takes the largest output of the first affine "
         f"layer to "
-        f"{', '.join(f'{v:.3g}' for v in outputs)}; behind a sigmoid it stays at or below {max(squashed):g}. The four "
+        f"{', '.join(f'{v:.4g}' for v in outputs)}; behind a sigmoid it stays at or below {max(squashed):g}. The four "
         f"numbers all lie between 0 and 1.",
         (
             Point("the affine layer's output grows without end", outputs[-1] > 100 * outputs[0]),

@@ -31,7 +31,7 @@ def small_is_zero() -> Finding:
     return Finding(
         f"σ(−55) is {digits(value)}; its logarithm is {log:.4g} (through σ itself {by_formula:.4g}), while that of 0 "
         f"is {by_zero}. A product with a matrix in which {100 * left:g} % of the entries are not 0 took "
-        f"{dense[left]:.2g} times as long as with all of them where the kernel is dense, and {sparse[left]:.2g} times "
+        f"{dense[left]:.2f} times as long as with all of them where the kernel is dense, and {sparse[left]:.2f} times "
         f"where it is sparse; with no zeros at all the sparse kernel took {sparse[1.0]:.0f} times as long. (Measured "
         "here and now; only which is faster is judged.)",
         (
