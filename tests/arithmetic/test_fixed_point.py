@@ -228,6 +228,9 @@ def test_numbers_beyond_all_size_are_unknown_in_fixed_point_too() -> None:
     assert not (far * far).is_finite().any()
     assert not (far * far - far * far).is_finite().any()
     assert not (far * far).maximum(0).is_finite().any()
+    third = (BallArray.from_fraction(2**600, 88) / 3).reshape(1)  # of its square, even what is cut off is too large
+    long = BallArray.from_fixed(FixedPoint.from_balls(third.balls, 88), 88)
+    assert not (long * long).is_finite().any()
     zeros = BallArray.from_fixed(fixed(BallArray.zeros(1, (2,), BITS)), BITS)
     assert (zeros + zeros == 0).all()
     assert (zeros.maximum(1) == 1).all()

@@ -50,7 +50,8 @@ class FixedPoint:
         """Midpoints cut off, by whole digits, at least `bits` below the leading digit of the largest."""
         left_out = max(0, digits.count - (2 + (bits - 1) // DIGIT_BITS))
         if left_out:
-            unit = math.ldexp(1.0, DIGIT_BITS * (digits.low + left_out)) + TINY  # what is left out is about half of it
+            with np.errstate(over="ignore", under="ignore"):  # a unit beyond the range of float64 leaves nothing known
+                unit = float(np.ldexp(1.0, DIGIT_BITS * (digits.low + left_out))) + TINY  # about twice what is left out
             radius = (radius + np.where(digits.planes[:left_out].any(axis=0), unit, 0.0)) * GENEROUS
             digits = Digits(digits.planes[left_out:], digits.low + left_out)
         if (digits.low + digits.count) * DIGIT_BITS > _LARGEST:
