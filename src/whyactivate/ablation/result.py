@@ -22,7 +22,8 @@ class Retrained:
 
     Attributes:
         seed: of that order.
-        train, test: the losses; None where training diverged.
+        train: the loss over the training set; None where training diverged.
+        test: the same over the test set.
     """
 
     seed: int
@@ -35,7 +36,8 @@ class Losses:
     """The losses of a network on a data set: mean squared error, or cross-entropy in nats.
 
     Attributes:
-        train, test: with the weights as they are.
+        train: over the training set, with the weights as they are.
+        test: over the test set, likewise.
         retrained: after training on from there, one per seed.
         note: which did not end, and why; empty elsewhere.
     """
@@ -74,7 +76,8 @@ class Without:
     Attributes:
         taken_out: the calls of activations that are left out; none for the module as it is.
         verdict: of what is left.
-        written, effective: how many layers deep it is, as written and in effect.
+        written: how many layers deep it is, as written.
+        effective: how many in effect.
         one_layer: the chains of layers that are one.
         newly_one_layer: those of them that are not in the module as it is.
         parameters: of the folded copy; None where it could not be folded.

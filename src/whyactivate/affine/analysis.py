@@ -77,8 +77,9 @@ class Counterexample:
     without rounding ("exact"), or enclosed in intervals that do not meet ("balls", or "enclosed" by float64).
 
     Attributes:
-        a, b: the two inputs, float64 (complex128 for a complex input), with a batch axis of one row; one tensor each
-            per input of the module.
+        a: the first input, float64 (complex128 for a complex input), with a batch axis of one row; one tensor per
+            input of the module.
+        b: the second, likewise.
         weights: λ and μ.
         output_index: which entry of the (flattened) output differs; of a complex output, real and imaginary parts
             count in turn.

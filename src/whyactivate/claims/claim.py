@@ -49,10 +49,12 @@ class Sketch(Lesson):
 
     Attributes:
         heading: above the figure.
-        x_label, y_label: with units; for bars only `x_label` is used.
+        x_label: what runs along the horizontal axis, with units; for bars, what their lengths are.
+        y_label: the same for the vertical axis; bars do not use it.
         curves: the lines.
         bars: name to value.
-        log, log_y: whether the axes are logarithmic.
+        log: whether the horizontal axis is logarithmic.
+        log_y: whether the vertical one is.
         small: what fixes the numbers, for the small print.
     """
 

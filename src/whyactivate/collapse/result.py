@@ -55,7 +55,8 @@ class Step(Told):
         weight: float64, shape `(out, in)`: the exact entries, each rounded once.
         bias: float64, shape `(out,)`; None where nothing is added.
         running_shape: `(out, in)` of the product of all steps up to this one.
-        exact_weight, exact_bias: the same without rounding.
+        exact_weight: the weight without rounding.
+        exact_bias: the bias without rounding.
         rounded: the same with a bound of what rounding does to it in PyTorch's evaluation.
         algebraic: True where a coefficient came out of a square root (batch normalisation) and is taken as computed.
     """
@@ -87,9 +88,11 @@ class Collapse(Told):
         steps: the factors, the first to act first.
         analysis: the verdict and what it rests on.
         parameters_before: how many real numbers the module's parameters hold.
-        input_shape, output_shape: of one row; the layer acts on the flattened input. Complex numbers count as real and
-            imaginary part, along a last axis of two; `as_module` takes and gives them as they are.
-        dtype, device: of the module's output (of the real and imaginary parts of a complex one), and of `layer`.
+        input_shape: of one row; the layer acts on the flattened input. Complex numbers count as real and imaginary
+            part, along a last axis of two; `as_module` takes and gives them as they are.
+        output_shape: of one row, likewise.
+        dtype: of the module's output (of the real and imaginary parts of a complex one), and of `layer`.
+        device: where the output and `layer` are.
     """
 
     module: str

@@ -40,8 +40,11 @@ class Call:
 
     Attributes:
         path: where the module is; empty for the whole.
-        args, kwargs, result: trees of `Value`, `Fixed` and plain values.
-        first, last: the marks (places on the tape) between which it ran; None where no mark shows it.
+        args: a tree of `Value`, `Fixed` and plain values.
+        kwargs: the same.
+        result: the same.
+        first: the mark (place on the tape) at which it began; None where no mark shows it.
+        last: the mark at which it ended.
     """
 
     path: str

@@ -34,7 +34,8 @@ class PlannedRun:
 
     Attributes:
         run: the modules in it, and the operation that ends it.
-        before, after: its cost as it stands and as it will be; shared values are priced once.
+        before: its cost as it stands; shared values are priced once.
+        after: its cost as it will be.
         becomes: the layers that its folded parts become, in words; empty where it is left alone.
         reason: why it, or the rest of it, is left alone; None where there is nothing to say.
         notes: what the copy holds fixed.

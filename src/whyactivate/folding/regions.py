@@ -33,9 +33,11 @@ class Region:
     Attributes:
         path: of the module that the graph takes the place of.
         pieces: what is folded in it.
-        layers, vectors: what is folded, by the names that the graph has for it.
+        layers: what is folded, by the names that the graph has for it.
+        vectors: the constants in it, likewise.
         constants: tensors that were made on the way, by name.
-        modules: submodules of the original that the graph calls; parameters: tensors of it that the graph reads.
+        modules: submodules of the original that the graph calls.
+        parameters: tensors of the original that the graph reads.
         unused: submodules and tensors of the original that nobody used, and that stay.
         sizes: what the graph must be given, in words; empty where inputs may have any size.
     """

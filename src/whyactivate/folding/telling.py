@@ -43,7 +43,8 @@ class Teller:
 
     Attributes:
         name: of the module's class.
-        program, calls: what was recorded.
+        program: the tape that was recorded.
+        calls: the calls that were recorded.
         planner: what it chose.
         frozen: operations that had to stay as they are, with the reason.
         looked_up: the pieces that act on the rows of a table.

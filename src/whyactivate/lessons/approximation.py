@@ -74,9 +74,11 @@ class Approximation(Lesson):
 
     Attributes:
         function: its name.
-        low, high: the interval.
+        low: where the interval begins.
+        high: where it ends.
         curvature: the largest |f″| there, where known; the error of the ReLU interpolant is then at most h²/8 times it.
-        relu, sigmoid: fits with more and more units.
+        relu: fits with more and more ReLU units.
+        sigmoid: fits with more and more sigmoid units.
         degrees: what multiplying out shows about polynomial activations.
         barriers: what polynomials cannot do; two ReLU units make |x| exactly.
         relu_on_absolute: the largest error of those two units on |x|.

@@ -44,7 +44,9 @@ class Centring(Lesson):
         outputs: per activation, its average output for each of them.
         spreads: per activation, its standard deviation for each.
         next_layers: one per activation.
-        units, rows, seed: of the layer whose outputs the next one sees.
+        units: how many the layer has whose outputs the next one sees.
+        rows: how many inputs it is given.
+        seed: what its weights and inputs are drawn from.
     """
 
     title: ClassVar[str] = "Centring: average 0 only for symmetric inputs"

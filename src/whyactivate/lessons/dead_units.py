@@ -152,9 +152,11 @@ class Upbringing:
     """A network trained one way, and what became of its units.
 
     Attributes:
-        activation, learning_rate: how.
+        activation: between its layers.
+        learning_rate: of its training.
         units: after training, on the training data.
-        loss_before, loss: over the training part.
+        loss_before: over the training part, before training.
+        loss: the same after it.
         diverged: whether training had to stop because the loss was no longer finite.
     """
 

@@ -27,10 +27,13 @@ class GradientRun:
     """Gradients at the start of training, for one activation, one kind of initial weights and one depth.
 
     Attributes:
-        activation, init, depth: which; depth counts affine layers.
+        activation: which.
+        init: the kind of initial weights.
+        depth: the number of affine layers.
         norms: per layer, the median over the seeds of the norm of its weight's gradient.
         ratio: median over the seeds of first layer's norm / last layer's norm; below 1 gradients vanish on their way.
-        low, high: the smallest and the largest such ratio.
+        low: the smallest such ratio.
+        high: the largest.
         slope: root mean square of φ′ at the hidden pre-activations: the activation's factor per layer.
         stretch: root mean square by which Wᵀ alone scales a gradient on its way through one layer.
     """

@@ -30,7 +30,8 @@ class Runs:
 
     Attributes:
         activation: its name.
-        train_loss, test_loss: in the end, one per seed.
+        train_loss: in the end, one per seed.
+        test_loss: the same over the test set.
         curve: training loss after each epoch, mean over the seeds, before training first.
         last_batch: per seed, what the article prints: the loss of the last mini-batch of each epoch.
         train_curves: per seed, the training loss after each epoch, before training first.
@@ -62,7 +63,8 @@ class Trial:
         data: its name.
         floor: per seed, the smallest training loss of any affine model.
         floor_test: per seed, the test loss of that model.
-        zero_train, zero_test: per seed, the losses of always predicting 0.
+        zero_train: per seed, the training loss of always predicting 0.
+        zero_test: per seed, the test loss of that.
         runs: one per activation.
     """
 

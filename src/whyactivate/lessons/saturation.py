@@ -31,8 +31,10 @@ class End:
     """Where an activation reaches the end of its range exactly in one dtype.
 
     Attributes:
-        activation, dtype: which.
-        low, high: the ends of its range over the real numbers.
+        activation: which.
+        dtype: in which.
+        low: the lower end of its range over the real numbers.
+        high: the upper end.
         high_from: the smallest z from which on it is exactly `high`; None if never.
         low_until: the largest z up to which it is exactly `low`; None if never.
     """
@@ -63,7 +65,8 @@ class Saturation(Lesson):
         ends: one per activation and dtype.
         trips: logit(sigmoid(z)) for some z in float32 and float64.
         z: places at which the curves are told.
-        values, slopes: per activation, float64.
+        values: per activation, φ(z) in float64.
+        slopes: per activation, φ′(z) in float64.
         largest_slope: per activation, the largest slope on the curve.
         faded: per activation, the smallest |z| on the curve from which on the slope stays below a hundredth of that.
     """

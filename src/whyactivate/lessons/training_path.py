@@ -59,7 +59,9 @@ class TrainingPath(Lesson):
     Attributes:
         strengths: the singular values of the target, falling.
         paths: one per depth.
-        rate, start, seed: step size, size of the initial product, and what fixes the rest.
+        rate: step size.
+        start: size of the initial product.
+        seed: what fixes the rest.
         formula_gap: for two layers that start in line with the target: the largest distance of a mode's strength from
             Saxe, McClelland & Ganguli's formula, in units of the strongest mode.
         bottleneck: widths of an activation-free network, and the exact rank of the one layer that it is.

@@ -21,7 +21,8 @@ class Xor(Lesson):
     """The four points of XOR: the best affine fit, and two ReLU units, both exact.
 
     Attributes:
-        weight, bias: of the affine map with the smallest mean squared error, rational.
+        weight: of the affine map with the smallest mean squared error, rational.
+        bias: of that map, rational.
         affine_error: that error, rational.
         fitted: what it gives at the four points.
         network: what relu(s) − 2·relu(s − 1), s = x₁ + x₂, gives at the four points, from its recorded

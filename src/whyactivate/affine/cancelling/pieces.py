@@ -15,7 +15,8 @@ class Pieces:
     """The function t ↦ offset + slope·t + Σ change·max(t - threshold, 0).
 
     Attributes:
-        offset, slope: of the leftmost piece.
+        offset: of the leftmost piece.
+        slope: of the leftmost piece.
         kinks: by how much the slope changes at each threshold.
     """
 

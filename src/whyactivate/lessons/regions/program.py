@@ -36,7 +36,8 @@ class Kinks:
     Attributes:
         node: the operation.
         thresholds: where it changes, rising.
-        slopes, offsets: of each piece, from the left: constants in the shape of the operand.
+        slopes: of each piece, from the left: constants in the shape of the operand.
+        offsets: of each piece, likewise.
     """
 
     node: Node
