@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,12 +83,27 @@ def test_version_and_help_need_nothing_heavy() -> None:
         assert expected in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "collapse", "activations"])
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert "--json" in result.stdout
     assert command in run("--help").stdout
+
+
+@pytest.mark.parametrize("columns", [72, 78, 80, 100])
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])
+def test_a_help_is_cut_off_nowhere_and_fills_its_lines(command: list[str], columns: int) -> None:
+    said = run(*command, "--help", columns=columns).stdout
+    assert "…" not in said
+    lines = [line.strip() for line in said.partition("╭")[0].splitlines()]
+    assert len(lines) > 3
+    for line, following in pairwise(lines):
+        # A margin of one character on either side.
+        assert not (line and following) or len(f"{line} {following.split()[0]}") > columns - 2, line
 
 
 @pytest.mark.parametrize(
@@ -98,8 +114,10 @@ def test_every_command_explains_itself(command: str) -> None:
         (["demo", "--sede", "3"], "No such option: --sede. Did you mean --seed? See whyactivate demo --help."),
         (["demo", "--xyzzy"], "No such option: --xyzzy. See whyactivate demo --help."),
         (["demo", "--seed"], "Option '--seed' requires an argument. See whyactivate --help."),
-        (["demo", "--seed", "-1"], "'--seed'"),
-        (["demo", "--seed", str(2**32)], "'--seed'"),
+        (["demo", "--seed", "-1"], "'--seed': expected a whole number from 0 to 4294967295, got -1."),
+        (["demo", "--seed", str(2**32)], "'--seed': expected a whole number from 0 to 4294967295, got 4294967296."),
+        (["prove", "3,1", "--seed", "-1"], "'--seed': expected a whole number from 0 to 4294967295, got -1."),
+        (["compare", "--data", "xor", "--seeds", "0"], "'--seeds': expected a whole number of at least 1, got 0."),
         (["demo", "--seed", "one"], "'--seed'"),
         (["demo", "extra"], "extra"),
         (["collapse"], "Missing argument"),

@@ -98,7 +98,7 @@ def test_ctrl_c_before_anything_is_trained_is_one_line(monkeypatch: pytest.Monke
         (("--data", "moons", "--save", "a.txt"), "must end in .json or .csv"),
         (("--data", "moons", "--figure", "a.gif"), "must end in .svg or .png or .pdf"),
         (("--data", "moons", "--resume", "none.json"), "cannot read none.json: no such file"),
-        (("--data", "moons", "--seeds", "0"), "greater than or equal to 1"),
+        (("--data", "moons", "--seeds", "0"), "expected a whole number of at least 1"),
         ((), "Missing option"),
     ],
 )

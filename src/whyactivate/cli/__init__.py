@@ -1,4 +1,4 @@
-"""The command line: `whyactivate demo`, `train`, `collapse` and `activations`. No mathematics here."""
+"""The command line: `whyactivate` and its commands. No mathematics here."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from whyactivate.cli import numbers
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.demo import make_folder
 from whyactivate.cli.exits import UNDECIDED, stop
@@ -20,13 +21,17 @@ def ablate(
     data: Annotated[
         str | None, typer.Option(help="A data set by name: the loss as each activation is taken out, and retrained.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of retraining; with --data. Default: 50.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(callback=numbers.whole(1), help="Of retraining; with --data. Default: 50.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of retraining; with --data. Default: 0.001.")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the data and the first order of its rows; with --data.")
+        int | None,
+        typer.Option(callback=numbers.seed, help="Of the data and the first order of its rows; with --data."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many orders to retrain in; with --data. Default: 3.")
+        int | None,
+        typer.Option(callback=numbers.whole(1), help="How many orders to retrain in; with --data. Default: 3."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the figure, as SVG and PNG; none where left out.")

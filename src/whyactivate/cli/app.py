@@ -32,8 +32,15 @@ app = typer.Typer(
         "70 our own fault; 130 interrupted."
     ),
 )
+
+
+def _unwrap(text: str) -> str:
+    """One line per paragraph: where the lines end is for the terminal to say."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 for command in (demo, train, compare, inspect, ablate, collapse, prove, verify, claims, exercise, activations):
-    app.command()(command)
+    app.command(help=_unwrap(command.__doc__ or ""))(command)
 
 
 def _show_version(wanted: bool) -> None:

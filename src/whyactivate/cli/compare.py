@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whyactivate.cli import numbers
 from whyactivate.cli.console import Progress, progress_bar, say, show_table, stdout, write_json
 from whyactivate.cli.exits import INTERRUPTED, complain, stop
 from whyactivate.cli.train import check_writable, load_data
@@ -21,8 +22,14 @@ FIVE = "identity,relu,sigmoid,tanh,leaky_relu"
 
 def compare(
     data: Annotated[str, typer.Option(help="A data set by name (drawn anew for every seed), or a CSV file.")],
-    activations: Annotated[str, typer.Option(help="See `whyactivate activations`; all for every one.")] = FIVE,
-    seeds: Annotated[int, typer.Option(min=1, help="How many, counted from 0.")] = 10,
+    activations: Annotated[
+        str,
+        typer.Option(
+            show_default=False,
+            help=f"See `whyactivate activations`; all for every one. Default: {FIVE.replace(',', ', ')}.",
+        ),
+    ] = FIVE,
+    seeds: Annotated[int, typer.Option(callback=numbers.whole(1), help="How many, counted from 0.")] = 10,
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, as in 18,18,4.")] = None,
     depths: Annotated[str | None, typer.Option(help="Numbers of hidden layers, as in 1,2,4.")] = None,
     widths: Annotated[str | None, typer.Option(help="Widths of all hidden layers, as in 8,32.")] = None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from whyactivate.cli import numbers
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, stop
 from whyactivate.errors import InputError, find_nearest
@@ -22,7 +23,9 @@ def exercise(
         str | None,
         typer.Option(help="Your answer: JSON, as in '[1, 2.5]', or FILE.py:name, whose code is run."),
     ] = None,
-    hint: Annotated[int | None, typer.Option(min=1, help="One hint by its number; 1 gives least away.")] = None,
+    hint: Annotated[
+        int | None, typer.Option(callback=numbers.whole(1), help="One hint by its number; 1 gives least away.")
+    ] = None,
     solution: Annotated[bool, typer.Option("--solution", help="A worked solution, and why it is right.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
 ) -> None:

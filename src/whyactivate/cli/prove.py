@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whyactivate.cli import numbers
 from whyactivate.cli.collapse import read_kinds
 from whyactivate.cli.console import progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, stop
@@ -24,7 +25,9 @@ def prove(
         typer.Option(help="theorem (any depth and width), symbolic (any weights), exact, numeric or all (repeatable)."),
     ] = None,
     bias: Annotated[bool, typer.Option(help="Whether the layers have a bias.")] = True,
-    seed: Annotated[int, typer.Option(help="Draws the weights that an exact or numeric proof is about.")] = 0,
+    seed: Annotated[
+        int, typer.Option(callback=numbers.seed, help="Draws the weights that an exact or numeric proof is about.")
+    ] = 0,
     as_latex: Annotated[bool, typer.Option("--latex", help="The derivation as LaTeX, nothing else on stdout.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whyactivate._checks import LARGEST_SEED
+from whyactivate.cli import numbers
 from whyactivate.cli.console import progress_bar, say, show_table, stdout, write_json
 from whyactivate.cli.exits import INTERRUPTED, complain, stop
 from whyactivate.errors import InputError
@@ -28,7 +28,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Rows per step.")] = 10,
     learning_rate: Annotated[float, typer.Option("--lr", "--learning-rate", help="Size of a step.")] = 1e-3,
     optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Fixes data, weights and order.")] = 0,
+    seed: Annotated[int, typer.Option(callback=numbers.seed, help="Fixes data, weights and order.")] = 0,
     drop: Annotated[list[str] | None, typer.Option(help="A column of the CSV file to leave out (repeatable).")] = None,
     delimiter: Annotated[str, typer.Option(help="What separates the columns of the CSV file.")] = ",",
     save: Annotated[Path | None, typer.Option(help="Write the weights here (safetensors).")] = None,
