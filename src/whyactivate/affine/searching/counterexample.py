@@ -30,6 +30,8 @@ _HOPELESS = 2.0**10
 """Where all intervals are so many times as wide as the largest number, other inputs will not do better."""
 _SHARP = 2.0**-40
 """Where all intervals are wider, as a part of the largest number, more bits are of more use than other inputs."""
+_TOO_WIDE = 2.0**-10
+"""Where the intervals at the next precision would still be wider, that precision is passed over."""
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 
 
@@ -76,23 +78,29 @@ def _first(
     )
     tried: list[_Question] = []
     is_hopeless = False
+    width = 0.0  # of the intervals that a single bit would give: each further one halves them
     for question in questions:
         if not is_hopeless:
             answer = question.answer(arithmetic)
             if answer.counterexample is not None:
                 return answer.counterexample
             is_hopeless = answer.blur > _HOPELESS
+            width = answer.blur * 2.0**53
         if len(tried) < most_wide:
             tried.append(question)
         elif is_hopeless:
             break
     for bits, more_bits in itertools.zip_longest(_WIDE_BITS, _WIDE_BITS[1:]):
+        can_pass_over = more_bits and count_wide_tries(tape, more_bits)
+        if can_pass_over and _TOO_WIDE < width * 2.0**-bits < math.inf:
+            continue
         for question in tried[: count_wide_tries(tape, bits)]:
             with working_precision(bits):
                 answer = question.answer("balls")
             if answer.counterexample is not None:
                 return answer.counterexample
-            if answer.blur > _SHARP and more_bits and count_wide_tries(tape, more_bits):
+            if answer.blur > _SHARP and can_pass_over:
+                width = answer.blur * 2.0**bits
                 break
     return None
 
