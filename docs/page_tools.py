@@ -45,7 +45,7 @@ def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
 
     drawing = inline_svg(svg_of(figure), name, alt)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>"
-    return f'<figure class="figure" tabindex="0" data-search-exclude>{drawing}{caption}</figure>'
+    return f'<figure class="figure" data-search-exclude><div class="figure-view">{drawing}</div>{caption}</figure>'
 
 
 def run_command(command: str, **files: str) -> str:

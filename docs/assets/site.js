@@ -13,6 +13,9 @@ document.addEventListener("DOMContentLoaded", () => {
       }
     }
   };
+  for (const code of document.querySelectorAll(".md-typeset :not(pre) > code")) {
+    code.classList.toggle("short", code.textContent.length <= 28);
+  }
   // The theme leaves its search dialog without a name; the field in it has one, in the page's language.
   const dialog = document.querySelector(".md-search[role=dialog]");
   const name = dialog?.querySelector("input")?.getAttribute("aria-label");
@@ -20,7 +23,7 @@ document.addEventListener("DOMContentLoaded", () => {
   // What scrolls sideways can be reached with the keyboard.
   const reach = () => {
     fit();
-    for (const region of document.querySelectorAll(".md-typeset__scrollwrap, div.arithmatex")) {
+    for (const region of document.querySelectorAll(".md-typeset__scrollwrap, .figure-view, div.arithmatex")) {
       if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
       else region.removeAttribute("tabindex");
     }
