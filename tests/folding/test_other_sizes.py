@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -154,6 +157,90 @@ def test_what_cuts_a_batch_at_a_fixed_row_does_not_become_a_graph(forward, why):
     copied = wa.collapse_runs(net, rows(2, 4))
     close(copied(x := rows(60, 4)), net(x))
     assert why in reasons(net, rows(2, 4))
+
+
+PASSED_ON = [torch.relu] * 20 + [torch.tanh] * 200
+
+
+def repeated(m, x):
+    y = both(m, x)
+    for number in range(x.shape[0]):
+        y = torch.tanh(y) if number > 20 else y
+    return y
+
+
+def attempted(m, x):
+    try:
+        x[20]
+    except IndexError:
+        return both(m, x)
+    return torch.tanh(both(m, x))
+
+
+@pytest.mark.parametrize(
+    ("forward", "why"),
+    [
+        (repeated, "does more with the number of rows"),
+        (lambda m, x: PASSED_ON[x.shape[0]](both(m, x)), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * float(PASSED_ON[x.size(0) :][0] is torch.relu), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * len(([1.0] * x.shape[0])[:20]), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * (2.0 if math.log2(x.shape[0]) < 4 else 1.0), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * (2.0 if len("%d" % x.shape[0]) > 1 else 1.0), "does more with the number of rows"),  # noqa: UP031
+        (lambda m, x: both(m, x) * (2.0 if np.sqrt(x.shape[0]) > 4 else 1.0), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * float(np.arange(x.shape[0])[-1] > 9), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * (2.0 if x.shape[0].bit_length() > 4 else 1.0), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * x.chunk(x.shape[0], 1)[0].shape[1], "cuts the rows"),
+        (lambda m, x: both(m, x) * len(list(x)[:20]), "cuts the rows"),
+        (lambda m, x: both(m, x) * (torch.tensor(x.shape[0]) > 9), "computes numbers from the number of rows"),
+        (lambda m, x: both(m, x) * (torch.ones(x.shape[0]).sum() > 9), "computes numbers from the number of rows"),
+        (lambda m, x: both(m, x) * (torch.ones_like(x)[:, 0].sum() > 9), "computes numbers from the number of rows"),
+        (lambda m, x: both(m, x) * (2.0 if torch.ones(x.shape[0]).sum().item() > 9 else 1.0), "computes numbers from"),
+        (attempted, "tries what raises"),
+        (lambda m, x: both(m, x) if x.is_contiguous() else torch.tanh(both(m, x)), "asks how the rows lie in memory"),
+        (lambda m, x: both(m, x) * float(x.is_same_size(torch.ones(60, 4))), "asks how the rows lie in memory"),
+    ],
+)
+def test_what_looks_up_or_computes_something_by_the_number_of_rows_does_not_become_a_graph(forward, why):
+    net = mixed(forward)
+    copied = wa.collapse_runs(net, rows(2, 4))
+    for batch in (rows(1, 4), rows(16, 4), rows(60, 4), rows(4, 9).t()[:, :4]):
+        close(copied(batch), net(batch))
+    assert why in reasons(net, rows(2, 4))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: both(m, x).view(x.shape[0], 2, -1).sum(1),
+        lambda m, x: (both(m, x) + x.new_ones(4)).expand(x.size()),
+        lambda m, x: both(m, x) / x.shape[0] * (2.0 if isinstance(x.shape[0], int) else 1.0),
+        lambda m, x: both(m, x) - both(m, x).mean(0) * torch.tensor(2.0),
+        lambda m, x: both(m, x).reshape(torch.Size((x.size(0) * 2, 2))).view(x.size(0), -1),
+    ],
+)
+def test_sums_and_products_of_sizes_in_shapes_become_a_graph_for_every_batch_size(forward):
+    net = mixed(forward)
+    copied = wa.collapse_runs(net, rows(2, 4))
+    assert isinstance(copied, torch.fx.GraphModule)
+    close(copied(x := rows(60, 4)), net(x))
+
+
+def test_a_module_that_catches_what_its_part_raises_is_left_alone():
+    def forward(m, x):
+        y = both(m, x)
+        try:
+            return m.picky(y)
+        except ValueError:
+            return y
+
+    def pick(m, x):
+        if x.shape[0] < 20:
+            raise ValueError("too few rows")
+        return torch.tanh(x)
+
+    net = mixed(forward, picky=Spoken(pick))
+    close(wa.collapse_runs(net, rows(2, 4))(x := rows(60, 4)), net(x))
+    assert "picky raises, and the code around it catches that" in reasons(net, rows(2, 4))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracker import record, run_unwatched
 from whyactivate.affine.tape import Argument, Constant, Node, Value
 from whyactivate.affine.trees import map_leaves, tensors_in
-from whyactivate.folding.calls import Recorded, record_calls
+from whyactivate.folding.calls import Caught, Recorded, record_calls
 from whyactivate.folding.copies import copied
 from whyactivate.folding.layers import Filling
 from whyactivate.folding.maps import CannotFold
@@ -147,6 +147,8 @@ def leads_elsewhere(module: nn.Module, example: Example, recorded: Recorded, que
     """
     try:
         turned = record_calls(module, example, recorded.tape.inputs[0].geometry.size[0], question)
+    except Caught:
+        return True
     except Exception:
         return False
     return turned.tape.refusal is not None or bool(_differing(recorded.nodes, turned.nodes, ()))

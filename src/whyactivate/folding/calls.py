@@ -7,18 +7,21 @@ its result is dropped, and on the tape it tells which value the tensor was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from whyactivate.affine._torch_compat import DispatchMode, storage_key
+from whyactivate.affine._torch_compat import DispatchMode, short_name, storage_key, without_functions
 from whyactivate.affine.recording import Example
 from whyactivate.affine.recording.tracker import record
+from whyactivate.affine.rules import find_rule
+from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Node, Tape, Value
-from whyactivate.affine.trees import map_leaves, tensors_in
+from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
 from whyactivate.folding.copies import copied
 from whyactivate.folding.peeking import Peeks
 from whyactivate.folding.sizes import Asked, SizeWatch, plain
@@ -88,6 +91,13 @@ class _Mark:
     tensor: Tensor
 
 
+class Caught(Exception):
+    """The module at `path` raised, and the code around it caught that."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} raises, and the code around it catches that: it may not do so at another batch size")
+
+
 class _Reporter:
     """The hooks of one recording."""
 
@@ -96,15 +106,24 @@ class _Reporter:
         self.calls: list[Call] = []
         self.open: list[Call] = []
         self.count = 0
+        self.followed: set[int] = set()
+        """The memory that holds what depends on the input."""
 
     def before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         call = Call(self.names[id(module)], self._marked(list(args)), self._marked(dict(kwargs)))
         call.parent = self.open[-1] if self.open else None
+        if not self.calls:
+            given = [tensor for tensor in tensors_in([args, kwargs]) if is_real(tensor.dtype) or tensor.is_complex()]
+            with without_functions():
+                self.followed.update(map(storage_key, given))
         self.calls.append(call)
         self.open.append(call)
 
     def after(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-        self.open.pop().result = self._marked(result)
+        call = self.open.pop()
+        if call.path != self.names[id(module)]:
+            raise Caught(call.path)
+        call.result = self._marked(result)
 
     def _marked(self, tree: Any) -> Any:
         def mark(leaf: Any) -> Any:
@@ -120,21 +139,41 @@ class _Reporter:
 
 
 class _Watch(DispatchMode):
-    """Notes in which module's call a parameter or buffer is read, be it for numbers that depend on the input or not."""
+    """Notes in which module's call a parameter or buffer is read, be it for numbers that depend on the input or not.
 
-    def __init__(self, module: nn.Module, reporter: _Reporter) -> None:
+    `computed` is told of each operation on numbers that do not: the sizes that go into it, and those of its results.
+    """
+
+    def __init__(self, module: nn.Module, reporter: _Reporter, computed: Callable[[Any, Any], None]) -> None:
         super().__init__()
-        self.reporter = reporter
+        self.reporter, self.computed = reporter, computed
         self.readers: dict[int, set[str]] = {
             storage_key(tensor): set() for tensor in [*module.parameters(), *module.buffers()]
         }
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for tensor in tensors_in([args, kwargs or {}]):
-            key = storage_key(tensor)
+        operands = [args, kwargs or {}]
+        keys = [*map(storage_key, tensors_in(operands))]
+        for key in keys:
             if key in self.readers and self.reporter.open:
                 self.readers[key].add(self.reporter.open[-1].path)
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        rule, made = find_rule(func), {*map(storage_key, tensors_in(result))}
+        followed = self.reporter.followed
+        if followed.isdisjoint(keys) or (rule is not None and rule.constant_result):
+            followed -= made  # memory may be used again
+            if short_name(func).startswith("new_"):
+                operands[0] = args[1:]  # of their tensor they take nothing but its kind
+            self.computed(_sizes_in(operands), _sizes_in(result))
+        else:
+            followed |= made
+        return result
+
+
+def _sizes_in(tree: Any) -> tuple[Any, ...]:
+    """The shapes of tensors and the whole numbers among the operands of an operation."""
+    leaves = leaves_of(tree)
+    return tuple(tuple(x.shape) if isinstance(x, Tensor) else x for x in leaves if isinstance(x, (Tensor, int)))
 
 
 def record_calls(module: nn.Module, example: Example, rows: int, turned: int | None = None) -> Recorded:
@@ -143,6 +182,7 @@ def record_calls(module: nn.Module, example: Example, rows: int, turned: int | N
     Where `turned` is given, the question about sizes of that number gets the other answer.
 
     Raises:
+        Caught: a part of the module raises, and the module catches that.
         Exception: the module cannot be copied, or raises.
     """
     marked = copied(module)
@@ -156,11 +196,11 @@ def record_calls(module: nn.Module, example: Example, rows: int, turned: int | N
         if name:
             peeks.watch(part, name)
     changed = example.with_rows(rows)
-    with (
-        _Watch(marked, reporter) as watch,
-        SizeWatch(lambda: reporter.open[-1].path if reporter.open else None, turned) as sizes,
-    ):
+    sizes = SizeWatch(lambda: reporter.open[-1].path if reporter.open else None, turned)
+    with _Watch(marked, reporter, partial(sizes.note, "made")) as watch, sizes:
         tape = record(marked, changed.args, changed.kwargs)
+    if reporter.open and tape.refusal is None:
+        raise Caught(reporter.open[-1].path)
     nodes = _read(tape, reporter.calls)
     return Recorded(
         marked,

@@ -8,10 +8,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whyactivate.affine.trees import leaves_of
+from whyactivate.folding.asking import plain
+
 Cut = tuple[str, tuple[Any, ...]]
 """What is asked (a comparison, or a division with a remainder), and about which numbers."""
 
+_PIECES = frozenset({
+    torch.hsplit,
+    torch.vsplit,
+    torch.dsplit,
+    Tensor.hsplit,
+    Tensor.vsplit,
+    Tensor.dsplit,
+    Tensor.split_with_sizes,
+    torch.split_with_sizes,
+})  # fmt: skip
+
 _PARTS = frozenset({
+    torch.unbind,
+    Tensor.unbind,
     torch.chunk,
     torch.split,
     torch.tensor_split,
@@ -33,9 +49,14 @@ def cuts(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterato
     if func is Tensor.__getitem__:
         yield from _slices(args[0], args[1])
     elif func in _PARTS:
-        first = 1 if func is Tensor.unfold else 2
+        first = 1 if func in (Tensor.unfold, Tensor.unbind, torch.unbind) else 2
         axis = kwargs.get("dim", kwargs.get("dimension", args[first] if len(args) > first else 0))
-        yield "cut", (args[0].shape[axis],)
+        parts = [plain(leaf) for leaf in leaves_of([args[1:], dict(kwargs)]) if isinstance(leaf, int)]
+        yield "cut", (args[0].shape[plain(axis)], *parts)
+    elif func in _PIECES:
+        yield "cut", tuple(args[0].shape)
+    elif func is Tensor.__iter__:
+        yield "cut", (args[0].shape[0],)
 
 
 def _slices(tensor: Tensor, index: Any) -> Iterator[Cut]:
@@ -49,7 +70,7 @@ def _slices(tensor: Tensor, index: Any) -> Iterator[Cut]:
             for end in (item.start, item.stop):
                 fixed = type(end) is int
                 if isinstance(end, int) and not (fixed and abs(end) <= 1):  # a batch has one row at least
-                    yield "comparison", (size, int.__abs__(end))
+                    yield "comparison", (size, abs(plain(end)))
             if item.step not in (None, 1):
                 yield "cut", (size,)
         axis += free if item is Ellipsis else taken

@@ -15,7 +15,7 @@ from whyactivate.affine.recording.state import State
 from whyactivate.affine.tape import Node, Tape
 from whyactivate.errors import InputError
 from whyactivate.folding.building import Rehearsal, leads_elsewhere
-from whyactivate.folding.calls import Recorded, record_calls
+from whyactivate.folding.calls import Caught, Recorded, record_calls
 from whyactivate.folding.plan import Plan
 from whyactivate.folding.program import Program, differ
 from whyactivate.folding.regions import Region
@@ -69,6 +69,8 @@ def _find(
     rows, more = (tape.inputs[0].geometry.size[0] for tape in (recordings.pairs[0], recordings.several[0]))
     try:
         recorded, other = record_calls(module, example, rows), record_calls(module, example, more)
+    except Caught as caught:
+        return Folding(Plan(name, (), str(caught)))
     except Exception as error:
         return Folding(Plan(name, (), f"a copy of it does not run ({type(error).__name__}: {error})"))
     obstacle = (

@@ -2,12 +2,11 @@
 
 A graph holds what was recorded at two batch sizes, with whole numbers written as a·B + c. That is right for sums and
 products of sizes; a comparison, a remainder or a look-up may come out differently at a third batch size. So while a
-program is recorded, sizes are whole numbers that report such questions.
+program is recorded, sizes are numbers that report such questions (see `asking`); PyTorch's functions get plain ones.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Set
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import TorchFunctionMode
+from whyactivate.affine.trees import leaves_of, tensors_in
+from whyactivate.folding.asking import Shape, Size, plain, plain_in
 from whyactivate.folding.cuts import cuts
 
 
@@ -49,6 +50,8 @@ def told_apart(here: tuple[Asked, ...], there: tuple[Asked, ...]) -> dict[str, s
             continue
         if one.what == "comparison" and _distance(one) == _distance(other) is not None:
             continue
+        if one.what == "made" and one.numbers[-1] != other.numbers[-1]:
+            continue  # a tensor with the rows among its axes, which a graph does not hold
         found.setdefault(one.path, _WORDS[one.what])
     return found
 
@@ -60,6 +63,9 @@ _WORDS = {
     "cut": "cuts the rows into parts",
     "division": "divides the number of rows with a remainder",
     "number": "does more with the number of rows than add and multiply",
+    "layout": "asks how the rows lie in memory",
+    "error": "tries what raises for some numbers of rows",
+    "made": "computes numbers from the number of rows in a tensor",
     "len": "asks for len() of a tensor, and what it does with that cannot be followed (size(0) can be)",
 }
 
@@ -122,16 +128,26 @@ class SizeWatch(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        given, named = args, dict(kwargs or {})
+        args, kwargs = tuple[Any, ...](plain_in(given)), dict[str, Any](plain_in(named))
         if _is_asked_by_us():
-            return result
-        for what, numbers in cuts(func, args, kwargs or {}):
+            return func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception:
+            self.note("error", *(size for tensor in tensors_in([args, kwargs]) for size in tensor.shape))
+            raise
+        for what, numbers in cuts(func, given, named):
             self.note(what, *numbers)
         path = self._where() if func in _SIZES or func in _RANKS or func is Tensor.__len__ else None
         if path is not None:
             (self.counted if func in _RANKS else self.looked).add(path)
         if func is Tensor.__len__:
             self.note("len", result)
+        elif func in _COPIES:
+            self.note("made", *(leaf for leaf in leaves_of([args, kwargs]) if type(leaf) is int), tuple(result.shape))
+        elif func in _LAYOUTS:
+            self.note("layout", *(size for tensor in tensors_in([args, kwargs]) for size in tensor.shape))
         elif func in _SIZES:
             return self._watched(result)
         return result
@@ -160,107 +176,14 @@ _SIZES = frozenset({
     Tensor.numel,
     Tensor.nelement,
     Tensor.stride,
+    Tensor.storage_offset,
     torch.numel,
     *attrgetter("shape.__get__", "nbytes.__get__")(Tensor),
 })  # fmt: skip
 
 
+_COPIES = frozenset({torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor})
+
+_LAYOUTS = frozenset({Tensor.is_contiguous, Tensor.is_same_size, torch.is_same_size, Tensor.is_set_to})
+
 _RANKS = frozenset({Tensor.dim, Tensor.ndimension, attrgetter("ndim.__get__")(Tensor)})
-
-
-class Size(int):
-    """A whole number that reports to its watch what is done with it, but for sums and products with fixed numbers."""
-
-    watch: SizeWatch
-
-    def __new__(cls, watch: SizeWatch, value: int) -> Size:
-        """The number, and to whom it reports."""
-        made = super().__new__(cls, value)
-        made.watch = watch
-        return made
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy is a plain number."""
-        return int, (int.__int__(self),)
-
-    def __deepcopy__(self, memo: Any) -> int:
-        """A copy is a plain number."""
-        return int.__int__(self)
-
-
-class Shape(tuple[Any, ...]):
-    """A torch.Size, of which one cannot derive, whose products report, too."""
-
-    __slots__ = ()
-    __class__ = property(lambda self: torch.Size)  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    def numel(self) -> int:
-        """The product of the sizes."""
-        return math.prod(self)
-
-    def __getitem__(self, index: Any) -> Any:
-        """A size, or a shape of some of them."""
-        found = super().__getitem__(index)
-        return Shape(found) if isinstance(index, slice) else found
-
-    def __add__(self, other: tuple[Any, ...]) -> Any:
-        """Both shapes, one after the other."""
-        return Shape((*self, *other))
-
-    def __radd__(self, other: tuple[Any, ...]) -> Any:
-        """Both shapes, one after the other."""
-        return Shape((*other, *self))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy is a plain one."""
-        return torch.Size, (tuple(map(plain, self)),)
-
-
-def plain(leaf: Any) -> Any:
-    """A size as a plain number; anything else as it is."""
-    return int.__int__(leaf) if isinstance(leaf, Size) else leaf
-
-
-def _with_report(name: str, what: str) -> Callable[..., Any]:
-    own = getattr(int, name)
-
-    def method(self: Size, *others: Any) -> Any:
-        a, *rest = map(plain, (self, *others))
-        result = own(a, *rest)
-        if result is NotImplemented:
-            if rest and isinstance(rest[0], float):
-                self.watch.note("number", a, rest[0])
-            return result
-        exact = what == "division" and type(rest[0]) is int and _is_exact(name, a, rest[0])
-        if what == "product":
-            if isinstance(others[0], Size):
-                self.watch.note(what, a, *rest)
-        elif what and not exact:
-            self.watch.note(what, a, *rest)
-        if type(result) is bool:
-            return self.watch.answer(result)
-        return Size(self.watch, result) if type(result) is int and name not in _ENDS else result
-
-    return method
-
-
-def _is_exact(name: str, a: int, b: int) -> bool:
-    """True where a floor division leaves no remainder: then it is a product with a fraction."""
-    return name == "__floordiv__" and b != 0 and a % b == 0
-
-
-_ENDS = ("__hash__", "__int__", "__round__")
-for _names, _what in (
-    ("add radd sub rsub neg pos", ""),
-    ("mul rmul", "product"),
-    ("lt le gt ge eq ne", "comparison"),
-    ("bool", "truth"),
-    ("floordiv rfloordiv mod rmod divmod rdivmod truediv rtruediv", "division"),
-    (
-        "pow rpow and rand or ror xor rxor lshift rlshift rshift rrshift invert abs hash int float str repr "
-        "format round trunc floor ceil",
-        "number",
-    ),
-):
-    for _name in _names.split():
-        setattr(Size, f"__{_name}__", _with_report(f"__{_name}__", _what))
