@@ -14,7 +14,10 @@ from mkdocs.plugins import event_priority
 
 ORIGINAL = "en"
 ANCHOR = {"fa": "پیوند به این بخش"}
-WHOLE_BEFORE_MARK = re.compile(r'(<span class="arithmatex">[^<]*</span>|</code>(?:</a>)?)(?=[،؛؟.:»)!])')
+# A formula, or code and where it leads, with the brackets and marks around it.
+MARKED = re.compile(
+    r'([(«]*)(<span class="arithmatex">[^<]*</span>|(?:<a\b[^>]*>)?<code\b[^>]*>[^<]*</code>(?:</a>)?)([،؛؟.:»)!]*)'
+)
 HEADING = re.compile(r"(#{1,6}) +(.+?)(?: *\{ *#([\w-]+)[^}]*\})? *#*")
 FENCE = re.compile(r" *(```|~~~)")
 MARKUP = re.compile(r"\]\([^)]*\)|[`*\[\]]")
@@ -35,13 +38,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, **_: Any) -> str:
-    """In a translation: the name of the mark beside a heading, and no comma alone on the line after its formula."""
+    """In a translation: the name of the mark beside a heading, and no bracket on another line than its formula."""
     language = page.file.src_uri.partition("/")[0]
     if language == ORIGINAL:
         return html
     said = config.mdx_configs["toc"]["permalink_title"]
     html = html.replace(f'title="{said}"', f'title="{ANCHOR[language]}"')
-    return WHOLE_BEFORE_MARK.sub("\\1\u2060", html)
+    return MARKED.sub(whole, html)
+
+
+def whole(found: re.Match[str]) -> str:
+    """What a line ends before or after, but not within: a line may end beside each formula, whatever stands there."""
+    return f'<span class="whole">{found[0]}</span>' if found[1] or found[3] else found[0]
 
 
 @event_priority(-50)

@@ -21,6 +21,25 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 TORN = """[...document.querySelectorAll('td code')]
   .filter((one) => /^\\w+$/.test(one.textContent) && one.getClientRects().length > 1).map((one) => one.textContent)"""
 
+# Headings whose sign of a link is on a line of its own, and marks on another line than the code or formula before them.
+ALONE = """[...document.querySelectorAll('.md-content .headerlink')].filter((link) => {
+    const words = document.createRange();
+    words.setStart(link.parentElement, 0);
+    words.setEndBefore(link);
+    const last = [...words.getClientRects()].at(-1);
+    return last && link.getClientRects()[0].top >= last.bottom;
+  }).map((link) => link.parentElement.textContent)"""
+TORN_OFF = """[...document.querySelectorAll('[dir=rtl] .md-content :is(:not(pre) > code, span.arithmatex)')]
+  .filter((one) => {
+    const before = one.previousSibling, after = one.nextSibling, mark = document.createRange();
+    if (after?.nodeType === 3 && /^[،؛؟.:»)!]/.test(after.data)) mark.setStart(after, 0), mark.setEnd(after, 1);
+    else if (before?.nodeType === 3 && /[(«]$/.test(before.data))
+      mark.setStart(before, before.length - 1), mark.setEnd(before, before.length);
+    else return false;
+    const [box, sign] = [one.getBoundingClientRect(), mark.getBoundingClientRect()];
+    return sign.top >= box.bottom || sign.bottom <= box.top;
+  }).map((one) => one.textContent)"""
+
 pytestmark = [needs_chromium, pytest.mark.slow]
 
 
@@ -47,7 +66,10 @@ def test_page(open_page, path):
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate(TORN) == []
+    torn_off = [page.evaluate(ALONE), page.evaluate(TORN_OFF)]
     page.set_viewport_size({"width": 1280, "height": 900})
+    torn_off += [page.evaluate(ALONE), page.evaluate(TORN_OFF)]
+    assert torn_off == [[]] * 4
     page.evaluate(AXE)
     # A drawing is one image with a name, a formula is read as MathML: what they are painted with is not read at all,
     # and would take axe most of its time.

@@ -88,9 +88,10 @@ def test_headings_of_a_translation_have_the_anchors_of_the_original(tmp_path):
     assert made == "# یک `دو` { #one-two }\n\n## چرا؟ { #why }"
 
 
-def test_a_translation_names_its_marks_and_keeps_a_comma_on_the_line_of_its_formula():
-    formula = '<span class="arithmatex">\\(x &lt; 1\\)</span>'
-    html = f'<a title="Link">¶</a> {formula}، \\(y\\)، {formula} و'
+def test_a_translation_names_its_marks_and_keeps_marks_on_the_line_of_their_formula():
+    formula, code = '<span class="arithmatex">\\(x &lt; 1\\)</span>', '<a href="b"><code class="c">f(x)</code></a>'
+    html = f'<a title="Link">¶</a> {formula}، \\(y\\)، {formula} و ({code})، ({code} <code>a</code>). '
+    html += "<pre><code>(b)</code></pre>"
     config = SimpleNamespace(mdx_configs={"toc": {"permalink_title": "Link"}})
     made = {
         language: page_languages.on_page_content(
@@ -99,6 +100,10 @@ def test_a_translation_names_its_marks_and_keeps_a_comma_on_the_line_of_its_form
         for language in ("en", "fa")
     }
     assert made["en"] == html
-    assert made["fa"] == html.replace("Link", page_languages.ANCHOR["fa"]).replace(
-        "1\\)</span>، ", "1\\)</span>\u2060، "
+    whole = [f"{formula}،", f"({code})،", "<code>a</code>)."]
+    expected = html.replace("Link", page_languages.ANCHOR["fa"]).replace(
+        f"({code} ", f'<span class="whole">({code}</span> '
     )
+    for one in whole:
+        expected = expected.replace(one, f'<span class="whole">{one}</span>')
+    assert made["fa"] == expected

@@ -67,9 +67,9 @@ def every_function() -> Finding:
         beyond = float((relu_interpolant(torch.sin, 128, lesson.low, lesson.high)(far) - far.sin()).abs().max())
     kept = all(fit.error <= (lesson.bound(fit) or 0.0) * (1 + 1e-9) + 1e-12 for fit in lesson.relu)
     return Finding(
-        f"The ReLU interpolant of the sine, by hand, has an error of order h^{lesson.order:.2f} and keeps the bound "
-        f"h²/8·max|f″|. With 1000 units a jump is "
-        f"still missed by {digits(jump)}, and three intervals further on the sine by {digits(beyond)}.",
+        f"The error of the ReLU interpolant of the sine, by hand, falls with the power {lesson.order:.2f} of h and "
+        f"keeps the bound h²/8·max|f″|. With 1000 units a jump is still missed by {digits(jump)}, and "
+        f"three intervals further on the sine by {digits(beyond)}.",
         (
             Point("the error of the interpolant falls like h²", 1.9 < lesson.order < 2.1),
             Point("and keeps the bound h²/8·max|f″|", kept),
