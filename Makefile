@@ -64,7 +64,7 @@ clean:  ## forget everything that the commands above made
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] >= (3, 11) or sys.exit("whyactivate needs Python 3.11 or later; $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % v[:2]); v[:2] == (3, 11) or print("whyactivate was tried on Python 3.11; this is %d.%d" % v[:2])'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] >= (3, 11) or sys.exit("whyactivate needs Python 3.11 or later; $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % v[:2]); v[:2] in ((3, 11), (3, 13)) or print("whyactivate was tried on Python 3.11 and 3.13; this is %d.%d" % v[:2])'
 	$(PYTHON) -m venv .venv
 
 # The stamps make a second call quick, and a changed requirement reinstall.

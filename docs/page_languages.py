@@ -14,9 +14,10 @@ from mkdocs.plugins import event_priority
 
 ORIGINAL = "en"
 ANCHOR = {"fa": "پیوند به این بخش"}
+SHORT_CODE = re.compile(r"(?<!<pre>)(?<!</span>)<code>([^<]{1,28})</code>")
 # A formula, or code and where it leads, with the brackets and marks around it.
 MARKED = re.compile(
-    r'([(«]*)(<span class="arithmatex">[^<]*</span>|(?:<a\b[^>]*>)?<code\b[^>]*>[^<]*</code>(?:</a>)?)([،؛؟.:»)!]*)'
+    r'([(«]*)(<span class="arithmatex">[^<]*</span>|(?:<a\b[^>]*>)?<code\b[^>]*>[^<]*</code>(?:</a>)?)([،؛؟»)!.,:;?]*)'
 )
 HEADING = re.compile(r"(#{1,6}) +(.+?)(?: *\{ *#([\w-]+)[^}]*\})? *#*")
 FENCE = re.compile(r" *(```|~~~)")
@@ -38,13 +39,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, **_: Any) -> str:
-    """In a translation: the name of the mark beside a heading, and no bracket on another line than its formula."""
+    """No short name is torn in two, no mark from its formula; in a translation, the name of the mark beside a heading."""
+    html = MARKED.sub(whole, SHORT_CODE.sub(r'<code class="short">\1</code>', html))
     language = page.file.src_uri.partition("/")[0]
     if language == ORIGINAL:
         return html
     said = config.mdx_configs["toc"]["permalink_title"]
-    html = html.replace(f'title="{said}"', f'title="{ANCHOR[language]}"')
-    return MARKED.sub(whole, html)
+    return html.replace(f'title="{said}"', f'title="{ANCHOR[language]}"')
 
 
 def whole(found: re.Match[str]) -> str:

@@ -13,9 +13,6 @@ document.addEventListener("DOMContentLoaded", () => {
       }
     }
   };
-  for (const code of document.querySelectorAll(".md-typeset :not(pre) > code")) {
-    code.classList.toggle("short", code.textContent.length <= 28);
-  }
   // The theme leaves its search dialog without a name; the field in it has one, in the page's language.
   const dialog = document.querySelector(".md-search[role=dialog]");
   const name = dialog?.querySelector("input")?.getAttribute("aria-label");

@@ -88,22 +88,33 @@ def test_headings_of_a_translation_have_the_anchors_of_the_original(tmp_path):
     assert made == "# یک `دو` { #one-two }\n\n## چرا؟ { #why }"
 
 
-def test_a_translation_names_its_marks_and_keeps_marks_on_the_line_of_their_formula():
-    formula, code = '<span class="arithmatex">\\(x &lt; 1\\)</span>', '<a href="b"><code class="c">f(x)</code></a>'
-    html = f'<a title="Link">¶</a> {formula}، \\(y\\)، {formula} و ({code})، ({code} <code>a</code>). '
-    html += "<pre><code>(b)</code></pre>"
+def shown(html: str, language: str) -> str:
     config = SimpleNamespace(mdx_configs={"toc": {"permalink_title": "Link"}})
-    made = {
-        language: page_languages.on_page_content(
-            html, SimpleNamespace(file=SimpleNamespace(src_uri=f"{language}/a.md")), config
-        )
-        for language in ("en", "fa")
-    }
-    assert made["en"] == html
-    whole = [f"{formula}،", f"({code})،", "<code>a</code>)."]
-    expected = html.replace("Link", page_languages.ANCHOR["fa"]).replace(
-        f"({code} ", f'<span class="whole">({code}</span> '
-    )
-    for one in whole:
-        expected = expected.replace(one, f'<span class="whole">{one}</span>')
-    assert made["fa"] == expected
+    page = SimpleNamespace(file=SimpleNamespace(src_uri=f"{language}/a.md"))
+    return page_languages.on_page_content(html, page, config)
+
+
+def test_a_translation_names_the_marks_of_its_headings():
+    html = '<a title="Link">¶</a>'
+    assert shown(html, "en") == html
+    assert shown(html, "fa") == html.replace("Link", page_languages.ANCHOR["fa"])
+
+
+@pytest.mark.parametrize(
+    ("part", "kept"),
+    [
+        ('<span class="arithmatex">\\(x &lt; 1\\)</span>', '<span class="arithmatex">\\(x &lt; 1\\)</span>'),
+        ("<code>--allow head</code>", '<code class="short">--allow head</code>'),
+        ('<a href="#b"><code>run</code></a>', '<a href="#b"><code class="short">run</code></a>'),
+        (f"<code>{'a-b ' * 8}</code>", f"<code>{'a-b ' * 8}</code>"),
+    ],
+)
+def test_a_mark_stays_on_the_line_of_what_it_follows_and_a_short_name_is_whole(part, kept):
+    for language in ("en", "fa"):
+        said = shown(f"a ({part}), b {part} c, {part}.", language)
+        assert said == f'a <span class="whole">({kept}),</span> b {kept} c, <span class="whole">{kept}.</span>'
+
+
+def test_blocks_of_code_stay_as_they_are():
+    for block in ("<pre><code>x = 1</code></pre>", "<pre><span></span><code>x = 1\n</code></pre>"):
+        assert shown(block, "en") == block

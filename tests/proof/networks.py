@@ -47,7 +47,7 @@ class Architecture:
 def architectures(draw, max_depth: int = 5, max_width: int = 9, dtypes=tuple(DTYPES)) -> Architecture:
     widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=max_depth + 1))
     biases = draw(st.lists(st.booleans(), min_size=len(widths) - 1, max_size=len(widths) - 1))
-    return Architecture(tuple(widths), tuple(biases), draw(st.sampled_from(dtypes)), draw(st.integers(0, 2**32)))
+    return Architecture(tuple(widths), tuple(biases), draw(st.sampled_from(dtypes)), draw(st.integers(0, 2**32 - 1)))
 
 
 def exact_steps(network: nn.Sequential) -> list[Step]:
