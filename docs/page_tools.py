@@ -129,6 +129,13 @@ def show_claims(first: int, last: int, *, figures: Iterable[int] = (), language:
     return "\n\n".join(_show_claim(number, number in set(figures), language) for number in range(first, last + 1))
 
 
+class _Listed(list[Any]):
+    """A format string takes `{a:and}` for a list in words, with that word between them."""
+
+    def __format__(self, word: str) -> str:
+        return f" {word} ".join(map(str, self))
+
+
 class _ByNumber(dict[str, Any]):
     """A format string takes `{a[16]}` for a number, where evidence, which is JSON, has a text."""
 
@@ -138,8 +145,10 @@ class _ByNumber(dict[str, Any]):
         raise KeyError(key)
 
     @classmethod
-    def inside(cls, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: cls(value) if isinstance(value, dict) else value for name, value in numbers.items()}
+    def inside(cls, numbers: Mapping[str, Any]) -> _ByNumber:
+        """The numbers, in a form for `str.format_map`."""
+        told = {name: cls.inside(value) if isinstance(value, dict) else value for name, value in numbers.items()}
+        return cls({name: _Listed(value) if isinstance(value, list) else value for name, value in told.items()})
 
 
 def _show_claim(number: int, drawn: bool, language: str) -> str:
@@ -165,11 +174,7 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
     ]
     if not evidence.ran:
         return "\n\n".join([*lines, f"*{labels['cited']}*"])
-    found = words["found"].format_map(_ByNumber.inside(evidence.numbers)) if "found" in words else evidence.found
-    found = re.sub(r"(?<=\d)e-(?=\d)", "e−", found)  # a hyphen is where a line may end
-    # An isolate keeps the sign on the left of its number where words run from right to left.
-    signed = "\u2066−\\1\u2069" if "found" in words else "−\\1"
-    found = re.sub(r"(?<![\w.\u2066])-(inf|\d+(?:\.\d+)?(?:e[−+]?\d+)?)", signed, found)
+    found = _tell_found(evidence, words)
     lines.append(f"**{labels['ran']}** {_escape(found) if 'found' in words else _foreign(_escape(found), language)}")
     points = dict(enumerate(words.get("points", ())))
     lines.append("\n".join(
@@ -183,6 +188,15 @@ def _show_claim(number: int, drawn: bool, language: str) -> str:
         alt = re.sub("[\u2066\u2069]", "", found) if "found" in words else lesson.explain()
         lines.append(show_figure(evidence.plot(), f"claim-{number}", alt=alt, caption=caption))
     return "\n\n".join(lines)
+
+
+def _tell_found(evidence: Evidence, words: Mapping[str, str]) -> str:
+    """What was found, in the words of the translation where it has some."""
+    found = words["found"].format_map(_ByNumber.inside(evidence.numbers)) if "found" in words else evidence.found
+    found = re.sub(r"(?<=\d)e-(?=\d)", "e−", found)  # a hyphen is where a line may end
+    # An isolate keeps the sign on the left of its number where words run from right to left.
+    signed = "\u2066−\\1\u2069" if "found" in words else "−\\1"
+    return re.sub(r"(?<![\w.\u2066])-(inf|\d+(?:\.\d+)?(?:e[−+]?\d+)?)", signed, found)
 
 
 def _escape(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +27,7 @@ from whyactivate.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("claims")  # each is checked once, not once per worker
 
+DOCS = Path(__file__).parents[1] / "docs"
 CITED = {9, 24, 32, 33}
 
 
@@ -127,6 +130,39 @@ def flat(z: Tensor) -> Tensor:
 
 def shifted(z: Tensor) -> Tensor:
     return torch.tanh(z - 1)
+
+
+NUMBER = re.compile(r"(?<![\w.])[−-]?\d[\d,]*(?:\.\d+)?(?:e[−+-]?\d+)?")
+
+
+def numbers_in(text: str) -> list[tuple[float, float]]:
+    """The numbers in a text, each with how far rounding may have taken it."""
+    found: list[tuple[float, float]] = []
+    for told in NUMBER.findall(re.sub(r"(?<=\d),(?=\d{3})", "", text).replace("−", "-").replace(",", " ")):
+        digits, _e, power = told.partition("e")
+        places = len(digits.partition(".")[2])
+        found.append((float(told), 0.51 * 10.0 ** (int(power or 0) - places)))
+    return found
+
+
+def left_out(text: str, translation: str) -> list[float]:
+    """The numbers of a text that its translation does not show, as far as both are rounded."""
+    shown = numbers_in(translation)
+    return [a for a, near in numbers_in(text) if not any(abs(a - b) <= max(near, far) for b, far in shown)]
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS.values() if not claim.cited], ids=lambda claim: claim.id)
+def test_the_page_in_persian_shows_every_number_that_is_shown_in_english(claim, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    tools = importlib.import_module("page_tools")
+    words = json.loads((DOCS / "fa" / "claims.json").read_text(encoding="utf-8"))["claims"][str(claim.id)]
+    told = tools._tell_found(evidence(claim.id), words)
+    assert left_out(evidence(claim.id).found, told) == []
+
+
+def test_a_number_that_is_left_out_is_found():
+    assert left_out("a loss of 0.834 in 7 of 1,000 runs, −2 and 3e−07", "7 از 1000، ⁦−2⁩، 2.97e−07 و 0.8337") == []
+    assert left_out("a loss of 0.834 and −2 and 1.39e−16", "0.83 و 2 و 1.5e−16") == [-2.0, 1.39e-16]
 
 
 def disagreeing(numbers: set[int]) -> set[int]:

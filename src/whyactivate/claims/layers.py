@@ -183,7 +183,7 @@ def superposition() -> Finding:
             Point("closure under composition is proved for every depth and width", theorem.holds),
             Point("the rank is at most the narrowest width", rank <= min(widths)),
         ),
-        {"rank": rank, "theorem": theorem.to_dict()},
+        {"rank": rank, "bias": float(collapse.bias[0]), "theorem": theorem.to_dict()},
         training_path(steps=600),
     )
 
@@ -206,7 +206,11 @@ def stack_is_one_layer() -> Finding:
             Point("both end at the same map", max(p.distance for p in path.paths) < 1e-3),
             Point("the deep one learns in stages, the single layer does not", deep.spread > 2 and one.spread < 1.1),
         ),
-        {"parameters": [collapse.parameters_before, collapse.parameters_after]},
+        {
+            "parameters": [collapse.parameters_before, collapse.parameters_after],
+            "layers": deep.depth,
+            "spread": {"deep": deep.spread, "one": one.spread},
+        },
         path,
     )
 
@@ -220,7 +224,15 @@ def only_linear_patterns() -> Finding:
             Point("the best affine mean squared error is exactly 1/4", str(result.affine_error) == "1/4"),
             Point("two ReLU units are exact", result.network_error == 0),
         ),
-        {"affine_error": str(result.affine_error), "network": [str(v) for v in result.network]},
+        {
+            "weight": [str(v) for v in result.weight],
+            "bias": str(result.bias),
+            "fitted": [str(v) for v in result.fitted],
+            "targets": [str(v) for v in result.targets],
+            "affine_error": str(result.affine_error),
+            "network": [str(v) for v in result.network],
+            "network_error": str(result.network_error),
+        },
         result,
     )
 
@@ -238,7 +250,7 @@ def layer_count() -> Finding:
             Point("three are hidden, of 18, 18 and 4 units", widths[1:-1] == [18, 18, 4]),
             Point("the widths meet", all(b.in_features == a.out_features for a, b in pairwise(layers))),
         ),
-        {"widths": widths},
+        {"widths": widths, "layers": len(layers), "hidden": len(layers) - 1},
         Sketch(
             "Units per layer of the article's network",
             "units",

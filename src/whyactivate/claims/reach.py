@@ -40,7 +40,11 @@ def any_nonlinearity() -> Finding:
             ),
             Point("two ReLU units do", lesson.relu_on_absolute < 1e-12),
         ),
-        {"barriers": {str(b.degree): float(b.distance) for b in lesson.barriers}},
+        {
+            "degrees": [{"power": d.power, "depth": d.depth, "degree": d.degree} for d in lesson.degrees],
+            "barriers": {str(b.degree): float(b.distance) for b in lesson.barriers},
+            "relu_on_absolute": lesson.relu_on_absolute,
+        },
         Sketch(
             "Distance to |x| on [−1, 1], at least",
             "largest error",

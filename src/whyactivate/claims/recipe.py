@@ -32,7 +32,7 @@ def something_to_learn() -> Finding:
         if above
         else ""
     )
-    none = noise.run("identity")
+    none, tests = noise.run("identity"), [run.test_mean for run in noise.runs]
     gap = max(loss / floor - 1 for loss, floor in zip(none.train_loss, noise.floor, strict=True))
     return Finding(
         lesson.explain(),
@@ -57,6 +57,19 @@ def something_to_learn() -> Finding:
             "train_loss": {run.activation: run.mean for run in noise.runs},
             "test_loss": {run.activation: run.test_mean for run in noise.runs},
             "below_the_floor": reach,
+            "seeds": len(lesson.seeds),
+            "seeds_not_below": {
+                run.activation: [
+                    s for s, went in zip(lesson.seeds, noise.below(run.activation), strict=True) if not went
+                ]
+                for run in noise.runs
+            },
+            "test_loss_of_zero": zero,
+            "test_loss_of_all": [min(tests), max(tests)],
+            "sine_test": {
+                "floor": fmean(pattern.floor_test),
+                **{run.activation: run.test_mean for run in pattern.runs},
+            },
             "largest_gap_to_floor": gap,
         },
         lesson,
@@ -87,7 +100,7 @@ def printed_loss() -> Finding:
                 abs(fmean(printed) / fmean(whole) - 1) > 0.01,
             ),
         ),
-        {"epochs_off_by_a_tenth": far, "epochs": len(off)},
+        {"epochs_off_by_a_tenth": far, "epochs": len(off), "times_of_loss": [min(times), max(times)]},
         Sketch(
             "What is printed, and the loss over the training set",
             "epoch",

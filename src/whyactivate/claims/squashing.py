@@ -199,7 +199,12 @@ def tanh_is_centred() -> Finding:
             Point("and not over N(1, 1): between 0.5 and 0.6", 0.5 < at_1 < 0.6),
             Point("it still saturates: beyond |z| = 5 the slope is below 0.001", beyond < 1e-3),
         ),
-        {"N(0,1)": at_0, "N(1,1)": at_1},
+        {
+            **{f"N({mean:g},1)": {name: lesson.mean(name, mean) for name in lesson.outputs} for mean in (0.0, 1.0)},
+            "leading": {each.activation: each.leading for each in lesson.next_layers},
+            "same_sign": {each.activation: each.same_sign for each in lesson.next_layers},
+            "slope_beyond_5": beyond,
+        },
         lesson,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -12,7 +13,7 @@ from whyactivate.claims.claim import Finding, Point
 from whyactivate.claims.shared import ARTICLE_NAMES, deep_gradients
 from whyactivate.lessons import gradients_of
 from whyactivate.lessons.lesson import digits
-from whyactivate.models import MLP
+from whyactivate.models import INITS, MLP
 
 
 def prevents_vanishing() -> Finding:
@@ -27,6 +28,10 @@ def prevents_vanishing() -> Finding:
     assert s is not None
     quarter = sp.simplify(sp.Rational(1, 4) - sp.diff(s(z), z) - (s(z) - sp.Rational(1, 2)) ** 2) == 0
     he, xavier = lesson.run("relu", "he").ratio, lesson.run("sigmoid", "xavier").ratio
+    weakest = min(lesson.runs, key=lambda run: run.ratio)
+    best = min(lesson.runs, key=lambda run: abs(math.log(run.ratio)))
+    bare = {init: lesson.run("identity", init).ratio for init in INITS}
+    beside = {init: [run.ratio for run in lesson.runs if run.init == init][1:] for init in INITS}
     return Finding(
         lesson.explain(),
         (
@@ -38,7 +43,25 @@ def prevents_vanishing() -> Finding:
             Point("He weights and ReLU keep it above a tenth", he > 0.1),
             Point("Xavier weights and sigmoid let it vanish all the same", xavier < 1e-6),
         ),
-        {"none": none.ratio, **others, "he+relu": he, "xavier+sigmoid": xavier},
+        {
+            "none": none.ratio,
+            **others,
+            "he+relu": he,
+            "xavier+sigmoid": xavier,
+            "depth": none.depth,
+            "best": {"name": best.label, "ratio": best.ratio},
+            "none_by_init": bare,
+            "weaker_than_none": {init: sum(r < bare[init] for r in ratios) for init, ratios in beside.items()},
+            "beside_none": len(beside["default"]),
+            "weakest": {
+                "name": weakest.label,
+                "ratio": weakest.ratio,
+                "slope": weakest.slope,
+                "stretch": weakest.stretch,
+                "per_layer": weakest.slope * weakest.stretch,
+            },
+            "disagreement": lesson.disagreement,
+        },
         lesson,
         "Ratios depend on the loss and on the width of the output; only their order and size are claimed.",
     )

@@ -41,7 +41,16 @@ def small_is_zero() -> Finding:
             Point("a sparse one saves more than half where 99 % are 0", sparse[left] < 0.5),
             Point("and costs more than the dense one where none is", sparse[1.0] > 1),
         ),
-        {"value": value, "log": log, "times_of_dense": dense, "times_of_sparse": sparse},
+        {
+            "value": value,
+            "log": log,
+            "log_of_value": by_formula,
+            "left": left,
+            **{
+                f"times_of_{name}": {str(share): t for share, t in times.items()}
+                for name, times in (("dense", dense), ("sparse", sparse))
+            },
+        },
         Sketch(
             "A product with a matrix of zeros: what they save",
             "share of the entries that are not 0",
@@ -101,7 +110,7 @@ def weights_and_activations() -> Finding:
                 losses[2] > 1.5 * losses[0],
             ),
         ),
-        {"zero_activations": share, "zero_weights": zero_weights, "pruned_loss": losses},
+        {"zero_activations": share, "zero_weights": zero_weights, "sometimes_zero": some, "pruned_loss": losses},
         Sketch(
             "Zeros that come with the input, and zeros that stay",
             "share (%)",
