@@ -1,5 +1,6 @@
-(* A composition of affine maps is an affine map: for every number of layers, for all widths, over every
-   commutative ring. Coq checks every step, the induction included.
+(* A composition of affine maps is an affine map: for every number of layers,
+   for all widths, over every commutative ring. Coq checks every step, the
+   induction included.
 
    Compile it with Coq 8.16 or later: coqc composition.v *)
 
@@ -47,7 +48,8 @@ Definition identity {n} : affine n n := {|
   bias _ := 0
 |}.
 
-Definition compose {n m p} (g : affine m p) (f : affine n m) : affine n p := {|
+Definition compose {n m p} (g : affine m p) (f : affine n m) : affine n p :=
+{|
   weight i j := sum (fun k => weight g i k * weight f k j);
   bias i := sum (fun k => weight g i k * bias f k) + bias g i
 |}.
@@ -93,7 +95,8 @@ Proof.
   - rewrite IHn. ring.
 Qed.
 
-Lemma sum_scale {n} (a : R) (v : vector n) : sum (fun i => a * v i) = a * sum v.
+Lemma sum_scale {n} (a : R) (v : vector n) :
+  sum (fun i => a * v i) = a * sum v.
 Proof.
   induction n; simpl.
   - ring.
@@ -117,7 +120,9 @@ Lemma sum_pick {n} (i : place n) (x : vector n) :
 Proof.
   induction i; simpl.
   - rewrite PeanoNat.Nat.eqb_refl.
-    rewrite (sum_same _ (fun _ => 0)); [rewrite sum_zero; ring | intro j; ring].
+    rewrite (sum_same _ (fun _ => 0)).
+    + rewrite sum_zero. ring.
+    + intro j. ring.
   - rewrite IHi. ring.
 Qed.
 
@@ -128,25 +133,28 @@ Qed.
 
 (** 8. Induction step: two affine maps are one *)
 
-Lemma apply_compose {n m p} (g : affine m p) (f : affine n m) (x : vector n) i :
+Lemma apply_compose {n m p}
+    (g : affine m p) (f : affine n m) (x : vector n) (i : place p) :
   apply (compose g f) x i = apply g (apply f x) i.
 Proof.
   unfold apply. simpl.
-  transitivity (sum (fun k => sum (fun j => weight g i k * weight f k j * x j))
-                + sum (fun k => weight g i k * bias f k) + bias g i).
+  set (G := weight g i). set (F := weight f).
+  transitivity (sum (fun k => sum (fun j => G k * F k j * x j))
+                + sum (fun k => G k * bias f k) + bias g i).
   - rewrite sum_swap.
-    rewrite (sum_same _ (fun j => sum (fun k => weight g i k * weight f k j * x j))); [ring |].
+    rewrite (sum_same _ (fun j => sum (fun k => G k * F k j * x j))); [ring|].
     intro j. symmetry.
-    rewrite (sum_same _ (fun k => x j * (weight g i k * weight f k j))); [| intro k; ring].
+    rewrite (sum_same _ (fun k => x j * (G k * F k j))); [|intro k; ring].
     rewrite sum_scale. ring.
   - rewrite <- sum_add. f_equal. apply sum_same. intro k.
-    rewrite (sum_same _ (fun j => weight g i k * (weight f k j * x j))); [| intro j; ring].
+    rewrite (sum_same _ (fun j => G k * (F k j * x j))); [|intro j; ring].
     rewrite sum_scale. ring.
 Qed.
 
 (** 9. The theorem *)
 
-Theorem collapse_correct {n m} (net : network n m) (x : vector n) (i : place m) :
+Theorem collapse_correct {n m}
+    (net : network n m) (x : vector n) (i : place m) :
   run net x i = apply (collapse net) x i.
 Proof.
   induction net as [n | n m p f rest step]; simpl.
@@ -174,28 +182,32 @@ Proof.
   induction net as [n | n m p f rest step]; simpl.
   - reflexivity.
   - intros [no_bias others] i. rewrite (step others).
-    rewrite (sum_same _ (fun _ => 0)); [rewrite sum_zero; ring |].
+    rewrite (sum_same _ (fun _ => 0)); [rewrite sum_zero; ring|].
     intro k. rewrite no_bias. ring.
 Qed.
 
 End Composition.
 
-(** 11. The rational numbers are such a ring, and every finite float is one of them *)
+(** 11. The rational numbers are such a ring, and floats are among them *)
 
 Theorem over_the_rationals {n m} (net : network Qc n m) :
   exists f : affine Qc n m, forall x i,
     run Qc 0%Qc Qcplus Qcmult net x i = apply Qc 0%Qc Qcplus Qcmult f x i.
 Proof.
-  exact (affine_maps_compose Qc 0%Qc 1%Qc Qcplus Qcmult Qcminus Qcopp Qcrt net).
+  exact (affine_maps_compose
+    Qc 0%Qc 1%Qc Qcplus Qcmult Qcminus Qcopp Qcrt net).
 Qed.
 
-(** 12. An activation is another matter: no affine map of one number is ReLU *)
+(** 12. An activation is another matter: no affine map is ReLU *)
 
 Theorem relu_is_not_affine :
-  ~ exists f : affine Z 1 1, forall x, apply Z 0%Z Z.add Z.mul f (fun _ => x) F1 = Z.max 0 x.
+  ~ exists f : affine Z 1 1, forall x,
+      apply Z 0%Z Z.add Z.mul f (fun _ => x) F1 = Z.max 0 x.
 Proof.
   intros [f same].
-  assert (at_minus_one := same (-1)%Z). assert (at_zero := same 0%Z). assert (at_one := same 1%Z).
+  assert (at_minus_one := same (-1)%Z).
+  assert (at_zero := same 0%Z).
+  assert (at_one := same 1%Z).
   unfold apply in *. simpl in *. lia.
 Qed.
 
