@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine.analysis import Counterexample
-from whyactivate.affine.evaluating.effort import count_tries, count_wide_tries, is_small, require_bearable
+from whyactivate.affine.evaluating.effort import count_tries, count_wide_tries, count_work, is_small, require_bearable
 from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.pairs import as_complex
-from whyactivate.affine.searching.rare import rare_pairs
+from whyactivate.affine.searching.cropping import crop
+from whyactivate.affine.searching.rare import Pair, rare_pairs
 from whyactivate.affine.tape import Tape
 from whyactivate.arithmetic.balls import BallArray, working_precision
 from whyactivate.arithmetic.enclosures import EnclosureArray
@@ -32,6 +33,8 @@ _SHARP = 2.0**-40
 """Where all intervals are wider, as a part of the largest number, more bits are of more use than other inputs."""
 _TOO_WIDE = 2.0**-10
 """Where the intervals at the next precision would still be wider, that precision is passed over."""
+_WORTH_CROPPING = 2
+"""By which factor a crop must be less work to be tried first."""
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
 
 
@@ -40,13 +43,17 @@ def find_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) ->
 
     Tried are opposite and independent pairs of random inputs, from small to large. The three values are computed
     without rounding, or enclosed in intervals where exponentials are on the way or the program is large. Intervals
-    around float64 numbers widen from layer to layer; where they end up too wide, balls of more bits are tried.
+    around float64 numbers widen from layer to layer; where they end up too wide, balls of more bits are tried. Of a
+    large program on images or sequences, first only what one place of the output depends on is evaluated.
 
     Raises:
         CannotEvaluate: an operation on the way has no formula.
     """
-    generator = torch.Generator().manual_seed(seed)
-    return _first(tape, constants, _pairs(tape, generator), _MIXES, needs_balls(tape))
+
+    def pairs(of: Tape) -> Iterator[Pair]:
+        return _pairs(of, torch.Generator().manual_seed(seed))
+
+    return _search(tape, constants, pairs, _MIXES)
 
 
 def find_rare_counterexample(tape: Tape, constants: ExactConstants, seed: int = 0) -> Counterexample | None:
@@ -55,7 +62,24 @@ def find_rare_counterexample(tape: Tape, constants: ExactConstants, seed: int = 
     Raises:
         CannotEvaluate: an operation on the way has no formula.
     """
-    return _first(tape, constants, rare_pairs(tape, constants, seed), _MIXES[:1], needs_balls(tape))
+    return _search(tape, constants, lambda of: rare_pairs(of, constants, seed), _MIXES[:1])
+
+
+def _search(
+    tape: Tape,
+    constants: ExactConstants,
+    pairs: Callable[[Tape], Iterable[Pair]],
+    mixes: Sequence[tuple[Fraction, Fraction]],
+) -> Counterexample | None:
+    """The first counterexample on a crop of a large program, where there is such a crop, or on all of it."""
+    balls = needs_balls(tape)
+    part = None if is_small(tape, balls) else crop(tape)
+    if part is not None and count_work(part.tape) * _WORTH_CROPPING < count_work(tape):
+        found = _first(part.tape, constants, pairs(part.tape), mixes, balls)
+        if found is not None:
+            index = part.index_in_whole(found.output_index)
+            return replace(found, a=part.widened(found.a), b=part.widened(found.b), output_index=index)
+    return _first(tape, constants, pairs(tape), mixes, balls)
 
 
 def _first(
