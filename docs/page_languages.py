@@ -39,7 +39,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, **_: Any) -> str:
-    """No short name is torn in two, no mark from its formula; in a translation, the name of the mark beside a heading."""
+    """No short name is torn in two, no mark from its formula; in a translation, a heading's mark has its name."""
     html = MARKED.sub(whole, SHORT_CODE.sub(r'<code class="short">\1</code>', html))
     language = page.file.src_uri.partition("/")[0]
     if language == ORIGINAL:

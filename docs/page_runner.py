@@ -27,6 +27,8 @@ import markdown_exec
 ORIGINAL, TRANSLATION = "en", "fa"
 BLOCK = re.compile(r'^( *)```python\b([^\n]*\bexec="true"[^\n]*)\n(.*?)^\1```', re.M | re.S)
 SESSION = re.compile(r'\bsession="([^"]+)"')
+COLUMN = 80
+"""Characters in a line of code on a page; a browser would break a longer one and begin again at its left edge."""
 
 
 class Names:
@@ -106,7 +108,27 @@ _translated: dict[str, list[str]] = {}
 def on_config(config: Any) -> None:
     """Blocks of Python are run here."""
     for language in ("py", "python"):
-        markdown_exec.formatters[language] = partial(markdown_exec.base_format, language="python", run=run_block)
+        markdown_exec.formatters[language] = format_block
+
+
+def format_block(*, result: str = "", **options: Any) -> Any:
+    """A block as HTML; what it prints for reading fits its column."""
+
+    def run(code: str, **told: Any) -> str:
+        return wrapped(run_block(code, **told)) if result == "text" else run_block(code, **told)
+
+    return markdown_exec.base_format(**(options | {"language": "python", "run": run, "result": result}))
+
+
+def wrapped(printed: str) -> str:
+    """The same lines, those that are too long broken between words, their rest two characters further in."""
+    lines = []
+    for line in printed.splitlines():
+        rest = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, COLUMN, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        ) or [line]  # fmt: skip
+    return "".join(f"{line}\n" for line in lines)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> None:

@@ -78,6 +78,29 @@ def test_an_error_says_where(build):
         build(en=ORIGINAL.replace('print("loss", numbers)', "1 / 0"))
 
 
+def test_what_is_printed_fits_its_column_and_its_trees_stay_trees():
+    table = f"{'units':>10}{'pieces':>70}\n"
+    assert page_runner.wrapped(table + "\n  a   b\n") == table + "\n  a   b\n"
+    lines = page_runner.wrapped(f"plan\n    because {'multiply-adds in 2 kernels ' * 9}\n  next\n").splitlines()
+    assert lines[0] == "plan"
+    assert lines[1].startswith("    because ")
+    assert lines[-1] == "  next"
+    assert len(lines) > 4
+    assert all(line.startswith(" " * 6) and line[6] != " " for line in lines[2:-1])
+    assert all(len(line) <= page_runner.COLUMN for line in lines)
+    assert " ".join(" ".join(lines).split()) == f"plan because {'multiply-adds in 2 kernels ' * 9}next"
+    assert page_runner.wrapped("x" * 100 + "\n") == "x" * 100 + "\n"  # a word is never broken
+
+
+def test_only_what_is_printed_for_reading_is_wrapped(monkeypatch):
+    monkeypatch.setattr(page_runner, "_sessions", {})
+    monkeypatch.setattr(page_runner, "_translated", {})
+    monkeypatch.setattr(page_runner.markdown_exec, "base_format", lambda **options: options["run"](options["code"]))
+    code = "print('word ' * 30)"
+    assert page_runner.format_block(code=code, md=None).count("\n") == 1
+    assert page_runner.format_block(code=code, md=None, result="text").count("\n") == 2
+
+
 def test_headings_of_a_translation_have_the_anchors_of_the_original(tmp_path):
     texts = {"en": "# One `two`\n\n```python\n# no heading\n```\n\n## Why?\n", "fa": "# یک `دو`\n\n## چرا؟\n"}
     for language, text in texts.items():
