@@ -118,6 +118,13 @@ def test_a_recorded_program_is_rewritten() -> None:
     assert (ablation.none_left.parameters, ablation.none_left.verdict) == (14, wa.Verdict.AFFINE)
 
 
+def test_an_exported_relu6_is_called_one() -> None:
+    """Export writes it as the operation that it shares with hardtanh."""
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU6(), nn.Linear(4, 4), nn.Hardtanh(), nn.Linear(4, 4))
+    exported = torch.export.export(network, (torch.zeros(3, 4),)).module()
+    assert [str(call) for call in find_calls(exported, (torch.zeros(3, 4),), {}, {})] == ["relu6", "hardtanh"]
+
+
 def test_a_scripted_module_says_what_stays() -> None:
     scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)))
     ablation = wa.ablate(scripted, torch.zeros(2, 3))

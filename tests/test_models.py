@@ -159,6 +159,12 @@ class TestMLP:
     def test_refuses_what_no_memory_holds(self):
         with pytest.raises(InputError, match="does not fit into memory"):
             MLP([10**12, 10**12])
+        with pytest.raises(InputError) as told:
+            MLP([10**7, 10**7, 1], dtype=torch.float64)
+        assert str(told.value) == (
+            "a layer of 10,000,000 by 10,000,000 weights does not fit into memory: it would take 745,058.1 GiB; choose "
+            "narrower layers"
+        )
 
     def test_takes_whole_numbers_of_any_kind(self):
         assert MLP(np.array([3, 2])).widths == (3, 2)

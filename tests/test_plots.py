@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,22 +12,29 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
 
 from demo_run import classes, contest, quick_parts, quick_result
+from whyactivate.datasets import load_dataset
 from whyactivate.demo.phrases import number
+from whyactivate.errors import InputError
 from whyactivate.plots import (
     COLOUR_ROLES,
+    describe_comparison,
     draw_part,
     figure_name,
+    plot_ablation,
     plot_boundaries,
+    plot_comparison,
     plot_line,
     plot_losses,
     plot_weight_images,
     save_figure,
     svg_of,
 )
-from whyactivate.plots.style import stroke_of
+from whyactivate.plots.lessons import draw_lesson
+from whyactivate.plots.style import new_figure, stroke_of
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -155,3 +163,32 @@ def test_every_colour_in_the_figures_has_a_role() -> None:
     assert drawing is not None
     used = set(re.findall(r"#[0-9a-f]{6}", drawing.svg))
     assert used <= set(COLOUR_ROLES)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plot_losses(3), r"contest must be a Contest, as a part of .* has it, but 3 \(int\) came"),
+        (lambda: plot_line("a", title="t"), r"line must be a Line, .*, but 'a' \(str\) came"),
+        (lambda: plot_comparison([]), r"result must be a ComparisonResult, as compare gives it, but \[\]"),
+        (lambda: describe_comparison(None), "result must be a ComparisonResult, .* but None"),
+        (lambda: plot_ablation({}), "ablation must be an Ablation, as ablate gives it, but {}"),
+        (lambda: plot_boundaries("moons", []), "data must be a Dataset, as load_dataset gives it, but 'moons'"),
+        (lambda: plot_boundaries(load_dataset("article"), []), "two features and two classes; article has 10 and 0"),
+        (lambda: plot_boundaries(load_dataset("moons"), []), "maps is empty"),
+        (lambda: plot_boundaries(load_dataset("moons"), [3]), r"maps\[0\] must be a DecisionMap, .* but 3"),
+        (lambda: plot_weight_images(3, (8, 8), ["a"]), "weight must be a Tensor, one row for each class, but 3"),
+        (lambda: plot_weight_images(torch.zeros(2, 64), (8, 8), []), "names is empty"),
+        (lambda: plot_weight_images(torch.zeros(2, 64), 8, ["a", "b"]), "image_shape must be a height and a width"),
+        (lambda: plot_weight_images(torch.zeros(2, 64), (8, 0), ["a", "b"]), r"image_shape\[1\] must be a whole"),
+        (lambda: plot_weight_images(torch.zeros(2, 64), (8, 9), ["a", "b"]), r"shape \(2, 72\) .* but \(2, 64\) came"),
+        (lambda: svg_of("figure"), "figure must be a Figure, as the functions of whyactivate.plots give it"),
+        (lambda: save_figure(None, Path(), "name"), "figure must be a Figure, .* but None"),
+        (lambda: save_figure(new_figure(2.0), Path("nowhere/at/all"), "name"), "folder must be a folder that is there"),
+        (lambda: draw_part(3), "part must be a part of run_demo's result, but 3"),
+        (lambda: draw_lesson(3), r"lesson must be the result of a lesson, such as .*, but 3 \(int\) came"),
+    ],
+)  # fmt: skip
+def test_what_no_figure_can_be_drawn_of_is_told(draw: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        draw()

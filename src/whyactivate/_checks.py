@@ -26,7 +26,7 @@ def check_whole(name: str, value: object, low: int, high: int | None = None) -> 
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise InputError(f"{name} must be {wanted}, but {_show(value)} came") from None
+        raise InputError(f"{name} must be {wanted}, but {show_value(value)} came") from None
     if number < low or (high is not None and number > high):
         raise InputError(f"{name} must be {wanted}, but {number} came")
     return number
@@ -42,11 +42,11 @@ def check_number(name: str, value: object, low: float, high: float = math.inf, *
     if high < math.inf:
         wanted += f" and below {high:g}"
     if isinstance(value, (bool, str, bytes)):
-        raise InputError(f"{name} must be {wanted}, but {_show(value)} came")
+        raise InputError(f"{name} must be {wanted}, but {show_value(value)} came")
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be {wanted}, but {_show(value)} came") from None
+        raise InputError(f"{name} must be {wanted}, but {show_value(value)} came") from None
     above = number >= low if low_allowed else number > low
     if not (math.isfinite(number) and above and number < high):
         raise InputError(f"{name} must be {wanted}, but {number} came")
@@ -60,7 +60,7 @@ def check_some(name: str, value: Sequence[_T]) -> Sequence[_T]:
         InputError: it is empty, one text, or no list.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"{name} must be a list, but {_show(value)} came")
+        raise InputError(f"{name} must be a list, but {show_value(value)} came")
     if not value:
         raise InputError(f"{name} is empty; at least one is needed")
     return value
@@ -73,7 +73,7 @@ def check_truth(name: str, value: object) -> bool:
         InputError: it is anything else.
     """
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, but {_show(value)} came")
+        raise InputError(f"{name} must be True or False, but {show_value(value)} came")
     return value
 
 
@@ -84,7 +84,7 @@ def check_names(name: str, value: object) -> tuple[str, ...]:
         InputError: it is one text, or nothing that lists any.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise InputError(f"{name} must be a list of names, but {_show(value)} came")
+        raise InputError(f"{name} must be a list of names, but {show_value(value)} came")
     return tuple(str(each) for each in cast("Iterable[object]", value))
 
 
@@ -95,7 +95,7 @@ def check_path(what: str, value: object) -> Path:
         InputError: it is neither text nor a path.
     """
     if not isinstance(value, (str, Path)) or not str(value):
-        raise InputError(f"path must be the path of {what}, but {_show(value)} came")
+        raise InputError(f"path must be the path of {what}, but {show_value(value)} came")
     return Path(value)
 
 
@@ -104,5 +104,6 @@ def check_seed(value: object) -> int:
     return check_whole("seed", value, 0, LARGEST_SEED)
 
 
-def _show(value: object) -> str:
+def show_value(value: object) -> str:
+    """A value and its class, as an error names them."""
     return f"{shorten(repr(value))} ({type(value).__name__})"

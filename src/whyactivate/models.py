@@ -146,7 +146,11 @@ def _linear(
     try:
         layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, wide_in, wide_out, bias=bias, dtype=dtype))
     except (RuntimeError, MemoryError, TypeError) as error:
-        raise InputError(f"a layer of {wide_in} by {wide_out} weights does not fit into memory: {error}") from error
+        size = wide_in * wide_out * (torch.get_default_dtype() if dtype is None else dtype).itemsize / 2**30
+        raise InputError(
+            f"a layer of {wide_in:,} by {wide_out:,} weights does not fit into memory: it would take {size:,.1f} GiB; "
+            "choose narrower layers"
+        ) from error
     draw_layer(layer.weight, layer.bias if bias else None, init, generator)
     return layer
 

@@ -118,7 +118,12 @@ def test_where_numbers_come_from() -> None:
         "fc1's output goes through relu here", "relu's output goes through hardtanh here",
     ]  # fmt: skip
     named = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.ReLU6(), nn.Linear(4, 4))
-    assert reasons(named) == ["0's output goes through relu here", "1's output goes through hardtanh (ReLU6) here"]
+    assert reasons(named) == ["0's output goes through relu here", "1's output goes through relu6 here"]
+    # One operation of PyTorch under two names: each is called what was written.
+    assert reasons(Parts(lambda m, x: F.relu6(m.fc1(x)))) == ["fc1's output goes through relu6 here"]
+    assert reasons(Parts(lambda m, x: F.hardtanh(m.fc1(x), 0, 5))) == ["fc1's output goes through hardtanh here"]
+    wide = nn.Sequential(nn.Linear(4, 4), nn.Hardtanh(0, 6))
+    assert reasons(wide) == ["0's output goes through hardtanh here"]
 
 
 def test_products_name_both_factors() -> None:

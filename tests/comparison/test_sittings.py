@@ -170,8 +170,39 @@ class TestProgress:
         def fail(*news: object) -> None:
             raise LookupError("mine")
 
-        with pytest.raises(LookupError, match="mine"):
+        with pytest.raises(LookupError, match="mine") as caught:
             compare(tiny(), **GRID, config=CONFIG, progress=fail)
+        assert caught.value.result.members == ()  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("elsewhere", [False, True])
+    def test_an_error_of_the_callback_loses_nothing_that_ended(
+        self, whole: ComparisonResult, pool: cf.Executor, elsewhere: bool
+    ):
+        def fail(done: int, planned: int, left: float | None) -> None:
+            if done:
+                raise LookupError("mine")
+
+        executor = pool if elsewhere else None
+        with pytest.raises(LookupError, match="mine") as caught:
+            compare(tiny(), **GRID, config=CONFIG, executor=executor, progress=fail)
+        part = caught.value.result  # type: ignore[attr-defined]
+        assert 0 < len(part.members) < 36
+        assert caught.value.__notes__ == [
+            f"{len(part.members)} of 36 networks had ended. They are in .result of this error: pass it to compare as "
+            "resume= to go on from there"
+        ]
+        assert compare(tiny(), **GRID, config=CONFIG, resume=part).members == whole.members
+
+    def test_what_an_error_of_the_callback_holds_stays_in_it(self):
+        class Mine(Exception):
+            result = "mine"
+
+        def fail(*news: object) -> None:
+            raise Mine
+
+        with pytest.raises(Mine) as caught:
+            compare(tiny(), **GRID, config=CONFIG, progress=fail)
+        assert caught.value.result == "mine"
 
 
 class TestExecutor:

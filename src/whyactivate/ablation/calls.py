@@ -82,6 +82,8 @@ class _Run(TorchFunctionMode):
         name = _plain_name(str(getattr(func, "__name__", "")))
         if self.inside or name not in ACTIVATION_FUNCTIONS or "out" in kwargs or not _is_floating(operand):
             return func(*args, **kwargs)
+        if name == "hardtanh" and args[1:] == (0, 6):
+            name = "relu6"  # which is written so in an exported program
         return self.call(name.strip("_"), operand, lambda: func(*args, **kwargs))
 
 

@@ -99,7 +99,7 @@ def _source(tape: Tape, needed: tuple[Node, ...], value: Value, node: Node) -> s
 
 
 def plain_name(node: Node) -> str:
-    """What users call an operation: `layer_norm` for `native_layer_norm`, `hardtanh (ReLU6)` in a ReLU6."""
+    """What users call an operation: `layer_norm` for `native_layer_norm`, `elu (SELU)` in a SELU."""
     name = short_name(node.op)
     if name.startswith("scaled_dot_product"):
         name = "scaled_dot_product_attention"
@@ -112,11 +112,17 @@ def plain_name(node: Node) -> str:
         return "instance_norm"
     if name == "rnn_layer":
         return kind.lower() or "a recurrent layer"
+    if name == "hardtanh" and kind != "Hardtanh" and _bounds(node) == (0, 6):
+        return "relu6"
     return f"{name} ({kind})" if kind in _SPELT_OTHERWISE and node.location.module else name
 
 
+def _bounds(node: Node) -> tuple[object, object]:
+    return node.arguments.get("min_val"), node.arguments.get("max_val")
+
+
 _SPELT_OTHERWISE = frozenset(
-    {"ReLU6", "SELU", "CELU", "Softsign", "Tanhshrink", "GLU", "Softmin", "Softmax2d", "LogSigmoid", "RReLU"}
+    {"SELU", "CELU", "Softsign", "Tanhshrink", "GLU", "Softmin", "Softmax2d", "LogSigmoid", "RReLU"}
 )
 """Activations of torch.nn that run as operations of another name."""
 

@@ -61,7 +61,8 @@ def compare(
     same seed, and ends at the same weights to the last bit: `train` uses the same engine. (Only for an activation
     module of a class of your own does `train` use autograd, which rounds in another order.)
 
-    On Ctrl-C the result holds every network that had ended by then, and `resume=` goes on from it.
+    On Ctrl-C the result holds every network that had ended by then, and `resume=` goes on from it. An error that
+    `progress` raises ends the run and is passed on; its `.result` holds the same.
 
     Args:
         data: a `Dataset`, the same for every seed; or the name of one, drawn anew with every seed.
@@ -188,6 +189,7 @@ class _Job:
         self.keys: list[Key] = [(place, seed) for place in grid.places for seed in grid.seeds]
         self.prints = {seed: fingerprint(one) for seed, one in data.items()}
         self.found: dict[Key, Member] = {}
+        self.raised: Exception | None = None  # by the caller's own function
 
     def take_over(self, earlier: ComparisonResult) -> None:
         """Takes what was trained before."""
@@ -252,6 +254,8 @@ class _Job:
         except WhyActivateError:
             raise
         except Exception as error:
+            if error is self.raised:
+                raise
             words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise WorkerError(
                 f"the executor failed after {len(self.found)} of {len(self.keys)} networks ({words}). What ended is in "
@@ -267,9 +271,20 @@ class _Job:
         self.found[member.place, member.seed] = member
 
     def tell(self, left: float | None) -> None:
-        """Tells the caller how far it is."""
-        if self.progress is not None:
+        """Tells the caller how far it is; what ended before an error of the caller's own goes with the error."""
+        if self.progress is None:
+            return
+        try:
             self.progress(len(self.found), len(self.keys), left)
+        except Exception as error:
+            self.raised = error
+            if not hasattr(error, "result"):
+                vars(error)["result"] = self.result()
+                error.add_note(
+                    f"{len(self.found)} of {len(self.keys)} networks had ended. They are in .result of this error: "
+                    "pass it to compare as resume= to go on from there"
+                )
+            raise
 
     def result(self) -> ComparisonResult:
         """What is trained so far, in the order of the grid."""

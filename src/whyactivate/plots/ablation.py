@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whyactivate import __version__
+from whyactivate.plots.expected import check_kind
 from whyactivate.plots.style import BLUE, INK, MUTED, PAPER, finish, new_figure, style
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ def plot_ablation(ablation: Ablation, footnote: str | None = None) -> Figure:
     Args:
         ablation: what came of `ablate`.
         footnote: small print; the version and how it was retrained where None.
+
+    Raises:
+        InputError: ablation is something else.
     """
+    check_kind("ablation", ablation, "Ablation", "as ablate gives it")
     rows = [("as it is", ablation.whole)]
     rows += [(_short(f"without {single.taken_out[0]}"), single) for single in ablation.singles]
     if len(ablation.singles) > 1:

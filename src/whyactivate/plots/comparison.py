@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from whyactivate import __version__
+from whyactivate.plots.expected import check_kind
 from whyactivate.plots.style import INK, MUTED, PAPER, finish, new_figure, stroke_of, style
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ def plot_comparison(result: ComparisonResult, *, footnote: str | None = None) ->
     Args:
         result: at least one network must be trained.
         footnote: small print; the version, the epochs and the seeds where None.
+
+    Raises:
+        InputError: result is something else.
     """
+    check_kind("result", result, "ComparisonResult", "as compare gives it")
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     lines = len(result.summaries)
@@ -64,7 +69,12 @@ def _listed(seeds: list[int]) -> str:
 
 
 def describe_comparison(result: ComparisonResult) -> str:
-    """What the figure shows, in words, for who cannot see it."""
+    """What the figure shows, in words, for who cannot see it.
+
+    Raises:
+        InputError: result is something else.
+    """
+    check_kind("result", result, "ComparisonResult", "as compare gives it")
     columns, rows = result.table()
     lines = [f"{row[0]}: training {row[1]}, test {row[2]}" for row in rows]
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from whyactivate.plots.expected import check_kind
 from whyactivate.plots.style import BLUE, INK, MUTED, PAPER, VERMILION, finish, label_ends, new_figure, stroke_of, style
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ def plot_losses(contest: Contest, *, zero: tuple[float, float] | None = None, fo
         contest: trained networks and the linear floor, which is drawn in.
         zero: training and test loss of always predicting 0, drawn in where given.
         footnote: small print, such as the seed and the version.
+
+    Raises:
+        InputError: contest is something else.
     """
+    check_kind("contest", contest, "Contest", "as a part of run_demo's result has it")
     with style():
         figure = new_figure(6.6)
         above, below = figure.subplots(2, 1, sharex=True)
@@ -82,7 +87,12 @@ def _label(axes: Axes, contest: Contest, which: str, rules: list[tuple[str, floa
 
 
 def plot_line(line: Line, *, title: str, footnote: str = "") -> Figure:
-    """A network's output along a straight line of inputs, beside what an affine map would give."""
+    """A network's output along a straight line of inputs, beside what an affine map would give.
+
+    Raises:
+        InputError: line is something else.
+    """
+    check_kind("line", line, "Line", "as the refutation in run_demo's result has it")
     with style():
         figure = new_figure(3.7)
         axes = figure.subplots()

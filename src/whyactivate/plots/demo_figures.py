@@ -7,9 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whyactivate._checks import show_value
 from whyactivate.demo import ArticlePart, ClassesPart, CollapsePart, Part, RefutationPart
 from whyactivate.demo.phrases import listing, number, share
 from whyactivate.demo.words import label, say_none, say_refutation
+from whyactivate.errors import InputError
 from whyactivate.plots.curves import plot_line, plot_losses
 from whyactivate.plots.maps import plot_boundaries, plot_weight_images
 from whyactivate.plots.style import save_figure, svg_of
@@ -45,7 +47,13 @@ class Drawing:
 
 
 def figure_name(part: Part) -> str | None:
-    """The name of the part's figure, or None where the part has none."""
+    """The name of the part's figure, or None where the part has none.
+
+    Raises:
+        InputError: part is something else.
+    """
+    if not isinstance(part, (ArticlePart, CollapsePart, RefutationPart, ClassesPart)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"part must be a part of run_demo's result, but {show_value(part)} came")
     if isinstance(part, ArticlePart):
         return "loss-curves"
     if isinstance(part, RefutationPart):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from whyactivate import __version__
+from whyactivate._checks import show_value
 from whyactivate.claims import Sketch
 from whyactivate.errors import InputError
 from whyactivate.lessons import (
@@ -69,7 +70,9 @@ def draw_lesson(lesson: Lesson, footnote: str | None = None) -> Figure:
     """
     draw = _FIGURES.get(type(lesson))
     if draw is None:
-        raise InputError(f"there is no figure for {type(lesson).__name__}")
+        raise InputError(
+            f"lesson must be the result of a lesson, such as whyactivate.lessons.xor(), but {show_value(lesson)} came"
+        )
     settings = f", {lesson.settings}" if lesson.settings else ""
     with style():
         return finish(draw(lesson), f"whyactivate {__version__}{settings}" if footnote is None else footnote)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from whyactivate._checks import check_some, check_whole, show_value
+from whyactivate.errors import InputError
+from whyactivate.plots.expected import check_kind
 from whyactivate.plots.style import (
     CLASS_COLOURS,
     CLASS_FILLS,
@@ -27,7 +30,18 @@ if TYPE_CHECKING:
 
 
 def plot_boundaries(data: Dataset, maps: Sequence[DecisionMap], *, footnote: str = "") -> Figure:
-    """Where each network draws the line between two classes, over the test samples."""
+    """Where each network draws the line between two classes, over the test samples.
+
+    Raises:
+        InputError: data is no data set, its features are not two or its classes not two, or there is no map.
+    """
+    check_kind("data", data, "Dataset", "as load_dataset gives it")
+    if data.features != 2 or len(data.classes) != 2:
+        raise InputError(
+            f"data must have two features and two classes; {data.name} has {data.features} and {len(data.classes)}"
+        )
+    for number, each in enumerate(check_some("maps", maps)):
+        check_kind(f"maps[{number}]", each, "DecisionMap", "as the classes in run_demo's result have it")
     with style():
         figure = new_figure(3.9)
         for position, (axes, shown) in enumerate(
@@ -79,8 +93,19 @@ def plot_weight_images(
         image_shape: height and width of an image.
         names: the name of each class.
         footnote: small print, such as the seed and the version.
+
+    Raises:
+        InputError: the three do not fit together.
     """
-    height, width = image_shape
+    names = check_some("names", names)
+    check_kind("weight", weight, "Tensor", "one row for each class")
+    height, width = (check_whole(f"image_shape[{i}]", side, 1) for i, side in enumerate(_two(image_shape)))
+    image_shape = height, width
+    if tuple(weight.shape) != (len(names), height * width):
+        raise InputError(
+            f"weight must have the shape {(len(names), height * width)} for {len(names)} names and images of {height} "
+            f"by {width} pixels, but {tuple(weight.shape)} came"
+        )
     columns = min(5, len(names))
     rows = -(-len(names) // columns)
     gap, title = 0.12 * width, 0.28 * height
@@ -107,3 +132,9 @@ def plot_weight_images(
         bar.set_label("weight (score per standard\ndeviation of the pixel)")
         bar.outline.set_edgecolor(MUTED)
         return finish(figure, footnote)
+
+
+def _two(sides: object) -> Sequence[object]:
+    if not isinstance(sides, Sequence) or isinstance(sides, str) or len(sides) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        raise InputError(f"image_shape must be a height and a width, but {show_value(sides)} came")
+    return cast("Sequence[object]", sides)

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from whyactivate.errors import InputError
+from whyactivate.plots.expected import check_kind
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -164,7 +167,12 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]], room: 
 
 
 def svg_of(figure: Figure) -> str:
-    """The figure as SVG text: the same figure gives the same text, with no date in it."""
+    """The figure as SVG text: the same figure gives the same text, with no date in it.
+
+    Raises:
+        InputError: figure is something else.
+    """
+    check_kind("figure", figure, "Figure", "as the functions of whyactivate.plots give it")
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -172,7 +180,15 @@ def svg_of(figure: Figure) -> str:
 
 
 def save_figure(figure: Figure, folder: Path, name: str, *, svg: str | None = None) -> tuple[Path, Path]:
-    """Writes `name`.svg and `name`.png into the folder and returns both paths."""
+    """Writes `name`.svg and `name`.png into the folder and returns both paths.
+
+    Raises:
+        InputError: figure is no figure, or folder no folder that is there.
+    """
+    check_kind("figure", figure, "Figure", "as the functions of whyactivate.plots give it")
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"folder must be a folder that is there, but {folder} came; make it first")
     vector, raster = folder / f"{name}.svg", folder / f"{name}.png"
     vector.write_text(svg_of(figure) if svg is None else svg, encoding="utf-8")
     with style():
