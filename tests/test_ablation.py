@@ -118,6 +118,7 @@ def test_a_recorded_program_is_rewritten() -> None:
     assert (ablation.none_left.parameters, ablation.none_left.verdict) == (14, wa.Verdict.AFFINE)
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
 def test_an_exported_relu6_is_called_one() -> None:
     """Export writes it as the operation that it shares with hardtanh."""
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU6(), nn.Linear(4, 4), nn.Hardtanh(), nn.Linear(4, 4))
