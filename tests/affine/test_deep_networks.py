@@ -77,6 +77,14 @@ def test_a_network_of_a_hundred_relu_layers_is_refuted_in_balls_of_512_bits(monk
     check_that_balls_decide(deep(100, 110, nn.ReLU, 1.42), 100, 176, 512, monkeypatch)
 
 
+@pytest.mark.slow
+def test_a_network_that_forgets_its_input_is_refuted_in_balls_of_1536_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(*(layer for _ in range(300) for layer in (nn.Linear(64, 64), nn.ReLU())))
+    assert max(counterexample._WIDE_BITS) == 1536
+    check_that_balls_decide(network, 64, 512, 1536, monkeypatch)
+
+
 def test_an_analysis_says_that_balls_decided() -> None:
     network = deep(48, 24, nn.Tanh, 1.5)
     analysis = wa.analyze(network, torch.randn(2, 48))

@@ -25,7 +25,7 @@ from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
 
 _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
-_WIDE_BITS = (88, 176, 512)
+_WIDE_BITS = (88, 176, 512, 1536)
 """With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
 _HOPELESS = 2.0**10
 """Where all intervals are so many times as wide as the largest number, other inputs will not do better."""
