@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,8 @@ import pytest
 from docs.built import ROOT, folder_of, site_group
 
 CSS_URL = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
+CODE = re.compile(r'<div class="language-(\w+)\b[^"]* highlight"><pre>(.*?)</pre>', re.DOTALL)
+COLUMN = 80  # characters in a line of a block of code on a screen of 1280 px
 FETCHED_LINKS = {"stylesheet", "icon", "preload", "preconnect", "prefetch", "dns-prefetch", "manifest", "modulepreload"}
 
 pytestmark = [pytest.mark.slow, site_group()]
@@ -126,6 +129,21 @@ def test_no_markup_is_shown_as_text(site):
         assert not [one for one in contents if "\\(" in one], page
 
 
+def test_no_line_of_code_is_cut_at_the_edge_of_the_column(site):
+    """Signatures in the reference and commands included; what code prints may be longer, and scrolls."""
+    pages = {page: lines_of_code(page.read_text(encoding="utf-8")) for page in sorted(site.rglob("*.html"))}
+    assert sum(map(len, pages.values())) > 4000
+    assert [(str(page), line) for page, lines in pages.items() for line in lines if len(line) > COLUMN] == []
+
+
+def test_lines_of_code_are_those_that_a_reader_would_type():
+    block = '<div class="language-{} highlight"><pre><span></span><code>{}\n</code></pre></div>'.format
+    python = block("python", "<span>a</span> <span>&lt;</span> b\n\nc") + block("python doc-signature", "f(x)")
+    printed = block("text", "$ whyactivate demo\nas it is") + block("console", "$ make \\\n    docs")
+    assert lines_of_code(python) == ["a < b", "", "c", "f(x)"]
+    assert lines_of_code(printed) == ["$ whyactivate demo", "$ make \\", "    docs"]
+
+
 def test_figures_have_names(pages):
     figures = [figure for page in pages.values() for figure in page.figures]
     assert len(figures) >= 3
@@ -173,6 +191,15 @@ def test_a_translation_shows_what_the_original_shows(site, pages):
         anchors = [[name for name in one.ids if not name.startswith("__")] for one in (page, twin)]
         assert anchors[1] == anchors[0], where
     assert compared > 20
+
+
+def lines_of_code(html: str) -> list[str]:
+    """The lines of code on a page, and of what is printed the commands."""
+    found = []
+    for language, block in CODE.findall(html):
+        lines = unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
+        found += [line for line in lines if language != "text" or line.startswith("$ ")]
+    return found
 
 
 def target(site: Path, page: Path, link: str) -> Path:

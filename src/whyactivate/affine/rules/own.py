@@ -57,7 +57,8 @@ def register_rule(
 
     Example:
         ```python
-        wa.register_rule(torch.ops.mylib.scale.default, "input*weight + bias", samples=[(x, w, b)])
+        scale = torch.ops.mylib.scale.default
+        wa.register_rule(scale, "input*weight + bias", samples=[(x, w, b)])
         ```
     """
     found = _overload(op)
