@@ -94,7 +94,7 @@ IN_ENGLISH = re.compile(r"[A-Za-z][\w.)]* ?$")  # as in Python 3.11
 
 # Words that need no English beside them: everyday ones, and terms that are made of others.
 PLAIN = {
-    "آموزش", "دادهٔ آموزش", "لایه", "وزن", "ماتریس", "ضرب", "اثبات", "داوری", "عامل", "گزاره", "تمرین", "آزمایشگاه",
+    "آموزش", "دادهٔ آموزش", "لایه", "وزن", "ماتریس", "ضرب", "اثبات", "داوری", "مانع", "گزاره", "تمرین", "آزمایشگاه",
     "شبکهٔ بدون تابع فعال‌سازی",
 }  # fmt: skip
 ENTRY = re.compile(r"^\*\*([^*]+)\*\*\{[^}]*\} \(([^)]+)\)", re.M)
@@ -115,8 +115,9 @@ def terms_of(glossary: str) -> dict[str, str]:
 def bare(page: str, terms: dict[str, str]) -> Iterator[str]:
     """The terms that the page uses and never puts beside the English word."""
     text = re.sub(r"\s+", " ", re.sub(r"^#.*", "", prose(page), flags=re.M))
+    unlinked = re.sub(r"\[[^]\u2060]*\u2060", "", text)  # what a link says is mostly the title of its page
     for term, english in terms.items():
-        used = re.search(rf"{START}{term}(?:{HALF}ها|{HALF}های|ی|ِ)?{END}", text)
+        used = re.search(rf"{START}{term}(?:{HALF}ها|{HALF}های|ی|ِ)?{END}", unlinked)
         # "affine" stands for "affine map", "saturates" for "saturation".
         stems = "|".join(word.split()[0][:5] for word in re.sub(r"\b(?:to|the) ", "", english).split(", "))
         if used and term not in PLAIN and not re.search(rf"\([^)]*\b(?:{stems})", text, re.I):

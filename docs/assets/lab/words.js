@@ -49,7 +49,7 @@ const en = {
 const fa = {
   title: "آزمایشگاه",
   data: "داده", dataset: "مجموعه‌داده", classification: "دو رده", regression: "یک منحنی",
-  moons: "دو ماه", circles: "دایره‌ها", xor: "یای انحصاری (XOR)", spiral: "مارپیچ", noise: "نوفه", points: "نقطه‌های خودتان", formula: "فرمول خودتان",
+  moons: "دو نیم‌ماه", circles: "دایره‌ها", xor: "یای انحصاری (XOR)", spiral: "مارپیچ", noise: "نوفه", points: "نقطه‌های خودتان", formula: "فرمول خودتان",
   sine: "سینوس", step: "پله", noise1d: "نوفه", points1d: "نقطه‌های خودتان", formula1d: "فرمول خودتان",
   formulaPlane: "ردهٔ 1 جایی است که این عبارت از 0 بزرگ‌تر باشد (x و y)", formulaCurve: "تابع هدف f(x)",
   formulaHelp: "عدد، ‎+ − * / ^‎، پرانتز، pi، e و تابع‌های sin cos tan exp log sqrt abs sign tanh floor.",
