@@ -130,7 +130,7 @@ def test_no_markup_is_shown_as_text(site):
 
 
 def test_no_line_of_code_is_cut_at_the_edge_of_the_column(site):
-    """Signatures in the reference and commands included; what code prints may be longer, and scrolls."""
+    """Signatures in the reference and commands included; what code prints may be longer, for it wraps."""
     pages = {page: lines_of_code(page.read_text(encoding="utf-8")) for page in sorted(site.rglob("*.html"))}
     assert sum(map(len, pages.values())) > 4000
     assert [(str(page), line) for page, lines in pages.items() for line in lines if len(line) > COLUMN] == []
