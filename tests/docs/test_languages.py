@@ -95,6 +95,16 @@ def test_persian_words_in_code_and_settings_are_written_so_too():
     assert [fault for text in texts for fault in faults(text)] == []
 
 
+def test_the_page_for_wrong_addresses_says_of_each_part_in_which_language_it_is():
+    page = (DOCS / "theme" / "404.html").read_text(encoding="utf-8")
+    parts = re.findall(r'<section lang="(\w+)" dir="(\w+)">(.*?)</section>', page, re.S)
+    assert [part[:2] for part in parts] == [("en", "ltr"), ("fa", "rtl")]
+    assert [is_persian(part[2]) for part in parts] == [False, True]
+    around = re.sub(r"<section.*?</section>", "", page, flags=re.S)
+    assert not is_persian(around)
+    assert "<h" not in around.replace("<html", "")
+
+
 def test_every_title_in_the_navigation_is_translated():
     # Only the part of mkdocs.yml that YAML reads without MkDocs.
     text = re.sub(r"!ENV \[.*?\]", "''", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"))
