@@ -23,6 +23,7 @@ from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Node, Tape, Value
 from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
 from whyactivate.folding.copies import copied
+from whyactivate.folding.gradients import GradientWatch
 from whyactivate.folding.peeking import Peeks
 from whyactivate.folding.sizes import Asked, SizeWatch, plain
 
@@ -72,7 +73,9 @@ class Recorded:
 
     `readers` gives, for the memory of each parameter and buffer, the modules whose own code reads it; `asked` what
     the code of modules asked about the sizes of tensors; `peeked`, for the paths of modules of which the code of
-    others reads an attribute, the first of these.
+    others reads an attribute, the first of these. `detached` holds the tensors that the module's code cuts gradients
+    off from, `quiet` those that operations gave of which no gradients were recorded, as (storage, version); `cutting`
+    the paths of the modules whose code does so.
     """
 
     module: nn.Module
@@ -83,6 +86,9 @@ class Recorded:
     asked: tuple[Asked, ...]
     looked: frozenset[str]
     peeked: Mapping[str, str]
+    detached: frozenset[tuple[int, int]]
+    quiet: frozenset[tuple[int, int]]
+    cutting: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,9 @@ class _Reporter:
         self.count = 0
         self.followed: set[int] = set()
         """The memory that holds what depends on the input."""
+        self.cuts: dict[int, bool] = {}
+        """The marks at which gradients end, and whether they are results of operations that pass none on."""
+        self.cutting: set[str] = set()
 
     def before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         call = Call(self.names[id(module)], self._marked(list(args)), self._marked(dict(kwargs)))
@@ -125,17 +134,23 @@ class _Reporter:
             raise Caught(call.path)
         call.result = self._marked(result)
 
-    def _marked(self, tree: Any) -> Any:
-        def mark(leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor):
-                return leaf
-            self.count += 1
-            if leaf.is_floating_point():
-                with torch.no_grad():
-                    _mark(leaf, _SIGN, self.count)
-            return _Mark(self.count, leaf)
+    def cut(self, result: Any, quiet: bool) -> None:
+        """Gradients end at a result: it is detached, or of an operation without recorded gradients (`quiet`)."""
+        with without_functions():
+            followed = [tensor for tensor in tensors_in(result) if storage_key(tensor) in self.followed]
+        for tensor in followed:
+            self.cuts[self._mark(tensor).number] = quiet
+            self.cutting |= {call.path for call in (self.open if quiet else self.open[-1:])}
 
-        return map_leaves(mark, tree)
+    def _marked(self, tree: Any) -> Any:
+        return map_leaves(lambda leaf: self._mark(leaf) if isinstance(leaf, Tensor) else leaf, tree)
+
+    def _mark(self, tensor: Tensor) -> _Mark:
+        self.count += 1
+        if tensor.is_floating_point():
+            with torch.no_grad(), without_functions():
+                _mark(tensor, _SIGN, self.count)
+        return _Mark(self.count, tensor)
 
 
 class _Watch(DispatchMode):
@@ -197,11 +212,15 @@ def record_calls(module: nn.Module, example: Example, rows: int, turned: int | N
             peeks.watch(part, name)
     changed = example.with_rows(rows)
     sizes = SizeWatch(lambda: reporter.open[-1].path if reporter.open else None, turned)
-    with _Watch(marked, reporter, partial(sizes.note, "made")) as watch, sizes:
+    with (
+        _Watch(marked, reporter, partial(sizes.note, "made")) as watch,
+        sizes,
+        GradientWatch(lambda: bool(reporter.open), reporter.cut),
+    ):
         tape = record(marked, changed.args, changed.kwargs)
     if reporter.open and tape.refusal is None:
         raise Caught(reporter.open[-1].path)
-    nodes = _read(tape, reporter.calls)
+    nodes, cuts = _read(tape, reporter)
     return Recorded(
         marked,
         tape,
@@ -211,6 +230,9 @@ def record_calls(module: nn.Module, example: Example, rows: int, turned: int | N
         tuple(sizes.asked),
         _who_looked(sizes, marked),
         peeks.found,
+        frozenset(key for key, quiet in cuts if not quiet),
+        frozenset(key for key, quiet in cuts if quiet),
+        frozenset(reporter.cutting),
     )
 
 
@@ -220,8 +242,8 @@ def _who_looked(sizes: SizeWatch, module: nn.Module) -> frozenset[str]:
     return frozenset(sizes.looked | sizes.counted - own)
 
 
-def _read(tape: Tape, calls: list[Call]) -> tuple[Node, ...]:
-    """The operations without the marks; what the calls were given and gave is told by the marks."""
+def _read(tape: Tape, reporter: _Reporter) -> tuple[tuple[Node, ...], set[tuple[tuple[int, int], bool]]]:
+    """The operations without the marks, and where gradients end; marks tell what the calls were given and gave."""
     marks: dict[int, tuple[Value, int]] = {}
     nodes: list[Node] = []
     for node in tape.nodes:
@@ -231,7 +253,7 @@ def _read(tape: Tape, calls: list[Call]) -> tuple[Node, ...]:
             marks[int(number)] = (value, node.index)
         else:
             nodes.append(node)
-    for call in calls:
+    for call in reporter.calls:
         places: list[int] = []
 
         def told(leaf: Any, places: list[int] = places) -> Any:
@@ -249,4 +271,5 @@ def _read(tape: Tape, calls: list[Call]) -> tuple[Node, ...]:
             call.first, call.last = min(places), max(places)
         if call.first is not None and call.last is not None and call.result is not None:
             call.nodes = tuple(node.index for node in nodes if call.first < node.index < call.last)
-    return tuple(nodes)
+    cut = {(marks[number][0], quiet) for number, quiet in reporter.cuts.items() if number in marks}
+    return tuple(nodes), {((value.storage, value.version), quiet) for value, quiet in cut}

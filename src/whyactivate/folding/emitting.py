@@ -134,6 +134,12 @@ class _Emitter(Scope):
                 "what it does for one size",
                 self.folded & {*call.nodes},
             )
+        if call.path in self.program.recorded.cutting:
+            raise CannotPlace(
+                f"{call.path or 'the forward of the whole'} keeps gradients from being passed on (by detach, "
+                "torch.no_grad or a function with gradients of its own), which a graph would not",
+                self.folded & {*call.nodes},
+            )
         children = [c for c in self.program.recorded.calls if c.parent is call and c.first is not None]
         taken = {index for child in children for index in child.nodes}
         own = [node for node in self.program.nodes if node.index in call.nodes and node.index not in taken]

@@ -188,6 +188,8 @@ def replace_table(piece: Piece, program: Program, calls: Calls, table: Table) ->
     calls.check_unseen(table.path, piece.nodes)
     if calls.recorded.readers[storage_key(calls.modules[table.path].weight)]:  # pyright: ignore[reportArgumentType]
         raise CannotPlace(f"the table of {table.path} is used elsewhere, too", piece.nodes)
+    if term.key in program.recorded.detached:
+        raise CannotPlace("gradients end at what is looked up", piece.nodes)
     if len(program.tensors[term.key].readers) != 1 or term.key in program.outputs:
         raise CannotPlace("what is looked up is used elsewhere, too", piece.nodes)
     return Replacement(piece, table.path, tuple(call.path for call, _ in used), layer)
@@ -261,6 +263,10 @@ def _check_between(used: list[tuple[Call, list[Node]]], piece: Piece, program: P
         whole = whole.parent
     for script in calls.scripts_between(whole.path if whole else "", [call.path for call, _ in used]):
         raise CannotPlace(f"{script} is scripted, and what it does between its layers cannot be seen", piece.nodes)
+    results = {key_of(value) for _, nodes in used for node in nodes for value in node.outputs if value is not None}
+    quiet = results & program.recorded.quiet
+    if (results - {piece.key}) & program.recorded.detached or (quiet and quiet != results):
+        raise CannotPlace("gradients end within it (at a detach, or under torch.no_grad)", piece.nodes)
     running = {call.path for call, _ in used}
     for call, _ in used:
         around = call
