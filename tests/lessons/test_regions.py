@@ -84,6 +84,35 @@ def strictly_inside(shape, point):
     return min(turns) > 0 or max(turns) < 0
 
 
+class TestFigure:
+    def test_where_there_is_one_input_the_axis_is_that_input(self):
+        found = regions_along(small_unit(), torch.tensor([-2.0]), torch.tensor([2.0]))
+        axes = found.plot("").axes[0]
+        line, dots = axes.lines
+        assert list(line.get_xdata()) == [-2, 1, 2]
+        assert list(dots.get_xdata()) == [1]
+        assert axes.get_xlabel().startswith("input ")
+
+    def test_else_it_is_the_place_between_the_ends(self):
+        axes = regions_along(small("relu", 0), torch.zeros(2), torch.ones(2)).plot("").axes[0]
+        assert axes.get_xlim() == (0, 1)
+        assert axes.get_xlabel().startswith("position on the segment")
+
+    def test_the_coordinates_of_the_whole_plane_are_the_inputs(self):
+        whole = regions_in(small("relu", 0), 2.0)
+        assert whole.plot("").axes[0].get_xlabel() == "first input"
+        moved = regions_in(small("relu", 0), 2.0, origin=torch.ones(2))
+        assert moved.plot("").axes[0].get_xlabel() == "first coordinate of the slice"
+
+
+def small_unit() -> nn.Module:
+    """The unit relu(x − 1)."""
+    unit = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    nn.init.ones_(unit[0].weight)
+    nn.init.constant_(unit[0].bias, -1.0)
+    return unit
+
+
 class TestCounting:
     @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize("layers", [(2, 4, 1), (2, 3, 3, 1)])

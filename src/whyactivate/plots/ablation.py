@@ -51,8 +51,8 @@ def _losses(figure: Figure, axes: Axes, ablation: Ablation, rows: list[Without])
             values += _row(axes, place, losses)
     if values and min(values) > 0 and max(values) > _WIDE_RANGE * min(values):
         axes.set_xscale("log")
-    axes.plot([], [], "s", color=INK, fillstyle="none", label="as it is")
-    axes.plot([], [], "D", color=BLUE, markeredgecolor=PAPER, label="retrained (dots: each seed)")
+    axes.plot([], [], "s", color=INK, fillstyle="none", label="not retrained")
+    axes.plot([], [], "D", color=BLUE, markeredgecolor=PAPER, label="retrained (dots: each order of rows)")
     if ablation.floor is not None:
         axes.axvline(
             ablation.floor, color=MUTED, linewidth=4, alpha=0.4, zorder=1, label=f"linear floor {ablation.floor:.3g}"

@@ -108,7 +108,7 @@ def draw_float_networks(lesson: FloatNetworks) -> Figure:
     label_ends(
         axes,
         [
-            ("as a function of\nreal numbers", ends[1], ends[1] - 0.25, INK),
+            ("as a function of\nreal numbers", ends[1], ends[1], INK),
             ("as computed", ends[1], lesson.output[-1], BLUE),
         ],
         room=7,

@@ -32,8 +32,10 @@ def draw_dead_units(lesson: DeadUnits) -> Figure:
     figure = new_figure(0.62 * len(lesson.runs) + 1.5)
     axes = figure.subplots()
     for place, run in enumerate(lesson.runs):
+        before = 0
         for call in run.units.calls:
-            _draw(axes, call, place)
+            _draw(axes, call, place, before)
+            before += len(call.lives)
         dead = run.units.count(Life.DEAD)
         axes.annotate(
             f"{dead} dead",
@@ -49,12 +51,12 @@ def draw_dead_units(lesson: DeadUnits) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, call: UnitCall, place: int) -> None:
-    """Units as marks in a row, spread out so that none hides another."""
-    count = len(call.lives)
-    for number, (share, life) in enumerate(zip(call.negative, call.lives, strict=True)):
+def _draw(axes: Axes, call: UnitCall, place: int, before: int = 0) -> None:
+    """Units as marks in a row, spread out so that none hides another; `before` are in the row already."""
+    alone = before + len(call.lives) == 1
+    for number, (share, life) in enumerate(zip(call.negative, call.lives, strict=True), before):
         colour, marker = _LOOKS[life]
-        height = place + 0.6 * ((number * 0.618034) % 1 - 0.5) if count > 1 else place
+        height = place if alone else place + 0.6 * ((number * 0.618034) % 1 - 0.5)
         axes.plot(
             [100 * share], [height], marker, color=colour, markeredgecolor=PAPER, markeredgewidth=0.4, markersize=6
         )
@@ -67,7 +69,7 @@ def _finish(figure: Figure, axes: Axes, names: list[str]) -> None:
     axes.axvline(100 * SLEEPY, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     axes.grid(axis="x")
     axes.set_xlabel("share of the data with z ≤ 0 (%), one mark per unit")
-    words = {Life.DEAD: "dead: slope 0 on all data", Life.SLEEPY: "sleepy", Life.ALIVE: "alive"}
+    words = {Life.DEAD: "dead: slope 0 on all data", Life.SLEEPY: f"sleepy: z ≤ 0 on {100 * SLEEPY:.0f} % or more", Life.ALIVE: "alive"}
     for life, (colour, marker) in _LOOKS.items():
         axes.plot([], [], marker, color=colour, markersize=6, label=words[life])
     figure.legend(loc="outside upper left", ncols=3, frameon=False, handletextpad=0.2)

@@ -101,6 +101,11 @@ class Regions(Lesson):
         return len(self.extent)
 
     @property
+    def is_whole_plane(self) -> bool:
+        """Whether the coordinates are the inputs themselves, of a network that has two."""
+        return torch.equal(self.directions.double(), torch.eye(2).double()) and not bool(self.origin.any())
+
+    @property
     def size(self) -> Fraction:
         """The area (or length) of the whole slice; the cells' sizes add up to it exactly."""
         whole = Fraction(1)
