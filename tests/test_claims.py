@@ -160,6 +160,16 @@ def test_the_page_in_persian_shows_every_number_that_is_shown_in_english(claim, 
     assert left_out(evidence(claim.id).found, told) == []
 
 
+def test_a_caption_says_more_than_the_title_above_its_figure():
+    page = (DOCS / "en" / "article.md").read_text(encoding="utf-8")
+    drawn = [int(n) for listed in re.findall(r"figures=\[([\d, ]+)\]", page) for n in listed.split(",")]
+    for language in ("en", "fa"):
+        words = json.loads((DOCS / language / "claims.json").read_text(encoding="utf-8"))["claims"]
+        sketches = [n for n in drawn if isinstance(evidence(n).lesson, Sketch)]
+        assert len(sketches) > 5
+        assert [n for n in sketches if "caption" not in words[str(n)]] == []
+
+
 def test_a_number_that_is_left_out_is_found():
     assert left_out("a loss of 0.834 in 7 of 1,000 runs, −2 and 3e−07", "7 از 1000، ⁦−2⁩، 2.97e−07 و 0.8337") == []
     assert left_out("a loss of 0.834 and −2 and 1.39e−16", "0.83 و 2 و 1.5e−16") == [-2.0, 1.39e-16]

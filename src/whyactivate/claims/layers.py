@@ -136,9 +136,9 @@ def neuron_is_affine() -> Finding:
     adds = f(a + b).equals(f(a) + f(b))
     mixes = f(a * 3 - b * 2).equals(f(a) * 3 - f(b) * 2)
     return Finding(
-        f"{moved} of the 18 units of the first layer give something other than 0 at the input 0. f(a + b) = f(a) + "
-        f"f(b): {adds}; "
-        f"f(3a − 2b) = 3f(a) − 2f(b), weights of sum 1: {mixes}. Both without rounding.",
+        f"{moved} of the 18 units of the first layer give something other than 0 at the input 0. That f(a + b) = f(a) "
+        f"+ f(b) is {_yes(adds)}; that f(3a − 2b) = 3f(a) − 2f(b), a mix whose weights add up to 1, is {_yes(mixes)}. "
+        "Both were computed without rounding.",
         (
             Point("f(0) is not 0, so f is not linear", moved > 0),
             Point("superposition fails", not adds),
@@ -153,6 +153,10 @@ def neuron_is_affine() -> Finding:
             small="the article's network, seed 0",
         ),
     )
+
+
+def _yes(holds: bool) -> str:
+    return "true" if holds else "false"
 
 
 def _biases(layer: nn.Linear) -> Curve:
@@ -175,7 +179,7 @@ def superposition() -> Finding:
         f"of the one layer; "
         f"its bias is {digits(float(collapse.bias[0]))}, so the whole is "
         f"{'linear' if linear else 'not linear, only affine'}. The induction step "
-        f"for every depth and width {theorem.verdict}. The layer that {' → '.join(map(str, widths))} is has rank "
+        f"for every depth and width {theorem.verdict}. A stack {' → '.join(map(str, widths))} is one layer, of rank "
         f"{rank}.",
         (
             Point("the weight is the product of the four weights", product.equals(collapse.exact.weight)),

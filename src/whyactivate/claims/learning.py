@@ -31,7 +31,7 @@ def bigger_is_better() -> Finding:
         f"{digits(on_wave[0])} to {digits(on_wave[-1])}.",
         (
             Point("on diabetes the widest network has the smaller training error", train[-1] < train[0]),
-            Point("and the larger test error", test[-1] > test[0]),
+            Point("on diabetes the widest network has the larger test error", test[-1] > test[0]),
             Point("on the sine the widest has the smaller test error", on_wave[-1] < on_wave[0]),
         ),
         {"widths": list(widths), "diabetes_train": train, "diabetes_test": test, "sine_test": on_wave},
@@ -91,7 +91,7 @@ def unique_features() -> Finding:
         f"{told[0][0].upper()}{told[0][1:]}; {told[1]}.",
         (
             Point("on sine most units are nearly copies of others in the same layer", wave.twins > 0.5),
-            Point("and another seed learns most of the same features again", wave.alike > 0.5),
+            Point("another seed learns most of the same features again", wave.alike > 0.5),
             Point("on diabetes it is far less, so it depends on the data", patients.twins < wave.twins / 2),
             Point(
                 "on both fewer directions than units carry 99 % of the variance",
@@ -140,7 +140,7 @@ def decides_what_matters() -> Finding:
             Point("the activations hold nothing that training could change", parameters == 0),
             Point("each entry is treated by itself and alike", all(fixed.values())),
             Point("training leaves the activation as it is", torch.equal(before, after)),
-            Point("and moves the weights", moved > 0),
+            Point("training moves the weights", moved > 0),
         ),
         {"parameters": parameters, "largest_change_of_a_weight": moved},
         Sketch(

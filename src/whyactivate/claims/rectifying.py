@@ -34,7 +34,7 @@ def negative_weights() -> Finding:
         f"{'as they were' if kept else 'changed'}. With the weight −2 "
         f"relu(−2·−3) is {passed:g} and relu(−2·3) is {stopped:g}.",
         (
-            Point("there are negative weights, and they stay as they are, bit by bit", negative > 0 and kept),
+            Point("there are negative weights, and they stay as they are, bit for bit", negative > 0 and kept),
             Point("a negative weight lets a negative input through", passed == 6.0),
             Point("what becomes 0 is the negative pre-activation", stopped == 0.0),
         ),
@@ -66,7 +66,7 @@ def relu_solved_it() -> Finding:
     told = listing([f"{title_of(name)} {times:.1f} times" for name, times in alone.items() if name != "relu"])
     inside = listing([f"{times:.1f}" for name, times in layer.items() if name != "relu"])
     return Finding(
-        f"Of 100,000 draws from N(0, 1) ReLU kept {'every' if kept else 'NOT every'} positive one bit by bit and made "
+        f"Of 100,000 draws from N(0, 1) ReLU kept {'every' if kept else 'NOT every'} positive one bit for bit and made "
         f"{100 * lost:.1f} % zero: all negative ones become {different} value. On this machine, now, {told} as long as "
         f"ReLU by itself, and a layer of 512 units with it {inside} times as long as with ReLU (measured, "
         "not judged: it varies).",
@@ -160,7 +160,7 @@ def negative_do_not_learn() -> Finding:
         f"are negative on a part of the data {len(learning)} get a gradient: they learn from the other part.",
         (
             Point("z ≤ 0 on all data: the gradient with ReLU is exactly 0", relu == 0.0),
-            Point("with Leaky ReLU it is not", leaky > 0),
+            Point("z ≤ 0 on all data: the gradient with Leaky ReLU is not 0", leaky > 0),
             Point(
                 "z ≤ 0 on a part of the data only: the unit learns all the same", bool(partly) and learning == partly
             ),

@@ -148,7 +148,8 @@ def tanh_is_sigmoid() -> Finding:
     return Finding(
         f"tanh z − (2σ(2z) − 1) simplifies to {0 if equal else 'something else'}; its limits are −1 and 1. PyTorch's "
         f"LSTM cell, written out with "
-        f"this tanh and this sigmoid, gives the same numbers to {digits(gap)}.",
+        f"this tanh and this sigmoid, gives the same numbers: the largest difference is "
+        f"{digits(gap)}.",
         (
             Point("tanh z = 2σ(2z) − 1, symbolically", bool(equal)),
             Point("its limits are −1 and 1", bool(limits)),
@@ -196,7 +197,7 @@ def tanh_is_centred() -> Finding:
         f"{lesson.explain()} Beyond |z| = 5 the slope of tanh is at most {digits(beyond)}.",
         (
             Point("tanh averages 0 over N(0, 1)", abs(at_0) < 1e-6),
-            Point("and not over N(1, 1): between 0.5 and 0.6", 0.5 < at_1 < 0.6),
+            Point("over N(1, 1) it is not: between 0.5 and 0.6", 0.5 < at_1 < 0.6),
             Point("it still saturates: beyond |z| = 5 the slope is below 0.001", beyond < 1e-3),
         ),
         {

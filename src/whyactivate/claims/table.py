@@ -40,8 +40,8 @@ _TABLE = (
         5, "activations help to prevent vanishing gradients.", _W,
         "Not in general: the gradient is a product of one Wᵀ·diag(φ′) per layer, and |φ′| ≤ 1 for all the article's "
         "activations (σ′ ≤ 1/4). With "
-        "PyTorch's initial weights, taking the activations away vanishes least. Initial weights and activation decide "
-        "together.",
+        "PyTorch's initial weights, the gradient vanishes least without any activation. Initial weights and activation "
+        "decide together.",
         "Glorot & Bengio 2010; He et al. 2015; the gradients lesson", experiment=vanishing.prevents_vanishing,
     ),
     Claim(
@@ -103,7 +103,7 @@ _TABLE = (
         15, "ReLU solved this, and it is faster to compute.", _I,
         "It keeps z > 0 exactly and throws away all z < 0: half of N(0, 1). Speed depends on the machine and must be "
         "measured; beside the product in front of it, any of them is cheap.",
-        f"{_RUN}: bit by bit; times are told as ratios, not judged", experiment=rectifying.relu_solved_it,
+        f"{_RUN}: bit for bit; times are told as ratios, not judged", experiment=rectifying.relu_solved_it,
     ),
     Claim(
         16, "tanh gives numbers between −1 and 1 and is used in RNNs and LSTMs.", _T,
@@ -154,8 +154,7 @@ _TABLE = (
     Claim(
         24, "every real system is nonlinear.", _W,
         "Many are linear to within what can be measured (circuits of resistors, sound and light at everyday strength), "
-        "and smooth ones nearly are near a working point; much "
-        "of engineering rests on that.",
+        "and smooth ones are nearly linear near a working point; much of engineering rests on that.",
         "Strang 2016, Introduction to Linear Algebra; Åström & Murray 2008, Feedback Systems",
     ),
     Claim(

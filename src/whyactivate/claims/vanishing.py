@@ -36,7 +36,8 @@ def prevents_vanishing() -> Finding:
         lesson.explain(),
         (
             Point(
-                "with default initial weights no activation vanishes less than none", none.ratio > max(others.values())
+                "with default initial weights the gradient vanishes least without an activation",
+                none.ratio > max(others.values()),
             ),
             Point("σ′ ≤ 1/4: 1/4 − σ′ is the square (σ − 1/2)², symbolically", quarter),
             Point("the gradient is the product of Wᵀ·diag(φ′), to rounding", lesson.disagreement < 1e-9),
@@ -86,8 +87,8 @@ def vanishing_is_small() -> Finding:
         f"of the last layer's.",
         (
             Point("the gradient of the first layer is below a millionth of the last one's", lesson.ratio < 1e-6),
-            Point("a step leaves the first layer's weights as they are, bit by bit", still),
-            Point("and moves nearly all of the last layer's", moved > 0.9),
+            Point("a step leaves the first layer's weights as they are, bit for bit", still),
+            Point("the same step moves nearly all of the last layer's", moved > 0.9),
         ),
         {"ratio": lesson.ratio, "moved_in_last_layer": moved},
         lesson,

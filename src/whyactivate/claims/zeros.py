@@ -36,10 +36,10 @@ def small_is_zero() -> Finding:
         "here and now; only which is faster is judged.)",
         (
             Point("the log-loss of σ(−55) is 55", abs(log + 55) < 1e-9 and abs(by_formula + 55) < 1e-9),
-            Point("that of 0 is infinite", by_zero == -math.inf),
+            Point("the log-loss of 0 is infinite", by_zero == -math.inf),
             Point("a dense kernel saves less than half its time by zeros, however many", min(dense.values()) > 0.5),
             Point("a sparse one saves more than half where 99 % are 0", sparse[left] < 0.5),
-            Point("and costs more than the dense one where none is", sparse[1.0] > 1),
+            Point("a sparse one takes longer than a dense one where none is", sparse[1.0] > 1),
         ),
         {
             "value": value,
@@ -52,7 +52,7 @@ def small_is_zero() -> Finding:
             },
         },
         Sketch(
-            "A product with a matrix of zeros: what they save",
+            "What zeros save in a matrix product",
             "share of the entries that are not 0",
             "time, dense without zeros = 1",
             (

@@ -116,11 +116,12 @@ class Gradients(Lesson):
         bare = [run for run in deepest if run.activation == "identity"]
         for none in bare:
             beside = [run for run in deepest if run.init == none.init and run is not none]
-            weaker = [run for run in beside if run.ratio < none.ratio]
+            weaker = sum(run.ratio < none.ratio for run in beside)
             if beside:
+                count = "all" if weaker == len(beside) else f"{weaker or 'none'} of the"
                 parts.append(
-                    f"With {_NAMES[none.init]} initial weights and no activation it is {digits(none.ratio)}: "
-                    f"{len(weaker)} of the {len(beside)} activations beside it vanish more than that."
+                    f"With {_NAMES[none.init]} initial weights and no activation it is {digits(none.ratio)}; "
+                    f"{count} {len(beside)} activations beside it give less."
                 )
         parts.append(
             f"The reason is the product: each layer multiplies by Wᵀ and by φ′. For {least.label} φ′ is "

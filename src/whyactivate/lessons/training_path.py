@@ -108,9 +108,9 @@ class TrainingPath(Lesson):
         parts.append(
             f"For two layers in line with the target the strengths follow the formula of Saxe, McClelland & Ganguli "
             f"(2013) to "
-            f"{digits(self.formula_gap)} of the strongest. The one layer that {' → '.join(map(str, self.bottleneck))} "
-            f"is has rank {self.rank}, counted "
-            f"exactly; the narrowest width is {min(self.bottleneck)}."
+            f"{digits(self.formula_gap)} of the strongest. A stack {' → '.join(map(str, self.bottleneck))} "
+            f"without activations is one layer, of rank {self.rank}, counted exactly; its narrowest width is "
+            f"{min(self.bottleneck)}."
         )
         return " ".join(parts)
 

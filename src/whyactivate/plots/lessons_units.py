@@ -69,7 +69,11 @@ def _finish(figure: Figure, axes: Axes, names: list[str]) -> None:
     axes.axvline(100 * SLEEPY, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     axes.grid(axis="x")
     axes.set_xlabel("share of the data with z ≤ 0 (%), one mark per unit")
-    words = {Life.DEAD: "dead: slope 0 on all data", Life.SLEEPY: f"sleepy: z ≤ 0 on {100 * SLEEPY:.0f} % or more", Life.ALIVE: "alive"}
+    words = {
+        Life.DEAD: "dead: slope 0 on all data",
+        Life.SLEEPY: f"sleepy: z ≤ 0 on {100 * SLEEPY:.0f} % or more",
+        Life.ALIVE: "alive",
+    }
     for life, (colour, marker) in _LOOKS.items():
         axes.plot([], [], marker, color=colour, markersize=6, label=words[life])
     figure.legend(loc="outside upper left", ncols=3, frameon=False, handletextpad=0.2)
