@@ -31,6 +31,7 @@ RULES = {
     "a space before ای, اند, ام or اش; a half-space belongs there": rf"{L}ه ا(?:ی|ند|م|ش){END}",
     "ها without a half-space after ه": rf"هها(?:ی|یی)?{END}",
     "the same word twice": rf"{START}({L}+) \1{END}",
+    "an ending stuck to a name in Latin letters or to code; reword it": rf"(?<=[A-Za-z\u2060]){L}",
 }
 
 # One word for one thing: what is written on the left is said as on the right everywhere on the site.
@@ -82,8 +83,9 @@ for _others, _term in TERMS.items():
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.S)
 CODE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.M | re.S)
 ENGLISH = re.compile(r'<div dir="ltr".*?</div>', re.S)
+TAG = re.compile(r"<!--.*?-->|<[^>\n]+>", re.S)
 OTHER = re.compile(
-    r"\\\[.*?\\\]|\\\(.*?\\\)|`[^`\n]+`|<!--.*?-->|<[^>\n]+>|\]\([^)]*\)|\]\[[^\]]*\]|\{[^}\n]*\}"
+    r"\\\[.*?\\\]|\\\(.*?\\\)|`[^`\n]+`|\]\([^)]*\)|\]\[[^\]]*\]|\{[^}\n]*\}"
     "|\u2066[^\u2069]*\u2069",  # isolated from left to right
     re.S,
 )
@@ -102,7 +104,7 @@ ENTRY = re.compile(r"^\*\*([^*]+)\*\*\{[^}]*\} \(([^)]+)\)", re.M)
 
 def prose(page: str) -> str:
     """The page without what is not prose."""
-    for pattern, left in ((FRONT, ""), (CODE, ""), (ENGLISH, ""), (MARKER, ""), (OTHER, "\u2060")):
+    for pattern, left in ((FRONT, ""), (CODE, ""), (ENGLISH, ""), (MARKER, ""), (TAG, "\u2061"), (OTHER, "\u2060")):
         page = pattern.sub(left, page)
     return page
 
