@@ -203,6 +203,27 @@ def test_a_number_that_is_not_finite_is_placed() -> None:
     assert "m.fc1(x) + torch.tensor(torch.inf)" in analysis.blame[0].line
 
 
+def test_an_operation_without_a_formula_is_placed() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.digamma(x)
+
+    reason = wa.analyze(nn.Sequential(nn.Linear(3, 3), Branch()), torch.zeros(2, 3)).blame[0]
+    assert "aten.digamma.default has no formula here" in reason.reason
+    assert reason.module == "1"
+    assert "return torch.digamma(x)" in reason.line
+
+
+def test_memory_that_nobody_has_written_is_called_so() -> None:
+    reason = wa.analyze(Parts(lambda m, x: torch.empty(4) + x), torch.zeros(2, 4)).blame[0].reason
+    assert reason.startswith("a tensor made in forward holds nan at (0,)")
+    assert "memory that nobody has written" in reason
+    assert "torch.zeros" in advise(reason)
+    infinite = wa.analyze(Parts(lambda m, x: torch.ones(4) / 0 + x), torch.zeros(2, 4)).blame[0].reason
+    assert "holds inf" in infinite
+    assert "nobody has written" not in infinite
+
+
 def test_the_operation_that_draws_random_numbers_is_named_with_its_line() -> None:
     def function(m: Any, x: Tensor) -> Tensor:
         z = m.fc1(x)

@@ -39,6 +39,31 @@ def one_of(count: int, place: int) -> Tensor:
     return torch.eye(count)[place]
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: x == 0.3,
+        lambda m, x: (x == 0.3).float(),
+        lambda m, x: x != torch.tensor(-7.0),
+        lambda m, x: m.fc1(x) >= 0.3,
+        lambda m, x: (x > 0).any(1),
+        lambda m, x: (m.fc1(x), x > 1e6),
+        lambda m, x: x.masked_fill(torch.arange(6) < 2, -torch.inf).logsumexp(1),
+    ],
+)
+def test_what_is_true_or_false_and_a_sum_behind_a_mask_are_refuted(forward: Forward) -> None:
+    analysis = wa.analyze(Parts(forward), torch.zeros(2, 6))
+    assert analysis.verdict == "not_affine"
+    assert analysis.counterexample is not None
+    assert analysis.counterexample.gap > 0
+
+
+@pytest.mark.parametrize("forward", [lambda m, x: x != x, lambda m, x: (m.fc1(x), x > torch.inf)])
+def test_what_is_always_true_or_false_is_undecided(forward: Forward) -> None:
+    analysis = wa.analyze(Parts(forward), torch.zeros(2, 6))
+    assert analysis.verdict == "undecided"
+
+
 def deep_and_always_on(m: Parts, x: Tensor) -> Tensor:
     z = m.fc1(x)
     for layer in m.deep:

@@ -45,6 +45,8 @@ MASKED: dict[str, Callable[[Tensor], Tensor]] = {
     "chosen": lambda x: torch.where(FUTURE, -math.inf, scores(x)).softmax(-1),
     "in parts": by_slices,
     "largest": lambda x: (scores(x) + BIAS).amax((1, 2)),
+    "summed": lambda x: (scores(x) + BIAS).logsumexp(-1),
+    "summed over several axes": lambda x: (scores(x) + BIAS).permute(1, 0, 2).logsumexp((2, 0), keepdim=True),
     "attention": lambda x: attention(x, attn_mask=BIAS),
     "causal attention": lambda x: attention(x, is_causal=True),
 }

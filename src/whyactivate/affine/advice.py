@@ -41,6 +41,10 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         "give an example that lies in memory as usual (example.contiguous()); and look for code that asks how its "
         "input lies, or who watches",
     ),
+    (
+        ("stands for memory that nobody",),
+        "replace the number that is not finite; where it is memory that nobody has written, make it with torch.zeros",
+    ),
     (("NaN", "infinity", "s nan", "s inf", "s -inf", "not finite"), "replace the number that is not finite"),
     (
         ("rounding drowns",),

@@ -87,13 +87,19 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         if mismatch is not None:
             return conclude(Verdict.UNDECIDED, reason=mismatch)
         counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
+        if counterexample is None and any(returned.dtype == torch.bool for returned in single.returned):
+            counterexample = find_rare_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
+            if counterexample is None:
+                return conclude(Verdict.UNDECIDED, reason="an output is torch.bool, not real numbers")
         unproved = at_fault and counterexample is None
         cancellation = prove_cancellation(recordings, constants) if unproved else Cancellation(None)
         if cancellation.obstacle is not None and single.roots_of_outputs() - {0}:
             counterexample = find_rare_counterexample(single, constants)
         rows = RowCheck(None) if at_fault else check_rows(recordings, constants, alone=alone)
     except (CannotEvaluate, InputError) as missing:
-        return conclude(Verdict.UNDECIDED, reason=f"the program cannot be evaluated without rounding: {missing}")
+        at = missing.location if isinstance(missing, CannotEvaluate) else None
+        reason = _placed(f"the program cannot be evaluated without rounding: {missing}", at)
+        return conclude(Verdict.UNDECIDED, reason=reason)
 
     if unproved and cancellation.obstacle is None:
         return conclude(
@@ -164,7 +170,7 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | Blame |
             return "the module returned nothing that holds a tensor"
         for output, returned in zip(tape.outputs, tape.returned, strict=True):
             whole = isinstance(output, Constant) and returned.dtype in INTEGER_DTYPES
-            if not (whole or is_real(returned.dtype)):
+            if not (whole or is_real(returned.dtype) or returned.dtype == torch.bool):
                 return f"an output is {returned.dtype}, not real numbers"
         if not is_known and (bad := find_non_finite(tape, names, sound)) is not None:
             return _placed(*bad)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -116,12 +117,15 @@ class Replay:
     def require_formulas(self) -> None:
         """Raises CannotEvaluate where an operation on the way has no formula, before any work is done."""
         for node in self.tape.needed():
-            self._rule(node)
+            with _placed_at(node):
+                self._rule(node)
 
     def run(self, nodes: Sequence[Node], memory: Memory) -> None:
         """Carry out `nodes` on `memory`."""
         for node in nodes:
-            for output, result in zip(node.outputs, self.evaluate(node, memory), strict=False):
+            with _placed_at(node):
+                results = self.evaluate(node, memory)
+            for output, result in zip(node.outputs, results, strict=False):
                 if output is not None:
                     self.write(output, result, memory)
 
@@ -277,6 +281,16 @@ def _tensors(argument: Argument) -> Any:
     if isinstance(argument, Constant):
         return argument.read()
     return [_tensors(item) for item in argument] if isinstance(argument, list) else argument
+
+
+@contextmanager
+def _placed_at(node: Node) -> Generator[None]:
+    """Where an operation cannot be evaluated, the error says where it was asked for."""
+    try:
+        yield
+    except CannotEvaluate as missing:
+        missing.location = missing.location or node.location
+        raise
 
 
 def around_zero(numbers: Numbers) -> BallArray:

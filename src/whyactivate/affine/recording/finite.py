@@ -17,6 +17,9 @@ _COPIES = {torch.ops.aten.copy.default: "src", torch.ops.aten.clone.default: "se
 """Operations that hand on what a cell holds, even where nobody has written it yet, as circular padding does."""
 
 
+_UNWRITTEN = ", which here also stands for memory that nobody has written, as torch.empty gives it"
+
+
 def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Constant]) -> tuple[str, Location] | None:
     """Where NaN, infinity or unwritten memory enters the program, in words, and the place; None where nowhere.
 
@@ -70,10 +73,11 @@ def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object,
         return None
     where = tuple(int(i) for i in (~finite).nonzero()[0])
     entry = tensor[where].item() if where else tensor.item()
-    owner = names.get(storage_key(tensor), "a tensor made in forward")
-    if storage_key(tensor) in names:  # a product reads a weight turned around: say where it is in the weight
+    owner = names.get(storage_key(tensor))
+    if owner is not None:  # a product reads a weight turned around: say where it is in the weight
         where = tuple(where[i] for i in sorted(range(tensor.ndim), key=lambda i: -tensor.stride(i)))
-    return f"{owner} holds {entry}" + (f" at {where}" if where else "")
+    told = f"{owner or 'a tensor made in forward'} holds {entry}" + (f" at {where}" if where else "")
+    return told + (_UNWRITTEN if owner is None and entry != entry else "")
 
 
 def _unwritten(tape: Tape) -> tuple[str, Location] | None:

@@ -1,7 +1,8 @@
 """Which scores a softmax or a maximum leaves out: those that a mask has made minus infinity, as attention does.
 
-Minus infinity is no real number. Where all that is made of it goes into a softmax, which gives it the weight 0, or a
-maximum, the program is one on real numbers all the same: the softmax, or the maximum, of the other scores.
+Minus infinity is no real number. Where all that is made of it goes into a softmax, which gives it the weight 0, a
+logarithm of a sum of exponentials, or a maximum, the program is one on real numbers all the same: the softmax, the
+logarithm, or the maximum, of the other scores.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ aten = torch.ops.aten
 _SOFTMAX = (aten._softmax.default, aten._safe_softmax.default)
 _LARGEST = (aten.amax.default, aten.max.dim)
 _ATTENTION = aten._scaled_dot_product_flash_attention_for_cpu.default
-_LEAVE_OUT = frozenset({*_SOFTMAX, *_LARGEST, _ATTENTION})
+_SUM = aten.logsumexp.default
+_LEAVE_OUT = frozenset({*_SOFTMAX, *_LARGEST, _SUM, _ATTENTION})
 _FILLS = (aten.masked_fill.Scalar, aten.masked_fill.Tensor)
 _SCALES = (aten.mul.Tensor, aten.mul.Scalar, aten.div.Tensor, aten.div.Scalar)
 _COPIES = (aten.clone.default, aten._to_copy.default)
@@ -90,7 +92,7 @@ class _Search:
         if not marked:
             return None
         own = marked.get("self", torch.tensor(False))
-        if node.op in _SOFTMAX or node.op in _LARGEST:
+        if node.op in _SOFTMAX or node.op in _LARGEST or node.op is _SUM:
             dim: Any = arguments["dim"]
             return self._leave_out(node, own, dim)
         if node.op is _ATTENTION and marked.keys() == {"attn_mask"}:

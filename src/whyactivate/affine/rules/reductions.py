@@ -206,17 +206,24 @@ def _with_others(rows: Any, left_out: torch.Tensor) -> Any:
 def _kept(self: Any, dim: int | Sequence[int] | None, left_out: torch.Tensor | None) -> Any:
     """The axes to reduce, joined into one that comes last, with others in place of what is left out."""
     rows = together(self, dim)
-    if left_out is None or not self.ndim:
-        return rows
+    return rows if left_out is None or not self.ndim else _with_others(rows, _marks_together(self, dim, left_out))
+
+
+def _marks_together(self: Any, dim: int | Sequence[int] | None, left_out: torch.Tensor) -> torch.Tensor:
+    """What is left out, in the order that `together` gives the numbers."""
     axes = axes_of(dim, self.ndim)
     kept = [axis for axis in range(self.ndim) if axis not in axes]
-    return _with_others(rows, left_out.expand(self.shape).permute(*kept, *axes).reshape(rows.shape))
+    return left_out.expand(self.shape).permute(*kept, *axes).reshape(together(self, dim).shape)
 
 
-def log_sum_exp(rows: Any) -> Any:
-    """The logarithm of the sum of exponentials along the last axis."""
+def log_sum_exp(rows: Any, left_out: torch.Tensor | None = None) -> Any:
+    """The logarithm of the sum of exponentials along the last axis, of what is not left out."""
+    rows = rows if left_out is None else _with_others(rows, left_out)
     top = largest(rows)
-    return top + (rows - top.reshape(*rows.shape[:-1], 1)).exp().sum(-1).log()
+    powers = (rows - top.reshape(*rows.shape[:-1], 1)).exp()
+    if left_out is not None:
+        powers = powers * ExactArray.from_tensor((~left_out).double().contiguous())
+    return top + powers.sum(-1).log()
 
 
 def _log_softmax_of(rows: Any) -> Any:
@@ -241,8 +248,9 @@ def log_softmax(self: Any, dim: int) -> Any:
 
 
 @nonlinear(aten.logsumexp.default, **_SMOOTH)
-def logsumexp(self: Any, dim: Sequence[int], keepdim: bool) -> Any:
-    return apart(self, log_sum_exp(together(self, dim)), dim, keepdim)
+def logsumexp(self: Any, dim: Sequence[int], keepdim: bool, call: Any) -> Any:
+    left_out = None if call.left_out is None or not self.ndim else _marks_together(self, dim, call.left_out)
+    return apart(self, log_sum_exp(together(self, dim), left_out), dim, keepdim)
 
 
 @nonlinear(aten.logcumsumexp.default, **_SMOOTH)

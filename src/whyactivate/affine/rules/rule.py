@@ -12,14 +12,20 @@ from typing import Any
 import torch
 
 from whyactivate.affine._torch_compat import OpOverload, argument_names, short_name
-from whyactivate.affine.tape import Argument, Constant, Value
+from whyactivate.affine.tape import Argument, Constant, Location, Value
 
 Form = tuple[tuple[str, ...], ...]
 """A sum of products of operands: `(("self",), ("mat1", "mat2"))` stands for self + mat1*mat2."""
 
 
 class CannotEvaluate(Exception):
-    """A formula has no exact or enclosed value for these operands; the message says why."""
+    """A formula has no exact or enclosed value for these operands; the message says why.
+
+    Attributes:
+        location: where the operation was asked for; None where that is not known.
+    """
+
+    location: Location | None = None
 
 
 class Label(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from whyactivate.affine.evaluating.effort import count_work
 from whyactivate.affine.evaluating.replay import ExactConstants
-from whyactivate.affine.searching.switches import Switches
+from whyactivate.affine.searching.switches import Switches, compared_with
 from whyactivate.affine.tape import Tape
 
 _SCALES = tuple(2.0**power for power in (0, 3, 6, 10, 14, 17, 20, 24, 30, 40, 60, 80, 100, 120))
@@ -24,6 +25,8 @@ _MOST_VERIFIED = 24
 _VERIFIED_PER_STOP = 4
 _VISIBLE = 2.0**-44
 """From which gap on, relative to what is added up, more than one pair of a stop is worth a verification."""
+_NEAR = 10
+"""How many binary places below the leading one of a number the pairs around it lie."""
 _MOST_WORK = 150_000_000
 """Work, as `count_work` counts it, of all evaluations together: some seconds."""
 _WORK_PER_OPERATION = 100_000
@@ -49,6 +52,7 @@ def rare_pairs(tape: Tape, constants: ExactConstants, seed: int = 0) -> Iterator
 class _Search:
     def __init__(self, tape: Tape, constants: ExactConstants, seed: int) -> None:
         self._switches = Switches(tape, constants)
+        self._compared = compared_with(tape)
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._work_of_point = max(1, count_work(tape))
         self._work_of_call = len(tape.needed()) * _WORK_PER_OPERATION
@@ -68,7 +72,7 @@ class _Search:
     # -- pairs -----------------------------------------------------------------------------------------------------
 
     def random_pairs(self) -> tuple[Tensor, Tensor]:
-        """Pairs of one sign and of both, of all coordinates and of one, at many scales."""
+        """Pairs of one sign and of both, of all coordinates and of one, at many scales; and around what is compared."""
         size = self._switches.size
         firsts: list[Tensor] = []
         seconds: list[Tensor] = []
@@ -79,6 +83,11 @@ class _Search:
                 one[int(torch.randint(max(1, size), (), generator=self._generator)) :][:1] = scale
                 firsts += [a, a, a.abs(), -a.abs(), one]
                 seconds += [-a, b, b.abs() / 2, -b.abs() / 2, -one]
+        for number in self._compared:
+            middle = torch.full((size,), number, dtype=torch.float64, device="cpu")
+            half = math.ldexp(1.0, math.frexp(number)[1] - _NEAR)  # few bits more than the number has
+            firsts.append(middle - half)
+            seconds.append(middle + half)
         return torch.stack(firsts), torch.stack(seconds)
 
     def sorted_pairs(self, a: Tensor, b: Tensor, most: int, visible: float) -> Iterator[Pair]:

@@ -16,6 +16,8 @@ from whyactivate.arithmetic.enclosures import EnclosureArray
 aten = torch.ops.aten
 
 _MOST_PER_NODE = 256
+_MOST_COMPARED = 16
+_EQUALITIES = (aten.eq.Scalar, aten.eq.Tensor, aten.ne.Scalar, aten.ne.Tensor)
 _BETWEEN_TWO = (aten.maximum.default, aten.minimum.default)
 
 
@@ -68,6 +70,19 @@ class Switches:
 
     def _numbers(self, operand: Value | Constant, memory: Memory, count: int) -> Tensor:
         return self._replay.read(operand, memory).at_points(count).to_float64()
+
+
+def compared_with(tape: Tape) -> list[float]:
+    """The numbers of which the operations of a program ask whether something is equal to them."""
+    found: dict[float, None] = {}
+    for node in tape.needed():
+        operand, other = node.arguments.get("self"), node.arguments.get("other")
+        if node.op in _EQUALITIES and isinstance(operand, Value):
+            numbers = other.read() if isinstance(other, Constant) else other
+            if isinstance(numbers, (int, float, Tensor)):
+                as_taken = torch.as_tensor(numbers).to(operand.geometry.dtype).double().flatten()[:_MOST_COMPARED]
+                found |= dict.fromkeys(as_taken[as_taken.isfinite()].tolist())
+    return [*found][:_MOST_COMPARED]
 
 
 def _kinks(node: Node) -> list[Tensor]:
