@@ -93,6 +93,45 @@ def test_an_analysis_says_that_balls_decided() -> None:
     assert analysis.counterexample.arithmetic == "balls"
 
 
+class NormalisedBlock(nn.Module):
+    """A part of a transformer: what it adds to the stream is normalised first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(nn.functional.gelu(self.up(self.norm(x))))
+
+
+def test_intervals_of_a_normalised_stream_stay_narrow_far_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(*(NormalisedBlock(32) for _ in range(12)), nn.LayerNorm(32), nn.Linear(32, 4)).eval()
+    program = program_of(network, 32)
+    monkeypatch.setattr(counterexample, "count_wide_tries", lambda tape, bits: 0)
+    found = find_counterexample(program, ExactConstants())
+    assert found is not None
+    assert found.arithmetic == "enclosed"
+    assert abs(value_at_mix(network, found) - mix_of_values(network, found)) > found.gap / 2 > 0
+    monkeypatch.setattr(counterexample, "_SCALES_OF_LARGE", (1.0,))
+    assert find_counterexample(program, ExactConstants()) is None
+
+
+def test_precisions_that_cannot_do_are_told_from_where_the_intervals_became_infinite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    program = program_of(nn.Sequential(*(NormalisedBlock(32) for _ in range(60))).eval(), 32)
+    monkeypatch.setattr(counterexample, "_SCALES_OF_LARGE", (1.0,))
+    monkeypatch.setattr(counterexample, "_WIDE_BITS", (88, 176))
+    monkeypatch.setattr(counterexample, "count_wide_tries", lambda tape, bits: 1)
+    tried: list[str] = []
+    answer = counterexample._Question.answer
+    monkeypatch.setattr(counterexample._Question, "answer", lambda self, how: tried.append(how) or answer(self, how))
+    assert find_counterexample(program, ExactConstants()) is None
+    assert tried == ["enclosed"]
+
+
 def image_network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
@@ -103,7 +142,7 @@ def image_network() -> nn.Module:
 
 @pytest.mark.parametrize(
     ("limit", "words"),
-    [("_MOST_EVALUATED", "additions and multiplications"), ("_MOST_NUMBERS", "numbers to be kept")],
+    [("_MOST_EVALUATED", "additions and multiplications"), ("_MOST_NUMBERS", "numbers held at once")],
 )
 def test_a_program_beyond_all_limits_is_undecided_with_the_reason_and_at_once(
     limit: str, words: str, monkeypatch: pytest.MonkeyPatch

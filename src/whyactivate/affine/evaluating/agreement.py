@@ -136,13 +136,16 @@ class _Evaluation:
 
     def __init__(self, tape: Tape, replay: Replay, inputs: Sequence[Numbers]) -> None:
         count = self._count = inputs[0].points
-        memory = replay.memory(inputs)
-        held = [numbers.at_points(count).to_float64().reshape(count, -1) for numbers in memory.values() if numbers.size]
-        largest = max((float(numbers.abs().max()) for numbers in held), default=0.0)
-        self._tolerance = _coarseness(tape) * max(largest, 1e-300)
-        computed = [replay.read(output, memory).at_points(count) for output in tape.outputs]
+        self._largest = 1e-300
+        computed = [output.at_points(count) for output in replay.outputs(inputs, self._see)]
+        self._tolerance = _coarseness(tape) * self._largest
         self.is_known = all(bool(one.is_finite().all()) for one in computed if isinstance(one, EnclosureArray))
         self._values = [one.to_float64().reshape(count, -1) for one in computed]
+
+    def _see(self, numbers: Numbers) -> None:
+        """Note how large the numbers on the way become."""
+        if numbers.size:
+            self._largest = max(self._largest, float(numbers.to_float64().abs().max()))
 
     def agrees(self, outputs: Sequence[Tensor]) -> bool:
         """Whether these outputs are the program's within the tolerance."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from whyactivate.affine._torch_compat import number_operands, place
+from whyactivate.affine.evaluating.lifetimes import last_reads
 from whyactivate.affine.rules import Rule, find_rule
 from whyactivate.affine.rules.left_out import LeftOut, find_left_out
 from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
@@ -97,22 +98,25 @@ class Replay:
     def _left_out(self) -> LeftOut:
         return find_left_out(self.tape) if self.masked else LeftOut()
 
-    def outputs(self, inputs: Sequence[Numbers]) -> list[Numbers]:
+    def outputs(self, inputs: Sequence[Numbers], watch: Callable[[Numbers], None] | None = None) -> list[Numbers]:
         """The tape's outputs where its inputs are `inputs`, each in the shape that the module gives it.
+
+        What lies between is forgotten as soon as nothing reads it any more; `watch` is shown all of it.
 
         Raises:
             CannotEvaluate: an operation on the way has no formula here.
         """
-        memory = self.memory(inputs)
-        return [self.read(output, memory) for output in self.tape.outputs]
-
-    def memory(self, inputs: Sequence[Numbers]) -> Memory:
-        """What every storage holds after a run on `inputs`."""
         memory: Memory = {}
         for value, numbers in zip(self.tape.inputs, inputs, strict=True):
             memory[value.storage] = numbers.flatten()
-        self.run(self.tape.needed(), memory)
-        return memory
+            if watch is not None:
+                watch(numbers)
+        freed = last_reads(self.tape)
+        for node in self.tape.needed():
+            self.run([node], memory, watch)
+            for storage in freed[node.index]:
+                memory.pop(storage, None)  # what has no formula was never there
+        return [self.read(output, memory) for output in self.tape.outputs]
 
     def require_formulas(self) -> None:
         """Raises CannotEvaluate where an operation on the way has no formula, before any work is done."""
@@ -120,14 +124,16 @@ class Replay:
             with _placed_at(node):
                 self._rule(node)
 
-    def run(self, nodes: Sequence[Node], memory: Memory) -> None:
-        """Carry out `nodes` on `memory`."""
+    def run(self, nodes: Sequence[Node], memory: Memory, watch: Callable[[Numbers], None] | None = None) -> None:
+        """Carry out `nodes` on `memory`; `watch` is shown each result."""
         for node in nodes:
             with _placed_at(node):
                 results = self.evaluate(node, memory)
             for output, result in zip(node.outputs, results, strict=False):
                 if output is not None:
                     self.write(output, result, memory)
+                    if watch is not None:
+                        watch(result)
 
     def _rule(self, node: Node) -> Rule:
         rule = find_rule(node.op)

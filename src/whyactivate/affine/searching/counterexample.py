@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -25,10 +26,14 @@ from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.errors import InputError
 
 _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
+_SCALES_OF_LARGE = (1.0, 2.0**20, 2.0**7, 2.0**-6, 2.0**60)
+"""Far from 0 activations are at their ends, and what is added to a stream that is normalised is small beside it: there
+the intervals of deep networks stay narrow."""
 _WIDE_BITS = (88, 176, 512, 1536)
 """With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
 _HOPELESS = 2.0**10
-"""Where all intervals are so many times as wide as the largest number, other inputs will not do better."""
+_TRIES_BEFORE_HOPELESS = 2
+"""Where on the first inputs all intervals are so many times as wide as the largest number, no others will do better."""
 _SHARP = 2.0**-40
 """Where all intervals are wider, as a part of the largest number, more bits are of more use than other inputs."""
 _TOO_WIDE = 2.0**-10
@@ -85,7 +90,7 @@ def _search(
 def _first(
     tape: Tape,
     constants: ExactConstants,
-    pairs: Iterable[tuple[list[Tensor], list[Tensor]]],
+    pairs: Iterable[Pair],
     mixes: Sequence[tuple[Fraction, Fraction]],
     balls: bool,
 ) -> Counterexample | None:
@@ -95,47 +100,51 @@ def _first(
     else:
         require_bearable(tape)
         arithmetic, most_wide = "enclosed", count_wide_tries(tape, min(_WIDE_BITS))
+        mixes = mixes[:1]
     questions = (
         _Question(tape, constants, a, b, weights)
         for a, b in itertools.islice(pairs, count_tries(tape, balls))
         for weights in mixes
     )
-    tried: list[_Question] = []
-    is_hopeless = False
-    width = 0.0  # of the intervals that a single bit would give: each further one halves them
+    tried: list[tuple[float, _Question]] = []
     for question in questions:
-        if not is_hopeless:
-            answer = question.answer(arithmetic)
-            if answer.counterexample is not None:
-                return answer.counterexample
-            is_hopeless = answer.blur > _HOPELESS
-            width = answer.blur * 2.0**53
-        if len(tried) < most_wide:
-            tried.append(question)
-        elif is_hopeless:
+        answer = question.answer(arithmetic)
+        if answer.counterexample is not None:
+            return answer.counterexample
+        tried.append((answer.blur, question))
+        if len(tried) >= _TRIES_BEFORE_HOPELESS and min(tried, key=itemgetter(0))[0] > _HOPELESS:
             break
+    if not most_wide or not tried:
+        return None
+    tried.sort(key=itemgetter(0))
+    width = tried[0][0] * 2.0**53  # of the intervals that a single bit would give: each further one halves them
     for bits, more_bits in itertools.zip_longest(_WIDE_BITS, _WIDE_BITS[1:]):
         can_pass_over = more_bits and count_wide_tries(tape, more_bits)
-        if can_pass_over and _TOO_WIDE < width * 2.0**-bits < math.inf:
+        expected = width * 2.0**-bits
+        if expected > (_TOO_WIDE if can_pass_over else _HOPELESS):
             continue
-        for question in tried[: count_wide_tries(tape, bits)]:
+        for _, question in tried[: count_wide_tries(tape, bits)]:
             with working_precision(bits):
                 answer = question.answer("balls")
             if answer.counterexample is not None:
                 return answer.counterexample
             if answer.blur > _SHARP and can_pass_over:
-                width = answer.blur * 2.0**bits
+                width = answer.blur * 2.0**bits if math.isfinite(answer.blur) else width
                 break
     return None
 
 
-def _pairs(tape: Tape, generator: torch.Generator) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def _pairs(tape: Tape, generator: torch.Generator) -> Iterator[Pair]:
+    """Opposite and independent pairs at several scales; of a large program, only independent ones."""
+
     def draw(scale: float) -> list[Tensor]:
         return [_draw(tensor, scale, generator) for tensor in tape.given]
 
-    for scale in _SCALES:
+    small = is_small(tape, needs_balls(tape))
+    for scale in _SCALES if small else _SCALES_OF_LARGE:
         a = draw(scale)
-        yield a, [-tensor for tensor in a]
+        if small:
+            yield a, [-tensor for tensor in a]
         yield a, draw(scale)
 
 
@@ -187,8 +196,8 @@ class _Question:
             points.append(ExactArray.stack_points([exact_x, exact_y, exact_x * first + exact_y * second]))
         inputs: list[Numbers] = [_CONVERSIONS[arithmetic](one) for one in points]
         constants = self.constants.enclosed if arithmetic == "enclosed" else self.constants
-        blur = 0.0
-        for output in Replay(self.tape, constants=constants, masked=True).outputs(inputs):
+        blur, growth = 0.0, _Growth()
+        for output in Replay(self.tape, constants=constants, masked=True).outputs(inputs, growth.watch):
             flat = output.flatten()
             if flat.points == 1:
                 continue
@@ -208,7 +217,7 @@ class _Question:
                 )
                 return _Answer(found)
             if not isinstance(flat, ExactArray):
-                blur = max(blur, _blur(flat))
+                blur = max(blur, min(_blur(flat), growth.blur()))
         return _Answer(None, blur)
 
 
@@ -227,6 +236,29 @@ def _blur(numbers: BallArray | EnclosureArray) -> float:
         return math.inf
     narrowest = min(widths[known & (widths > 0)].tolist(), default=0.0)  # behind a ReLU some are 0 for certain
     return narrowest / max(float(numbers.to_float64()[known].abs().max()), 1e-300)
+
+
+class _Growth:
+    """Notes where on the way all float64 enclosures have become infinite.
+
+    If they widen as fast throughout, so much later they would with so many more bits.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._known = 0
+
+    def watch(self, numbers: Numbers) -> None:
+        """One more result."""
+        if self._known == self._steps and (not isinstance(numbers, EnclosureArray) or numbers.is_finite().any()):
+            self._known += 1
+        self._steps += 1
+
+    def blur(self) -> float:
+        """How wide the last ones would then be, beside numbers around 1; infinite where none are."""
+        if self._known == self._steps:
+            return math.inf
+        return 2.0 ** min(1000, 53 * (self._steps / max(1, self._known) - 1))
 
 
 def _lower_gap(at_mix: Numbers, mix_of: Numbers) -> Tensor:
