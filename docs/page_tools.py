@@ -37,7 +37,7 @@ def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
     Args:
         figure: what a function of `whyactivate.plots` returned.
         name: unlike the names of the other figures on the page.
-        alt: what it shows, in words, for who cannot see it.
+        alt: what it shows, in words, for those who cannot see it.
         caption: what it shows, in a sentence.
     """
     from whyactivate.plots import svg_of

@@ -83,7 +83,7 @@ class TestMetadata:
     def test_one_version_everywhere(self):
         assert version("whyactivate") == wa.__version__
         assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == wa.__version__
-        assert f"## [{wa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+        assert f"\n## {wa.__version__} - " in (ROOT / "CHANGELOG.md").read_text()
 
     def test_the_package_is_marked_as_typed(self):
         assert Path(wa.__file__).with_name("py.typed").exists()

@@ -25,8 +25,11 @@ class Verdict(StrEnum):
     """Whether a module is an affine map of its input, as a function of real numbers."""
 
     AFFINE = "affine"
+    """Proved of the recorded program."""
     NOT_AFFINE = "not_affine"
+    """A counterexample is in hand, verified in exact or interval arithmetic."""
     UNDECIDED = "undecided"
+    """Neither: the blame says what stands in the way."""
 
 
 @dataclass(frozen=True, slots=True)

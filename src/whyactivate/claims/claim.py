@@ -22,8 +22,11 @@ class Verdict(StrEnum):
     """What becomes of a statement as it stands."""
 
     TRUE = "true"
+    """True as stated."""
     IMPRECISE = "imprecise"
+    """There is something to it; `Claim.precise` says what."""
     WRONG = "wrong"
+    """Wrong as stated."""
 
 
 @dataclass(frozen=True, slots=True)

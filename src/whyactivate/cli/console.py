@@ -21,7 +21,7 @@ class Progress:
     """Says what is being done; here, where stderr is no terminal, to nobody."""
 
     def __call__(self, what: str, done: int | None = None, total: int | None = None) -> None:
-        """Takes note of what is being done, and of how much of how much is done (None: as before)."""
+        """Takes note of what is being done, and of how far it is: so much of so much (None: as before)."""
 
     @contextmanager
     def paused(self) -> Generator[None]:

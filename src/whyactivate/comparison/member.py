@@ -46,7 +46,7 @@ class Member:
         epochs: how many were trained to their end.
         train_loss: mean squared error, or cross-entropy in nats.
         test_loss: the same over the test part.
-        train_accuracy: share of training rows classified rightly; None for regression.
+        train_accuracy: share of training rows classified correctly; None for regression.
         test_accuracy: the same over the test part.
         epochs_to_floor: the first epoch after which the training loss is within one percent of the linear floor, or
             below it; None where that never happened.

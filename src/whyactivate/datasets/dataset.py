@@ -21,7 +21,9 @@ class Task(StrEnum):
     """What is predicted: a number (`regression`) or one of several classes (`classification`)."""
 
     REGRESSION = "regression"
+    """A number."""
     CLASSIFICATION = "classification"
+    """One of several classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ from whyactivate.training import TrainConfig, train
 ARTICLE_ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
 
 Progress = Callable[[str, int, int], object]
-"""Called with what is being done, and how much of how much is done."""
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)

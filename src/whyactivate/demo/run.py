@@ -105,7 +105,7 @@ def run_demo(seed: int = 0, *, quick: bool = False, progress: Progress | None = 
     Args:
         seed: fixes the data, the initial weights and the order of the rows.
         quick: fewer activations and epochs.
-        progress: called often with what is being done, and how much of how much is done.
+        progress: called often with what is being done, how much of it is done, and how much there is.
 
     Raises:
         InputError: the seed is not a whole number from 0 to 2**32 - 1, or another argument cannot be used.

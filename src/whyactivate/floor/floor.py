@@ -43,7 +43,7 @@ class Floor:
         bias: (outputs,) float64, of the same model.
         fitted_loss: the training loss of that model; `loss` where attained.
         test_loss: the test loss of that model.
-        accuracy: its share of training rows classified rightly; None for regression.
+        accuracy: its share of training rows classified correctly; None for regression.
         test_accuracy: the same for the test rows.
         gradient_norm: the largest slope of the training loss in any entry of weight and bias.
         rank: how many columns of x are independent (of each other and of the constant).

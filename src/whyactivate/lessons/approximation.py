@@ -51,7 +51,7 @@ class Degree:
 
     @property
     def allowed(self) -> int:
-        """dᴸ."""
+        """The largest degree there can be, dᴸ."""
         return self.power**self.depth
 
 
@@ -105,7 +105,7 @@ class Approximation(Lesson):
 
     @property
     def order(self) -> float:
-        """P in "error ∝ hᵖ" for the ReLU interpolant, from its last two fits; NaN where one of them is exact."""
+        """The power p in "error ∝ hᵖ" for the ReLU interpolant, from its last two fits; NaN where one is exact."""
         return self._order(self.relu)
 
     @property

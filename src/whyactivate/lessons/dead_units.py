@@ -27,9 +27,12 @@ SLEEPY = 0.9
 class Life(StrEnum):
     """What becomes of a unit on the given data."""
 
-    DEAD = "dead"  # the slope is 0 on every row: no gradient passes, whatever the loss
-    SLEEPY = "sleepy"  # z ≤ 0 on most rows, of an activation that is flatter there
+    DEAD = "dead"
+    """The slope is 0 on every row: no gradient passes, whatever the loss."""
+    SLEEPY = "sleepy"
+    """Not dead, but z ≤ 0 on at least 90 % of the rows, of an activation that is flatter there."""
     ALIVE = "alive"
+    """Neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class UnitCall:
         )
 
     def count(self, life: Life) -> int:
-        """How many units are that."""
+        """How many units are dead, sleepy or alive, whichever is asked for."""
         return self.lives.count(life)
 
 

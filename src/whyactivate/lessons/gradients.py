@@ -264,7 +264,8 @@ class ModuleGradients(Lesson):
         if self.slopes:
             name, least = min(self.slopes, key=lambda item: item[1])
             parts.append(
-                f"The flattest activation on this data is {name}, with a slope of {digits(least)} (root mean square)."
+                f"The flattest of its activations on this data, “{name}”, has a slope of {digits(least)} (root mean "
+                "square)."
             )
         else:
             parts.append("No activation was seen in it.")

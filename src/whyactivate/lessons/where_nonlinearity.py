@@ -1,4 +1,4 @@
-"""Where the nonlinearity lives: which operations of a CNN, an LSTM and a transformer block break affinity."""
+"""Where the nonlinearity lives: which operations of a CNN, an LSTM and a transformer block are not affine."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class WhereNonlinearity(Lesson):
 
 
 def where_nonlinearity(seed: int = 0) -> WhereNonlinearity:
-    """Which operations of a CNN, an LSTM and a transformer block break affinity, as each is taken out in turn."""
+    """Which operations keep a CNN, an LSTM and a transformer block from being affine, taken out one by one."""
     seed = check_seed(seed)
     image, word, pair = torch.zeros(2, 1, 6, 6), torch.zeros(2, 3, 4), torch.zeros(2, 2, 4)
     families: list[tuple[str, Callable[[tuple[str, ...]], nn.Module], tuple[tuple[str, ...], ...], Tensor]] = [

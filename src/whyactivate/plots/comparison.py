@@ -69,7 +69,7 @@ def _listed(seeds: list[int]) -> str:
 
 
 def describe_comparison(result: ComparisonResult) -> str:
-    """What the figure shows, in words, for who cannot see it.
+    """What the figure shows, in words, for those who cannot see it.
 
     Raises:
         InputError: result is something else.

@@ -1,4 +1,4 @@
-"""The demo's figures: each with a name, a caption, and the words for who cannot see it."""
+"""The demo's figures: each with a name, a caption, and the words for those who cannot see it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Drawing:
         name: the file name without its ending, "loss-curves".
         figure: the matplotlib figure.
         caption: what it shows, in a sentence.
-        alt: the same content in words, for who cannot see it.
+        alt: the same content in words, for those who cannot see it.
     """
 
     name: str

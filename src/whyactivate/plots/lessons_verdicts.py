@@ -18,7 +18,7 @@ _LOOKS = {Verdict.AFFINE: (BLUE, "s"), Verdict.NOT_AFFINE: (VERMILION, "X"), Ver
 
 
 def draw_where(lesson: WhereNonlinearity) -> Figure:
-    """One line per variant: its verdict, and the operations that break affinity."""
+    """One line per variant: its verdict, and the operations that are not affine."""
     rows = len(lesson.variants)
     networks = list(dict.fromkeys(variant.network for variant in lesson.variants))
     figure = new_figure(0.3 * (rows + len(networks)) + 0.9)

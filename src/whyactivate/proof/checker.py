@@ -126,7 +126,7 @@ def is_prime(n: int) -> bool:
 
 
 def check(path: str) -> tuple[int, str]:
-    """The exit code (see above), and why in words: a single line where the file cannot be used."""
+    """The exit code (0 it holds, 1 it does not, 2 unusable), and why in words: one line where the file is unusable."""
     try:
         layers, notes = load(path)
     except Exception as error:  # whatever a hostile file brings about, it is refused

@@ -76,11 +76,12 @@ def prove_exact(
         claimed: the map to check, or what gives it, told the product of the steps: where nobody has claimed anything
             yet, that product is the claim.
         roundings: rounded copies whose error bounds are checked against the claimed map, entry by entry.
-        points_budget: see above.
+        points_budget: up to how many products of numbers route 2 evaluates the network exactly; 10⁷ unless told.
         rounds: of the modular check; each multiplies its error probability.
         seed: replays a modular check; None draws from the operating system.
-        work_limit: see `WORK_LIMIT`.
-        memory_limit: see `MEMORY_LIMIT`.
+        work_limit: up to how many products of digits the exact result is multiplied out; 10¹¹ unless told, which
+            takes some ten seconds.
+        memory_limit: up to how many bytes are held for it; 2³⁰ (1 GiB) unless told.
         taken: what is taken as PyTorch or NumPy computed it, because it is no sum or product of stored numbers.
 
     Raises:

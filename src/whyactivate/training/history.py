@@ -24,7 +24,7 @@ class History:
         task: what was predicted.
         train_loss: mean squared error, or cross-entropy in nats, over the training part.
         test_loss: the same over the test part.
-        train_accuracy: share of training rows classified rightly; empty for regression.
+        train_accuracy: share of training rows classified correctly; empty for regression.
         test_accuracy: the same over the test part.
         last_batch_loss: what the article prints: the loss of the last mini-batch of each epoch, before
             its step. One per epoch, so index 0 is the first epoch.
