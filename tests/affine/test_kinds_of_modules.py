@@ -259,3 +259,28 @@ def test_what_cannot_be_used_is_an_error_that_says_what_to_do(name: str) -> None
     module, example = make()
     with pytest.raises(InputError, match=words):
         wa.analyze(module, example)
+
+
+class ManyCaches(nn.Module):
+    """Fills a cache in each part at its first call, as some transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(4, 4) for _ in range(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            if not hasattr(part, "kept"):
+                part.kept = part.weight.detach().clone()
+            x = part(x) + part.kept.sum()
+        return x
+
+
+def test_of_many_caches_the_first_few_are_named_and_after_one_call_there_are_none_to_fill() -> None:
+    module, x = ManyCaches(), torch.randn(2, 4)
+    analysis = wa.analyze(module, x)
+    assert analysis.verdict == "undecided"
+    assert "and 2 more" in analysis.blame[0].reason
+    assert "run it once before if it fills a cache" in analysis.advice
+    module(x)
+    assert wa.analyze(module, x).verdict == "affine"

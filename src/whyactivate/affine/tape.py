@@ -149,6 +149,9 @@ class Storage:
     initial: Constant | None
 
 
+_MOST_NAMES = 3
+
+
 @dataclass(frozen=True)
 class Tape:
     """The recorded program, from `inputs` to `outputs`.
@@ -174,6 +177,12 @@ class Tape:
     complex_inputs: tuple[bool, ...] = ()
     complex_outputs: tuple[bool, ...] = ()
     complex_constants: tuple[Constant, ...] = ()
+
+    @property
+    def changed(self) -> str:
+        """The names in `state`, the first few of many."""
+        first, more = ", ".join(self.state[:_MOST_NAMES]), len(self.state) - _MOST_NAMES
+        return f"{first} and {more} more" if more > 0 else first
 
     def needed(self) -> tuple[Node, ...]:
         """The nodes on which an output may depend, in order."""

@@ -161,7 +161,7 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | Blame |
         if tape.refusal is not None:
             return tape.refusal
         if tape.state:
-            return f"the module changes itself while it runs ({', '.join(tape.state)}), so it is not a function"
+            return f"the module changes itself while it runs ({tape.changed}), so it is not a function"
         is_known = any(map(tape.shares_program_of, read))
         read.append(tape)
         if not is_known and (unused := _unused_but_telling(tape)) is not None:

@@ -124,7 +124,7 @@ def _obstacle(recordings: Recordings) -> str | None:
         if tape.refusal is not None:
             return tape.refusal
         if tape.state:
-            return f"it changes itself while it runs ({', '.join(tape.state)})"
+            return f"it changes itself while it runs ({tape.changed}); if it fills a cache, run it once before"
     if not recordings.pairs or not recordings.several:
         return recordings.missing or "it does not run on batches of several rows"
     if recordings.disagreement is not None:
