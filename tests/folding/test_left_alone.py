@@ -225,10 +225,10 @@ def test_every_run_is_in_the_plan_with_a_reason_or_with_what_it_becomes():
 
 def test_an_affine_operation_that_is_not_folded_is_named_after_the_layer_that_it_follows():
     net = settled(
-        Spoken(lambda m, x: torch.relu(torch.cat([m.a(x), m.b(x)], -1)), a=nn.Linear(4, 3), b=nn.Linear(4, 3))
+        Spoken(lambda m, x: torch.relu(torch.stack([m.a(x), m.b(x)], -1)), a=nn.Linear(4, 3), b=nn.Linear(4, 3))
     )
     for run in wa.plan_runs(net, rows(2, 4)).runs:
-        assert "one layer already; what comes after it is affine, too, but stays, because aten.cat" in str(run.reason)
+        assert "one layer already; what comes after it is affine, too, but stays, because aten.stack" in str(run.reason)
     net = settled(nn.Sequential(nn.Linear(4, 3), nn.ReLU()))
     assert wa.plan_runs(net, rows(2, 4)).runs[0].reason == "it is one layer already"
 

@@ -43,9 +43,9 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     A run pays where one layer takes fewer multiply-adds, or as many in fewer kernels. Linear layers stay
     `nn.Linear`, convolutions (transposed ones, too) stay convolutions of PyTorch; an `nn.Embedding` and the layers
     behind it become one table where that holds no more numbers. What is folded away becomes `nn.Identity`. Where
-    operations of a module's own forward are folded (the sum of two branches, or an exported program), the smallest
-    module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and device; any batch
-    size works. `plan_runs` tells what becomes of each run, and why others are left alone.
+    operations of a module's own forward are folded (two branches, added up or concatenated, or an exported program),
+    the smallest module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and device;
+    any batch size works. `plan_runs` tells what becomes of each run, and why others are left alone.
 
     Left alone are runs around which the code asks about the batch size what two recordings cannot tell (it compares
     it, loops over it, looks something up by it), keeps gradients from being passed on from one layer to the next, looks

@@ -47,6 +47,11 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Placement(Dense):
+    """x ↦ x in its place among more features, which are 0."""
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A convolution (cross-correlation, as PyTorch has it) of 1 to 3 spatial axes, zero-padded, without its bias.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product as pairs
 from math import prod
@@ -12,7 +12,7 @@ import torch
 from whyactivate.affine.depth import weights_of
 from whyactivate.affine.tape import Geometry, Node, Value
 from whyactivate.folding.composing import add, add_shifts, after, shift_after
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Placement, Scale, Shift, Transposed
 from whyactivate.folding.program import Key, Made, Program, axis_in_view, feature_key, key_of
 from whyactivate.folding.reading import Operand, Reading, read
 
@@ -20,6 +20,8 @@ aten = torch.ops.aten
 
 _MOST_CANDIDATES = 24
 """How many ways to compute one tensor are kept in mind."""
+_MOST_COMBINED = 1024
+"""How many combinations of ways to compute the operands of one operation are tried."""
 _MOST_SHARED = 16
 """For how many shared tensors it is tried whether computing them more than once pays."""
 
@@ -79,7 +81,8 @@ class Planner:
             except CannotFold as reason:
                 self.reasons[node.index] = str(reason)
         products = (Dense, Kernel)
-        self.layers = {i for i, own in self.readings.items() if isinstance(own.operands[0].map, products)}
+        firsts = {i: own.operands[0].map for i, own in self.readings.items()}
+        self.layers = {i for i, own in firsts.items() if isinstance(own, products) and not isinstance(own, Placement)}
         self.forced = self._forced()
         self.best: dict[Key, Piece] = {}
         self._candidates: dict[Key, list[Piece]] = {}
@@ -118,6 +121,8 @@ class Planner:
         cells = output.geometry.numel / self.program.rows
         if reading is None:
             return self._product(node, cells), 1
+        if any(isinstance(operand.map, Placement) for operand in reading.operands):
+            return 0.0, 1  # it copies
         work = sum(self._work(operand.map, cells, operand.value.geometry)[0] for operand in reading.operands)
         adds = len(reading.operands) - 1
         if reading.operands[0].axis is None and not adds and work == 0:
@@ -225,7 +230,7 @@ class Planner:
                 except CannotFold as reason:
                     self.reasons.setdefault(made.node.index, str(reason))
         ways: dict[tuple[object, ...], Piece] = {}
-        for parts in pairs(*options):
+        for parts in _combinations(options):
             try:
                 piece = self._joined(parts, made, reading)
             except CannotFold as reason:
@@ -324,3 +329,10 @@ class Planner:
         if isinstance(map, Transposed):
             return source.numel / self.program.rows * (map.out // map.groups) * prod(map.size), 1
         return cells * (map.into // map.groups) * prod(map.size), 1
+
+
+def _combinations(options: list[list[Piece]]) -> Iterable[tuple[Piece, ...]]:
+    """One way for each operand: all combinations, or where they are too many, for all operands the same choice."""
+    if prod(map(len, options)) <= _MOST_COMBINED:
+        return pairs(*options)
+    return (tuple(ways[min(i, len(ways) - 1)] for ways in options) for i in range(max(map(len, options))))

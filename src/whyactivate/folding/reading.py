@@ -13,9 +13,12 @@ from torch import Tensor
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Constant, Node, Value
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Placement, Scale, Shift, Transposed
 
 aten = torch.ops.aten
+
+_MOST_PARTS = 64
+"""Of how many parts a concatenation may be that is folded."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,34 @@ def _product(value: Any, matrix: Any, bias: Any, beta: Any = 1, alpha: Any = 1, 
     return Reading((Operand(value, Dense(int(out), int(into), (scaled,)), axis),), shift, axis, elementwise=False)
 
 
+def _product_of_one(node: Node, args: dict[str, Any]) -> Reading:
+    """A product of batches of one matrix each, as torch.einsum makes of one of two matrices."""
+    value, matrix = _value(args["self"]), _numbers(args["mat2"])
+    if matrix.shape[0] != 1:
+        raise CannotFold("its matrix has a batch axis")
+    _, into, out = matrix.shape
+    weight = Lazy.of(matrix[0].t())
+    return Reading((Operand(value, Dense(out, into, (weight,)), 2),), None, 2, elementwise=False)
+
+
+def _cat(node: Node, args: dict[str, Any]) -> Reading:
+    """The sum of its parts, each in its place among zeros."""
+    if len(args["tensors"]) > _MOST_PARTS:
+        raise CannotFold(f"it joins more than {_MOST_PARTS} parts")
+    values = [_value(part) for part in args["tensors"]]
+    sizes = [value.geometry.size for value in values]
+    axis = args["dim"] % len(sizes[0])
+    out, start, operands = sum(size[axis] for size in sizes), 0, list[Operand]()
+    for value, size in zip(values, sizes, strict=True):
+        operands.append(Operand(value, Placement(out, size[axis], (_place_of(start, size[axis], out),)), axis))
+        start += size[axis]
+    return Reading(tuple(operands), None, axis, elementwise=False)
+
+
+def _place_of(start: int, size: int, out: int) -> Lazy:
+    return Lazy(lambda: torch.eye(out, dtype=torch.float64, device="cpu")[:, start : start + size])
+
+
 def _left_product(matrix: Any, value: Value, bias: Any) -> Reading:
     weight = _numbers(matrix)
     if weight.ndim != 2 or bias is not None or len(value.geometry.size) != 2:
@@ -262,5 +293,7 @@ _READERS: dict[Any, _Reader] = {
         args["mat1"], args["mat2"], args["self"], args["beta"], args["alpha"], transposed=False
     ),
     aten.linear.default: lambda node, args: _product(args["input"], args["weight"], args["bias"], transposed=True),
+    aten.bmm.default: _product_of_one,
+    aten.cat.default: _cat,
     aten.convolution.default: _convolution,
 }

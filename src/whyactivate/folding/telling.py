@@ -157,6 +157,9 @@ class Teller:
         parts = [describe(term.map, term.geometry, term.axis) for term in piece.terms]
         return " + ".join(parts)
 
+    def _is_cat(self, index: int) -> bool:
+        return self.program.node(index).op is torch.ops.aten.cat.default
+
     def _reason(self, nodes: list[Node], pieces: list[Piece], inside: list[Piece]) -> str | None:
         home = {index: piece for piece in pieces for index in piece.nodes}
         for node in nodes:
@@ -169,7 +172,10 @@ class Teller:
                 return self.planner.reasons[node.index]
         rest = [piece for piece in pieces if piece not in inside]
         if len(rest) > (0 if inside else 1):
-            if any(len(piece.terms) > 1 for piece in rest):
+            several = [piece for piece in rest if len(piece.terms) > 1]
+            if several and all(any(map(self._is_cat, piece.nodes)) for piece in several):
+                return "it puts tensors that come from different places one behind the other"
+            if several:
                 return "it adds up tensors that come from different places, as a residual connection does"
             return "one layer in their place would take more multiply-adds"
         return None
