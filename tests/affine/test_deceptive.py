@@ -27,7 +27,13 @@ MOST_UNDECIDED = 15
 """How many of the affine modules may be undecided; this number only ever goes down."""
 
 
-COLLECTIONS = ("deceptive_modules", "deceptive_keepsakes", "deceptive_functions")
+COLLECTIONS = (
+    "deceptive_modules",
+    "deceptive_keepsakes",
+    "deceptive_functions",
+    "deceptive_registries",
+    "deceptive_operations",
+)
 """The files that the modules are in; the first holds what the others need."""
 
 

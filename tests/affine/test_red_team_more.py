@@ -98,8 +98,7 @@ def test_what_asks_who_watches_is_undecided(name: str) -> None:
 
 def test_stack_of_torch_beside_another_use_of_inspect_is_no_question() -> None:
     def stacked(x: Tensor) -> Tensor:
-        assert inspect.isfunction(stacked)
-        return torch.stack([x, 2 * x], 1)
+        return torch.stack([x, 2 * x], 1) if inspect.isfunction(stacked) else x
 
     assert verdict_of(stacked) is wa.Verdict.AFFINE
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from modules import Call
-from whyactivate.affine import Verdict, analyze
+from whyactivate.affine import Verdict, analyze, recording
 from whyactivate.affine.recording import difference
+from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.tape import Constant, Geometry, Tape, Value
 from whyactivate.errors import InputError
@@ -424,21 +425,29 @@ def test_gradients_of_the_caller_stay() -> None:
 @pytest.mark.parametrize(
     ("thresholds", "meanwhile"), [((700, 10, 10), 100_000), ((0, 10, 10), 0), ((500_000, 3, 4), 500_000)]
 )
-def test_garbage_is_collected_rarely_and_then_as_before(thresholds: tuple[int, int, int], meanwhile: int) -> None:
-    look = gc.get_threshold  # under a name at which nobody takes offence
+def test_garbage_is_collected_rarely_and_then_as_before(
+    thresholds: tuple[int, int, int], meanwhile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
 
     def forward(x: Tensor) -> Tensor:
         if x.shape[1] == 2:
-            raise ValueError(f"every {look()[0]} objects")
+            raise ValueError("two columns")
         return x
 
+    def look(*given: Any) -> State:
+        seen.append(gc.get_threshold()[0])
+        return State(*given)
+
+    monkeypatch.setattr(recording, "State", look)
     before = gc.get_threshold()
     try:
         gc.set_threshold(*thresholds)
         assert analyze(Call(forward), X).verdict is Verdict.AFFINE
         assert gc.get_threshold() == thresholds
-        with pytest.raises(InputError, match=f"every {meanwhile} objects"):
+        with pytest.raises(InputError, match="two columns"):
             analyze(Call(forward), torch.ones(3, 2))
         assert gc.get_threshold() == thresholds
+        assert seen == [meanwhile] * 2
     finally:
         gc.set_threshold(*before)

@@ -65,30 +65,39 @@ def test_a_shape_that_a_middle_layer_gives_is_used_elsewhere():
 @pytest.mark.parametrize(
     "branch",
     [
-        lambda m, x, y: y if x.size(0) < 50 else -y,
-        lambda m, x, y: y if x.shape[0] < 50 else -y,
-        lambda m, x, y: y if len(x) < 50 else -y,
-        lambda m, x, y: y if x.numel() < 200 else -y,
-        lambda m, x, y: y if x.numel() / 4 < 50 else -y,
-        lambda m, x, y: y if x.shape[0] * 0.5 < 25 else -y,
-        lambda m, x, y: y * (1.0 if x.shape[0] // 50 == 0 else -1.0),
-        lambda m, x, y: y * {0: 1.0}.get(x.shape[0] // 50, -1.0),
-        lambda m, x, y: y * (-1.0) ** (x.shape[0] // 50),
-        lambda m, x, y: y if not max(0, x.shape[0] - 49) else -y,
-        lambda m, x, y: y if x.stride(0) * x.shape[0] < 200 else -y,
-        lambda m, x, y: y if "5" not in str(x.shape[0] // 10) else -y,
-        lambda m, x, y: y if x.shape < (50, 0) else -y,
-        lambda m, x, y: -y if x.shape[0] in range(50, 60) else y,
+        lambda m, x, y: y if x.size(0) < 150 else -y,
+        lambda m, x, y: y if x.shape[0] < 150 else -y,
+        lambda m, x, y: y if len(x) < 150 else -y,
+        lambda m, x, y: y if x.numel() < 600 else -y,
+        lambda m, x, y: y if x.numel() / 4 < 150 else -y,
+        lambda m, x, y: y if x.shape[0] * 0.5 < 75 else -y,
+        lambda m, x, y: y * (1.0 if x.shape[0] // 150 == 0 else -1.0),
+        lambda m, x, y: y * {0: 1.0}.get(x.shape[0] // 150, -1.0),
+        lambda m, x, y: y * (-1.0) ** (x.shape[0] // 150),
+        lambda m, x, y: y if not max(0, x.shape[0] - 149) else -y,
+        lambda m, x, y: y if x.stride(0) * x.shape[0] < 600 else -y,
+        lambda m, x, y: y if "15" not in str(x.shape[0] // 10) else -y,
+        lambda m, x, y: y if x.shape < (150, 0) else -y,
+        lambda m, x, y: -y if x.shape[0] in range(150, 160) else y,
     ],
 )
 def test_a_forward_that_asks_about_the_number_of_rows_does_not_become_a_graph(branch):
     net = two(lambda m, x: torch.relu(branch(m, x, x + m.b(m.a(x)))))
     copied = wa.collapse_runs(net, rows(2, 4))
-    for count in (1, 3, 55, 70):
+    for count in (1, 3, 155, 170):
         x = rows(count, 4)
         close(copied(x), net(x))
     assert isinstance(copied, Spoken)
     assert "a graph would hold what it does for one size" in reasons(net, rows(2, 4))
+
+
+def test_a_forward_that_names_a_number_of_rows_is_run_on_it():
+    net = two(lambda m, x: torch.relu(x + m.b(m.a(x))) if len(x) < 50 else torch.relu(x - m.b(m.a(x))))
+    copied = wa.collapse_runs(net, rows(2, 4))
+    for count in (1, 3, 55):
+        x = rows(count, 4)
+        close(copied(x), net(x))
+    assert "at another batch size" in reasons(net, rows(2, 4))
 
 
 class Own(nn.Module):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import functools
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverload
+from torch._ops import OpOverload, OpOverloadPacket
 from torch.nn.parameter import UninitializedTensorMixin
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack, _pop_mode, _push_mode
@@ -28,6 +29,7 @@ __all__ = [
     "MODULE_CALL_CODE",
     "NO_MEMORY",
     "OpOverload",
+    "OpOverloadPacket",
     "TORCH_FOLDER",
     "TorchFunctionMode",
     "argument_names",
@@ -91,6 +93,20 @@ def version(tensor: Tensor) -> int:
 def place(tensor: Tensor) -> tuple[Any, ...]:
     """Where the numbers of a tensor lie, and how they are read."""
     return storage_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def hooks_of(tensor: Tensor) -> tuple[dict[int, Any] | None, ...]:
+    """The functions that are called with the gradient of a tensor, by their numbers."""
+    return tuple(None if held is None else dict(held) for held in map(tensor.__getattribute__, _HOOKS))
+
+
+def set_hooks(tensor: Tensor, hooks: tuple[dict[int, Any] | None, ...]) -> None:
+    """Give a tensor the hooks that it had."""
+    for name, held in zip(_HOOKS, hooks, strict=True):
+        setattr(tensor, name, None if held is None else collections.OrderedDict(held))
+
+
+_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 def extent(tensor: Tensor) -> tuple[int, int]:

@@ -174,6 +174,8 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | Blame |
                 return f"an output is {returned.dtype}, not real numbers"
         if not is_known and (bad := find_non_finite(tape, names, sound)) is not None:
             return _placed(*bad)
+    for words, place in recordings.undecided_by_input:
+        return _placed(words, place)
     if recordings.disagreement is not None:
         return f"the module does not run the same program on every input: {recordings.disagreement}"
     return None

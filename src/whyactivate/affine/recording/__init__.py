@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,14 @@ from whyactivate.affine.recording.scripts import Script
 from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracker import record, run_unwatched
 from whyactivate.affine.rules.rule import is_real
-from whyactivate.affine.tape import Argument, Constant, Storage, Tape, Value
+from whyactivate.affine.tape import Argument, Constant, Location, Storage, Tape, Value
 from whyactivate.affine.trees import leaves_of, lying_as, map_leaves, tensors_in
 from whyactivate.errors import InputError
 
 FEW = range(2, 9)
 """Batch sizes at which it is always looked at whether rows mix."""
+_MOST_SIZES, _MOST_NUMBERS = 8, 2**20
+"""Of the batch sizes that code names: how many are tried, and of how many numbers at most."""
 _STRAYED = "it did something else when it was run again"
 _FAR = 2.0**10
 """How large the numbers of some of the inputs are, so that what happens only far from 0 may be met."""
@@ -41,6 +43,7 @@ class Recordings:
         disagreement: how recordings of one batch size differ, None where they do not.
         unwatched: what the module returns for the second of `pairs` when it is not being recorded, and the input
             lies in memory as the example does.
+        undecided_by_input: what it called then that may answer otherwise at the next call, and where.
     """
 
     singles: tuple[Tape, ...]
@@ -49,6 +52,7 @@ class Recordings:
     missing: str | None
     disagreement: str | None
     unwatched: tuple[Tensor, ...] = ()
+    undecided_by_input: tuple[tuple[str, Location], ...] = ()
 
     @property
     def single(self) -> Tape | None:
@@ -59,7 +63,8 @@ class Recordings:
     def is_complete(self) -> bool:
         """True where all that the module does could be followed, and is the same on every input."""
         followed = all(tape.refusal is None and not tape.state for tape in self.tapes)
-        return followed and self.missing is None and self.disagreement is None
+        agreed = self.missing is None and self.disagreement is None
+        return followed and agreed and not self.undecided_by_input
 
     @property
     def tapes(self) -> tuple[Tape, ...]:
@@ -148,6 +153,12 @@ class Example:
 
         return Example(tuple(map_leaves(change, list(self.args))), map_leaves(change, dict(self.kwargs)))
 
+    def sizes_to_try(self, named: Iterable[int]) -> list[int]:
+        """The smallest of some batch sizes that are not tried anyway, as far as they are cheap."""
+        tried = {1, 2, self.rows, self.rows if self.rows in FEW and self.rows > 2 else 3}
+        numbers = sum(tensor.numel() for tensor in self._tensors()) / self.rows
+        return [rows for rows in sorted({*named} - tried) if rows * numbers < _MOST_NUMBERS][:_MOST_SIZES]
+
     def given(self, rows: Tensor) -> Example:
         """These rows as the one floating tensor, and everything else as in the example, for as many rows."""
 
@@ -215,8 +226,10 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
     inputs = [example.with_rows(2), near, example.with_rows(1), example.with_rows(few, generator, _FAR)]
     if example.rows > few:
         inputs.append(example)
-    takes = _Takes(module, example, State(module, leaves_of([example.args, dict(example.kwargs)])))
-    if all(map(takes.take, inputs)) and takes.is_off_script:
+    state = State(module, leaves_of([example.args, dict(example.kwargs)]))
+    named = [example.with_rows(rows, generator) for rows in example.sizes_to_try(state.sizes)]
+    takes = _Takes(module, example, state)
+    if all(map(takes.take, inputs)) and all(takes.take(one, may_raise=True) for one in named) and takes.is_off_script:
         all(map(takes.take, (example.with_rows(2, generator, _FAR), example.with_rows(1, generator, -_FAR))))
     return takes.recordings(near)
 
@@ -236,8 +249,12 @@ class _Takes:
         self._disagreement: str | None = None
         self.is_off_script = False
 
-    def take(self, one: Example) -> bool:
+    def take(self, one: Example, *, may_raise: bool = False) -> bool:
         """Record one more; False where nothing more can be known.
+
+        Args:
+            one: the input.
+            may_raise: whether forward may refuse that many rows.
 
         Raises:
             InputError: forward raises on an input as large as the example.
@@ -248,6 +265,8 @@ class _Takes:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            if may_raise:
+                return True
             if one.rows == self._example.rows:
                 raise InputError(
                     f"{type(module).__name__}'s forward raised {type(error).__name__} on a batch of {one.rows} row(s) "
@@ -284,12 +303,21 @@ class _Takes:
         pairs, singles = self._tapes.pop(2, []), self._tapes.pop(1, [])
         several = [tape for found in self._tapes.values() for tape in found]
         unwatched: tuple[Tensor, ...] = ()
+        called: list[tuple[str, Location]] = []
         if self._missing is None and all(
             tape.refusal is None and not tape.state for tape in (*singles, *pairs, *several)
         ):
             lying = near.lying_as(self._example)
-            unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state)
-        return Recordings(tuple(singles), tuple(pairs), tuple(several), self._missing, self._disagreement, unwatched)
+            unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, called.append)
+        return Recordings(
+            tuple(singles),
+            tuple(pairs),
+            tuple(several),
+            self._missing,
+            self._disagreement,
+            unwatched,
+            tuple(called),
+        )
 
 
 def difference(one: Tape, other: Tape) -> str | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import logging
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from whyactivate.affine.recording.keepers import MISSING, Depends, Keeper, is_same
@@ -84,14 +85,22 @@ def keeper_of_borrowed(value: Any, stored: set[str], path: str) -> Keeper:
     return put_back
 
 
-def keeper_of_library(owner: Any, stored: set[str], path: str) -> Keeper:
-    """A keeper for what stands in a module or a class of a library under the names of attributes that code may set."""
-    space: Mapping[str, Any] = vars(owner)
-    before = {name: space.get(name, MISSING) for name in stored}
+def keeper_of_stored(owner: Any, stored: set[str], path: str) -> Keeper:
+    """A keeper for the attributes of a library's module, class or object under the names that code may set."""
+
+    def read(name: str) -> Any:
+        if isinstance(owner, type):
+            return vars(owner).get(name, MISSING)
+        try:
+            return getattr(owner, name, MISSING)
+        except Exception:  # a property that cannot be asked for now
+            return MISSING
+
+    before = {name: read(name) for name in stored}
 
     def put_back(depends: Depends) -> Iterator[str]:
         for name, value in before.items():
-            now = vars(owner).get(name, MISSING)
+            now = read(name)
             if now is value:
                 continue
             if value is MISSING:
@@ -100,6 +109,42 @@ def keeper_of_library(owner: Any, stored: set[str], path: str) -> Keeper:
                 setattr(owner, name, value)
             if not is_same(value, now, depends):
                 yield f"{path}.{name}"
+
+    return put_back
+
+
+def keeper_of_space(owner: Any, path: str) -> Keeper:
+    """A keeper for all that stands in a library's module or class; what that loads or defines itself stays there."""
+    before = dict(vars(owner))
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        for name, now in [*vars(owner).items()]:
+            value = before.get(name, MISSING)
+            if now is value or isinstance(now, (types.ModuleType, types.FunctionType, type)):
+                continue
+            if value is MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
+            if not is_same(value, now, depends):
+                yield f"{path}.{name}"
+
+    return put_back
+
+
+def keeper_of_new_loggers() -> Keeper:
+    """A keeper for loggers that are asked for the first time; that they are there by then is no memory of anybody's."""
+    loggers = logging.root.manager.loggerDict
+    before, fresh = {*loggers}, vars(logging.Logger(""))
+    own = {"name", "parent", "manager", "_cache"}
+
+    def put_back(depends: Depends) -> Iterator[str]:
+        for name in loggers.keys() - before:
+            held = vars(loggers[name])
+            if isinstance(loggers[name], logging.Logger) and any(
+                held.get(key, MISSING) != fresh.get(key, MISSING) for key in (held.keys() | fresh.keys()) - own
+            ):
+                yield f"the logger {name}"
 
     return put_back
 

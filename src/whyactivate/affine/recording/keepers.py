@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import random
+import re
 import sys
 import threading
 import types
@@ -28,6 +29,7 @@ Depends = Callable[[Tensor], bool]
 Keeper = Callable[[Depends], Iterable[str]]
 """Puts something back, and names what had changed."""
 
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 MISSING = object()
 """Stands for what is not there."""
 _CONTAINERS = (
@@ -52,6 +54,8 @@ def keeper_of(value: Any, path: str) -> Keeper | None:
         return _keeper_of_cell(value, path)
     if isinstance(value, threading.local):
         return keeper_of_attributes(value, path)
+    if isinstance(value, _LOCKS):
+        return _keeper_of_parts(path, lambda: re.sub(r"owner=\d+", "", repr(value)), lambda state: value.release())
     if isinstance(value, torch.Generator):
         return _keeper_of_parts(path, value.get_state, value.set_state, torch.equal)
     if isinstance(value, (io.StringIO, io.BytesIO)):
@@ -292,7 +296,7 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
     alias, needs_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
     dtype = tensor.dtype
     grad = tensor.grad if leaf else None
-    attributes = dict(vars(tensor))
+    attributes, hooks = dict(vars(tensor)), compat.hooks_of(tensor)
 
     def put_back(depends: Depends) -> tuple[str, ...]:
         moved = tensor.dtype is not dtype or not tensor.is_set_to(alias)
@@ -311,6 +315,9 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
         if not _untouched(vars(tensor), attributes):
             vars(tensor).clear()
             vars(tensor).update(attributes)
+            moved = True
+        if compat.hooks_of(tensor) != hooks:
+            compat.set_hooks(tensor, hooks)
             moved = True
         return (path,) if moved else ()
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import gc
+import logging
 import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Mapping, Set
+import warnings
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,10 @@ from whyactivate.affine.recording.borrowed import (
     keeper_of_borrowed,
     keeper_of_cache,
     keeper_of_code,
-    keeper_of_library,
+    keeper_of_new_loggers,
     keeper_of_raw_memory,
+    keeper_of_space,
+    keeper_of_stored,
     results_in_cache,
 )
 from whyactivate.affine.recording.keepers import (
@@ -42,7 +47,10 @@ from whyactivate.affine.recording.keepers import (
     keeper_of_slots,
     slot_names,
 )
-from whyactivate.affine.recording.surroundings import names_in, objection_to_code, objection_to_value, stored_names_in
+from whyactivate.affine.recording.sizes import sizes_in
+from whyactivate.affine.recording.standard_library import objection_to_value
+from whyactivate.affine.recording.surroundings import SETTERS, names_in, objection_to_code, stored_names_in
+from whyactivate.affine.recording.uses import imported_by, uses_of
 
 _MOST_OBJECTS = 200_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
@@ -53,6 +61,7 @@ _PACKAGES = frozenset({"site-packages", "dist-packages"})
 _TENSORS = frozenset({Tensor, nn.Parameter})
 _SHOWN = (dict, list, set, tuple, collections.deque, Tensor)
 """What is looked at among the attributes of a library's objects."""
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"builtins", "torch", "numpy", "whyactivate"}
 
 _WORKERS = {
@@ -71,10 +80,12 @@ class State:
 
     Attributes:
         obstacle: why running the module would not tell what it does, in words; None where it may.
+        sizes: numbers of rows for which its code may make a difference.
     """
 
     def __init__(self, module: nn.Module, arguments: Iterable[Any] = ()) -> None:
         self.obstacle: str | None = None
+        self.sizes: set[int] = set()
         self._keepers: list[Keeper] = []
         self._empty: list[tuple[Any, str]] = []  # containers without contents, of which modules have many
         self._memory: set[int] = set()
@@ -82,12 +93,14 @@ class State:
         self._own = {_package(type(part).__module__) for part in module.modules()}
         self._names = {"forward"}
         self._stored: set[str] = set()  # names of attributes that code may set
-        self._libraries: list[tuple[Any, str]] = []  # their modules and classes, on which it may set them
+        self._libraries: list[tuple[Any, str]] = []  # their modules, classes and objects, on which it may
+        self._logs = False  # whether code uses loggers
         self._spaces: list[tuple[Mapping[str, Any], str, bool]] = []
         loaded = ((sys.modules.get(module), name) for module, name in _WORKERS.items())
         self._workers = tuple(getattr(module, name) for module, name in loaded if module is not None)
         self._waiting: collections.deque[tuple[Any, str]] = collections.deque()
         self._waiting.extend((part, name) for name, part in module.named_modules())
+        self._waiting.append((nn.Parameter, "Parameter"))  # with Tensor, a class that every module has at hand
         self._waiting.extend((hooks, "a global hook") for hooks in compat.global_hooks())
         self._waiting.extend((argument, "an argument") for argument in arguments)
         while self._waiting:
@@ -99,8 +112,16 @@ class State:
             if len(self._seen) > _MOST_OBJECTS:
                 self._object_to("the module leads to too many objects to look for what it remembers")
                 break
+        if self._logs:  # every logger can be asked for by its name, and so be written into
+            self._keepers.append(keeper_of_new_loggers())
+            loggers = {"root": logging.root, **logging.root.manager.loggerDict}
+            self._libraries += [(logger, name) for name, logger in loggers.items()]
         if self._stored:
-            self._keepers += [keeper_of_library(owner, self._stored, path) for owner, path in self._libraries]
+            self._keepers += [keeper_of_stored(owner, self._stored, path) for owner, path in self._libraries]
+        if not SETTERS.isdisjoint(self._names):
+            self._keepers += [
+                keeper_of_space(owner, path) for owner, path in self._libraries if hasattr(owner, "__dict__")
+            ]
 
     def restore(self, depends: Depends) -> list[str]:
         """Put everything back; the result names what had changed."""
@@ -140,8 +161,10 @@ class State:
             self._object_to(f"{path} hands work to where it is not seen ({type(value).__name__})")
         elif isinstance(value, nn.Module):
             self._visit_module(value, path)
-        elif hasattr(type(value), "__next__") and self._is_library(type(value).__module__) and not is_kept:
+        elif isinstance(value, (Iterator, Coroutine)) and self.is_library(type(value).__module__) and not is_kept:
             self._object_to(f"{path} moves on with every call and cannot be put back ({type(value).__name__})")
+        elif isinstance(value, types.MappingProxyType):
+            self._visit_all(gc.get_referents(value), path)
         elif isinstance(value, Mapping):
             self._visit_named(value, path)
             if not is_kept:
@@ -157,8 +180,12 @@ class State:
         elif isinstance(value, torch.jit.ScriptFunction):
             self._object_to(compat.hidden_in_script(value, is_module=False))
         elif isinstance(value, types.ModuleType):
-            self._open(vars(value), path, of_library=self._is_library(value.__name__), owner=value)
+            objection = objection_to_value(value)
+            self._object_to(objection and f"{path} {objection}")
+            self._open(vars(value), path, owner=value)
         else:
+            objection = None if is_kept else objection_to_value(type(value))
+            self._object_to(objection and f"{path} {objection}")
             self._visit_object(value, path)
 
     def _keep(self, keeper: Keeper | None) -> bool:
@@ -180,23 +207,35 @@ class State:
             self._object_to(compat.hidden_in_script(module, is_module=True))
 
     def _visit_function(self, function: types.FunctionType, path: str) -> None:
-        objection = objection_to_value(function)
-        self._object_to(objection and f"{path} {objection}")
-        if self._is_library(function.__module__):
+        if self.is_library(function.__module__):
+            objection = objection_to_value(function)
+            self._object_to(objection and f"{path} {objection}")
             return
+        if self.is_library(function.__globals__.get("__name__")):  # what a library has wrapped around it
+            for name, item in vars(function).items():
+                if name == "__wrapped__" or not name.startswith("_"):
+                    self._name(item, f"{path}.{name}")
+        else:
+            for used, objection in uses_of(function):
+                self._object_to(objection and f"{path} {objection}")
+                self._use_of_library(used, path)
+            self._visit_named(vars(function), path)
         names = names_in(function.__code__)
         objection = objection_to_code(function.__code__, names, function.__globals__)
         self._object_to(objection and f"{path} {objection}")
         self._stored |= stored_names_in(function.__code__)
+        self.sizes |= sizes_in(function.__code__)
         self._keepers += [keeper_of_attributes(function, path), keeper_of_code(function, path)]
-        self._visit_named(vars(function), path)
         self._visit_all(function.__defaults__ or (), path)
         self._visit_named(function.__kwdefaults__ or {}, path)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._waiting.append((cell, f"{name} in {path}"))
         self._keepers.append(keeper_of_names(function.__globals__, names, "global "))
-        self._waiting += [(function.__globals__.get(name), name) for name in sorted(names)]
-        if "environ" in names:
+        for name in sorted(names):
+            self._name(function.__globals__.get(name), name)
+        for module in imported_by(function.__code__):
+            self._name(module, module.__name__)
+        if names & {"environ", "getenv"}:
             self._waiting.append((os.environ, "the environment"))
         self._use(names)
 
@@ -204,8 +243,8 @@ class State:
         for base in cls.__mro__:
             if base is not cls:
                 self._waiting.append((base, base.__name__))
-        if self._is_library(cls.__module__):
-            self._libraries.append((cls, path))
+        if self.is_library(cls.__module__):
+            self._open(vars(cls), path, owner=cls)
             return
         self._keepers.append(keeper_of_class(cls, path))
         if issubclass(cls, enum.Enum):
@@ -222,8 +261,9 @@ class State:
         elif isinstance(value, types.MethodType):
             self._visit_all((value.__func__, value.__self__), path)
         elif isinstance(value, types.CellType):
-            self._visit_all(_contents(value), path)
-        elif isinstance(value, types.SimpleNamespace) or not self._is_library(type(value).__module__):
+            for item in _contents(value):
+                self._name(item, path)
+        elif isinstance(value, types.SimpleNamespace) or not self.is_library(type(value).__module__):
             if isinstance(getattr(value, "__dict__", None), dict):
                 self._keepers.append(keeper_of_attributes(value, path))
                 self._open(vars(value), path)
@@ -241,7 +281,7 @@ class State:
         objection = objection_to_value(value)
         self._object_to(objection and f"{path} {objection}")
         if isinstance(value, CACHED_FUNCTION) and not (
-            isinstance(value.__wrapped__, types.FunctionType) and self._is_library(value.__module__)
+            isinstance(value.__wrapped__, types.FunctionType) and self.is_library(value.__module__)
         ):
             self._keepers.append(keeper_of_cache(value, path))
             self._visit_all(results_in_cache(value), path)
@@ -253,13 +293,17 @@ class State:
             self._visit_all(value.args, path)
         elif isinstance(attributes, dict) and not isinstance(value, CACHED_FUNCTION):
             self._keepers.append(keeper_of_borrowed(value, self._stored, path))
+            self._use_of_library(value, path)
+            self._open(attributes, path)
             shown = {name: item for name, item in attributes.items() if not name.startswith("_")}
             self._visit_named({name: item for name, item in shown.items() if isinstance(item, _SHOWN)}, path)
+        elif attributes is None:
+            self._libraries.append((value, path))
         self._visit_member(value, path)
 
     def _visit_member(self, item: Any, path: str) -> None:
         """Something in a class: a value, a method, a property and whatever else of Python's own wraps functions."""
-        if self._is_library(type(item).__module__):
+        if self.is_library(type(item).__module__):
             wrapped = (getattr(item, name, None) for name in ("fget", "fset", "func", "__func__", "__wrapped__"))
             self._waiting += [(function, path) for function in wrapped if isinstance(function, types.FunctionType)]
         if id(item) not in self._seen:
@@ -282,11 +326,35 @@ class State:
     def _visit_all(self, items: Iterable[Any], path: str) -> None:
         self._waiting += [(item, path) for item in items if not isinstance(item, _PLAIN)]
 
-    def _open(self, space: Mapping[str, Any], path: str, *, of_library: bool = False, owner: Any = None) -> None:
+    def _use_of_library(self, value: Any, path: str) -> None:
+        """Keep the attributes of something that belongs to the whole program, as far as code may set them."""
+        if value is logging.getLogger or isinstance(value, logging.Logger):
+            self._logs = True
+        elif value is warnings.filterwarnings or value is warnings.simplefilter:
+            self._keep(keeper_of(warnings.filters, "the filters of warnings"))
+        elif not (type(value) in _PLAIN_KINDS or isinstance(value, (type, types.ModuleType))) and self.is_library(
+            type(value).__module__
+        ):
+            self._libraries.append((value, str(getattr(value, "__name__", path))))
+
+    def _name(self, value: Any, path: str) -> None:
+        """Visit what a name in code stands for; what code asks of a library's modules and functions is told from it."""
+        if isinstance(value, types.ModuleType) and id(value) not in self._seen:
+            self._seen[id(value)] = value
+            self._open(vars(value), path, owner=value)
+        elif not (isinstance(value, _FUNCTIONS) and self.is_library(value.__module__)):
+            self._waiting.append((value, path))
+        elif isinstance(value, types.FunctionType) and id(value) not in self._seen:
+            self._seen[id(value)] = value
+            self._libraries.append((value, path))
+
+    def _open(self, space: Mapping[str, Any], path: str, *, owner: Any = None) -> None:
         """Visit what code may reach in a namespace by the names that it uses, now and as more names turn up.
 
         In those of libraries, code is taken to keep nothing; but their modules and classes can be written into.
         """
+        kind = owner.__name__ if isinstance(owner, types.ModuleType) else getattr(owner, "__module__", None)
+        of_library = owner is not None and self.is_library(kind)
         if of_library:
             self._libraries.append((owner, path))
         self._spaces.append((space, path, of_library))
@@ -302,10 +370,14 @@ class State:
         for name in names & space.keys():
             if not of_library:
                 self._visit_member(space[name], _join(path, name))
-            elif isinstance(space[name], (types.ModuleType, type)):
-                self._waiting.append((space[name], _join(path, name)))
+            elif isinstance(space[name], (types.ModuleType, types.FunctionType, type)):
+                self._name(space[name], _join(path, name))
+            elif type(space[name]) in _CONTAINERS and id(space[name]) not in self._seen:
+                self._seen[id(space[name])] = space[name]
+                self._keep(keeper_of(space[name], _join(path, name)))
 
-    def _is_library(self, module: str | None) -> bool:
+    def is_library(self, module: str | None) -> bool:
+        """Whether a module, by its name, is taken to keep nothing of its own."""
         package = _package(module)
         return package in _LIBRARIES or (package not in self._own and _is_installed(package))
 

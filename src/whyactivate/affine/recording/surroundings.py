@@ -10,16 +10,16 @@ import dis
 import functools
 import inspect
 import itertools
-import os
-import random
-import secrets
-import time
 import types
-import uuid
+
+from whyactivate.affine.recording.standard_library import CLOCK, DICE, FILE
+from whyactivate.affine.recording.uses import inner_codes
 
 _MOST_REMEMBERED = 4096
 """Of how many functions it is remembered what is in their code."""
 
+SETTERS = frozenset({"setattr", "__setattr__", "delattr", "__dict__", "vars"})
+"""The names of what sets attributes under names that need not stand in the code."""
 _OUT_OF_SIGHT = frozenset(
     {
         "Thread", "Timer", "start_new_thread", "ThreadPoolExecutor", "ProcessPoolExecutor", "ThreadPool", "to_thread",
@@ -39,6 +39,7 @@ _ASKS_WHO_WATCHES = frozenset(
         "setprofile", "settrace", "get_objects", "get_referrers", "getrefcount", "get_threshold",
     }
 )  # fmt: skip
+_LOOKS_UP = frozenset({"__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "gi_frame", "cr_frame"})
 _CLOCKS = frozenset(
     {
         "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "process_time_ns",
@@ -57,30 +58,26 @@ _FILES = frozenset(
         "TemporaryFile", "urlopen", "memmap",
     }
 )  # fmt: skip
-_CLOCK = "reads the clock (`{}`), so what it does may depend on when it runs"
-_DICE = "uses chance (`{}`): two calls with one input may differ"
-_FILE = "reads or writes files (`{}`), and they may hold something else at the next call"
+_COUNTED = frozenset({"_version", "_sequence_nr", "_get_sequence_nr", "next_id"})
 _REASONS: tuple[tuple[frozenset[str], str], ...] = (
     (_OUT_OF_SIGHT, "uses {}, which works out of sight"),
     (_ASKS_WHO_WATCHES, "uses {}, and so may do something else when nobody watches"),
-    (_CLOCKS, _CLOCK),
-    (_CHANCE, _DICE),
-    (_FILES, _FILE),
+    (frozenset({"loggerDict", "getChildren"}), "counts loggers (`{}`), which belong to the whole program"),
+    (_LOOKS_UP, "uses `{}`, by which it gets at names that do not stand in its code"),
+    (_COUNTED, "reads `{}`, which PyTorch counts from call to call"),
+    (_CLOCKS, CLOCK),
+    (_CHANCE, DICE),
+    (_FILES, FILE),
 )
 _OWNED = (
-    ("time", "time", _CLOCK),
-    ("datetime", "now", _CLOCK),
-    ("datetime", "today", _CLOCK),
-    ("date", "today", _CLOCK),
-    ("random", "setstate", _DICE),
-    ("random", "set_state", _DICE),
+    ("time", "time", CLOCK),
+    ("datetime", "now", CLOCK),
+    ("datetime", "today", CLOCK),
+    ("date", "today", CLOCK),
+    ("random", "setstate", DICE),
+    ("random", "set_state", DICE),
 )
 """What is told by the name of its owner, too: `time.time`, but not the `time` of anything else."""
-_FUNCTIONS = {
-    **dict.fromkeys((time.time, time.time_ns, time.perf_counter, time.monotonic, time.process_time), _CLOCK),
-    **dict.fromkeys((os.urandom, uuid.uuid4, uuid.uuid1, secrets.randbelow, secrets.token_bytes), _DICE),
-    open: _FILE,
-}
 
 
 def objection_to_code(code: types.CodeType, names: frozenset[str], space: dict[str, object]) -> str | None:
@@ -97,36 +94,27 @@ def objection_to_code(code: types.CodeType, names: frozenset[str], space: dict[s
     for owner, name, words in _OWNED:
         if names.issuperset((owner, name)) and _asks_for(code, owner, name):
             return words.format(f"{owner}.{name}")
+    if "id" in names and any(name.startswith("register_") and name.endswith("hook") for name in names):
+        return "reads the `id` of a hook, which PyTorch counts from call to call"
     if (space.get("stack") is inspect.stack and "stack" in names) or _asks_for(code, "inspect", "stack"):
         return "uses currentframe, and so may do something else when nobody watches"
-    if "open" in names and "open" not in space and _calls_global(code, "open"):
-        return _FILE.format("open")
     return None
-
-
-def objection_to_value(value: object) -> str | None:
-    """The same for a function of Python's own that code has at hand under whatever name."""
-    if isinstance(value, random.SystemRandom):
-        return _DICE.format("SystemRandom")
-    kinds = (types.BuiltinFunctionType, types.FunctionType)
-    words = _FUNCTIONS.get(value) if isinstance(value, kinds) else None
-    return None if words is None else words.format(getattr(value, "__name__", value))
 
 
 @functools.lru_cache(maxsize=_MOST_REMEMBERED)
 def names_in(code: types.CodeType) -> frozenset[str]:
     """The names that code may look up: of globals, of attributes, and in texts (for getattr and kin)."""
     texts = (one for one in code.co_consts if isinstance(one, str) and one.isidentifier())
-    return frozenset(code.co_names).union(texts, *map(names_in, _inner(code)))
+    return frozenset(code.co_names).union(texts, *map(names_in, inner_codes(code)))
 
 
 @functools.lru_cache(maxsize=_MOST_REMEMBERED)
 def stored_names_in(code: types.CodeType) -> frozenset[str]:
     """The names of attributes that code may set: those that it assigns to, and texts where it uses setattr or kin."""
     found = [one.argval for one in dis.get_instructions(code) if one.opname in ("STORE_ATTR", "DELETE_ATTR")]
-    if not {"setattr", "__setattr__", "delattr", "__dict__", "vars"}.isdisjoint(code.co_names):
+    if not SETTERS.isdisjoint(code.co_names):
         found += [one for one in code.co_consts if isinstance(one, str) and one.isidentifier()]
-    return frozenset(found).union(*map(stored_names_in, _inner(code)))
+    return frozenset(found).union(*map(stored_names_in, inner_codes(code)))
 
 
 @functools.lru_cache(maxsize=_MOST_REMEMBERED)
@@ -136,14 +124,5 @@ def _asks_for(code: types.CodeType, owner: str, name: str) -> bool:
         return False
     pairs = itertools.pairwise(dis.get_instructions(code))
     return any(a.argval == owner and b.argval == name for a, b in pairs) or any(
-        _asks_for(inner, owner, name) for inner in _inner(code)
+        _asks_for(inner, owner, name) for inner in inner_codes(code)
     )
-
-
-def _calls_global(code: types.CodeType, name: str) -> bool:
-    loads = any(one.opname == "LOAD_GLOBAL" and one.argval == name for one in dis.get_instructions(code))
-    return loads or any(_calls_global(inner, name) for inner in _inner(code))
-
-
-def _inner(code: types.CodeType) -> list[types.CodeType]:
-    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]

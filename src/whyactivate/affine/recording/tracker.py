@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.pairs import apart, as_pairs, as_tensor, minus, real_dtype, write_parts
+from whyactivate.affine.recording.calls import watched_calls
 from whyactivate.affine.recording.guards import LeakGuard, Refusal, same_surroundings, watched
 from whyactivate.affine.recording.locator import Locator
 from whyactivate.affine.recording.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
@@ -62,11 +64,19 @@ def record(
 
 
 def run_unwatched(
-    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], state: State
+    module: nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    state: State,
+    note: Callable[[tuple[str, Location]], None] | None = None,
 ) -> tuple[Tensor, ...]:
-    """What `module(*args, **kwargs)` returns when nobody watches; empty where it raises."""
+    """What `module(*args, **kwargs)` returns when nobody watches its tensors; empty where it raises.
+
+    `note`, where given, is told of calls whose answers need not follow from the input.
+    """
+    calls = contextlib.nullcontext() if note is None else watched_calls(state.is_library, note)
     try:
-        with same_surroundings(lambda words: None), compat.eager():
+        with same_surroundings(lambda words: None), compat.eager(), calls:
             result = module(*map_leaves(fresh_as_it_lies, list(args)), **map_leaves(fresh_as_it_lies, dict(kwargs)))
         return tuple(as_pairs(tensor.detach()).clone() for tensor in tensors_in(result))
     except KeyboardInterrupt:
