@@ -88,10 +88,12 @@ class Planner:
         self._candidates: dict[Key, list[Piece]] = {}
         self._given: set[Key] = set()
         shared = self._shared()
-        self._plan(shared)
+        self._given = self.forced | {*shared}
+        self._plan({*program.tensors})
         for key in shared[:_MOST_SHARED]:  # is it cheaper to compute it again and again, as part of what reads it?
             before, kept = self.price(), (self.best, self._candidates, self._given)
-            self._plan([other for other in self._given - self.forced if other != key])
+            self.best, self._candidates, self._given = {**self.best}, {**self._candidates}, self._given - {key}
+            self._plan({key})
             if self.price() >= before:
                 self.best, self._candidates, self._given = kept
 
@@ -206,16 +208,19 @@ class Planner:
 
     # -- candidates -------------------------------------------------------------------------------------------
 
-    def _plan(self, shared: list[Key]) -> None:
-        self.best, self._candidates = {}, {}
-        self._given = self.forced | {*shared}
+    def _plan(self, stale: set[Key]) -> None:
+        """Find the ways to compute these tensors, and those that lead there through tensors that need not exist."""
         for key, made in self.program.tensors.items():
+            if key not in stale and (made.node is None or stale.isdisjoint(map(key_of, made.node.values()))):
+                continue
             if made.node is None or made.node.index not in self.readings:
                 self._candidates[key] = []
                 continue
             ways = self._ways(made, self.readings[made.node.index])
             self.best[key] = ways[0]
             self._candidates[key] = [] if key in self._given else ways[:_MOST_CANDIDATES]
+            if key not in self._given:
+                stale = stale | {key}
 
     def _ways(self, made: Made, reading: Reading) -> list[Piece]:
         """The pieces that compute a tensor, the cheapest first; one of them is the operation as it stands."""
