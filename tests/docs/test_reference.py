@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 import whyactivate as wa
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "docs"))
+griffe = pytest.importorskip("griffe")
+reference_entries = pytest.importorskip("reference_entries")
 ENTRY = re.compile(r"^::: ([\w.]+)$", re.M)
 SEVERAL = re.compile(r"^ {4}\w+(?:, \w+)+(?: \([^)]*\))?: ", re.M)
 PUBLIC = [name for name in wa.__all__ if name not in wa._CHAPTERS]
@@ -54,3 +58,21 @@ def docstrings(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             yield ast.get_docstring(node) or ""
+
+
+def test_a_signature_is_shown_without_what_only_the_library_gives(tmp_path):
+    text = "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n    _y: int\n    z: int = 0\n"
+    (tmp_path / "made.py").write_text(text, encoding="utf-8")
+    for extensions, names in (
+        ((), ["self", "x", "_y", "z"]),
+        ((reference_entries.PublicParameters,), ["self", "x", "z"]),
+    ):
+        loaded = griffe.load_extensions("dataclasses", *extensions)
+        made = griffe.load("made", search_paths=[tmp_path], extensions=loaded)
+        assert [parameter.name for parameter in made["A"].parameters] == names
+
+
+def test_no_blank_stands_before_a_bracket_that_closes():
+    shown = "(<code>str</code>, default: <code>None</code> )"
+    assert reference_entries.on_page_content(shown) == "(<code>str</code>, default: <code>None</code>)"
+    assert reference_entries.on_page_content("f(a )") == "f(a )"

@@ -26,6 +26,11 @@ class Task(StrEnum):
     """One of several classes."""
 
 
+def _empty() -> Tensor:
+    """Where nothing was standardised."""
+    return torch.zeros(0, dtype=torch.float64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """Training and held-out rows, ready for `train`.
@@ -57,8 +62,8 @@ class Dataset:
     classes: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     target_name: str = "y"
-    mean: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    scale: Tensor = field(default_factory=lambda: torch.ones(0, dtype=torch.float64))
+    mean: Tensor = field(default_factory=_empty)
+    scale: Tensor = field(default_factory=_empty)
     target_mean: float = 0.0
     target_scale: float = 1.0
     image_shape: tuple[int, int] | None = None

@@ -47,7 +47,7 @@ def load_dataset(name: str, seed: int = 0) -> Dataset:
 
     Raises:
         UnknownNameError: there is no such data set; the nearest is suggested.
-        InputError: the seed is not a whole number from 0 to 2**32 - 1.
+        InputError: the seed is not a whole number from 0 to 2³² − 1.
     """
     seed = check_seed(seed)
     key = str(name).strip().lower().replace("-", "_").replace(" ", "_")

@@ -108,7 +108,7 @@ def run_demo(seed: int = 0, *, quick: bool = False, progress: Progress | None = 
         progress: called often with what is being done, how much of it is done, and how much there is.
 
     Raises:
-        InputError: the seed is not a whole number from 0 to 2**32 - 1, or another argument cannot be used.
+        InputError: the seed is not a whole number from 0 to 2³² − 1, or another argument cannot be used.
         KeyboardInterrupt: somebody pressed Ctrl-C.
     """
     return join_parts(tuple(demo_parts(seed, quick=quick, progress=progress)), seed, quick=quick)
