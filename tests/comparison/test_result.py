@@ -107,7 +107,7 @@ class TestWords:
         assert (summary.diverged, summary.test_loss.value) == (4, math.inf)
         assert summary.test_difference == Estimate(math.inf, pytest.approx(-0.9), math.inf, 6)
         assert summary.test_better == 2
-        assert "+∞ [−0.9, ∞]" in flat(far)
+        assert "+∞ [−0.900, ∞]" in flat(far)
         assert far.lowest() == ("identity", "relu")
         assert "4 diverged" in str(far)
         assert summary.to_dict()["test_loss"]["value"] is None

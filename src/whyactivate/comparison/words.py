@@ -67,8 +67,8 @@ def interval(estimate: Estimate | None, *, signed: bool = False) -> str:
     """The value and its interval, as in 0.31 [0.29, 0.34]; a loss that is infinite has diverged."""
     if estimate is None or math.isnan(estimate.value):
         return ""
-    text = "diverged" if estimate.value == math.inf and not signed else _short(estimate.value, signed=signed)
-    return text + _ends(estimate, _short)
+    text = "diverged" if estimate.value == math.inf and not signed else _loss(estimate.value, signed=signed)
+    return text + _ends(estimate, _loss)
 
 
 def _percent(estimate: Estimate | None) -> str:
@@ -88,6 +88,13 @@ def _ends(estimate: Estimate, write: Callable[[float], str]) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     return f" [{write(estimate.low)}, {write(estimate.high)}]"
+
+
+def _loss(value: float, *, signed: bool = False) -> str:
+    """Three significant digits, the last ones shown even where they are 0, so that columns line up."""
+    if 1e-3 <= abs(value) < 100:
+        return f"{value:{'+' if signed else ''}#.3g}".replace("-", "−")
+    return _short(value, signed=signed)
 
 
 def _short(value: float, *, signed: bool = False) -> str:

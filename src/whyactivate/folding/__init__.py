@@ -47,14 +47,20 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
     the smallest module around them becomes a `torch.fx.GraphModule`. Everything else keeps its name, dtype and device;
     any batch size works. `plan_runs` tells what becomes of each run, and why others are left alone.
 
-    Left alone are runs around which the code asks about the batch size what two recordings cannot tell (it compares
-    it, loops over it, looks something up by it), keeps gradients from being passed on from one layer to the next, looks
-    at a layer other than by calling it, or does not bear it that another layer stands there; and runs that hold a
-    number too large for their dtype in one layer (`plan_runs` does not look at numbers). Held as recorded are: the
-    mode (train or eval), gradients being recorded or not where that changes nothing, and what the code reads from
-    outside the module. Images and sequences may have other sizes than the example's, but for a forward that became a
-    graph that holds such a size: it refuses others with an AssertionError, and the plan says so. What cannot be seen
-    is which sizes compiled code of others goes by; the comparison below meets it up to the batch sizes that it tries.
+    A run is left alone where the code around it
+
+    - compares the batch size, loops over it or looks something up by it, so that two recordings do not settle what it
+      does with a third;
+    - keeps gradients from passing from one layer to the next;
+    - looks at a layer other than by calling it, or fails with another layer in its place;
+
+    and where the one layer would hold a number too large for its dtype (`plan_runs` does not look at numbers).
+
+    Three things stay in the copy as they were recorded: the mode (train or eval); whether gradients are recorded, where
+    that changes nothing; and what the code reads from outside the module. Images and sequences may have other sizes than the
+    example's, except where a forward became a graph that holds such a size: it refuses others with an AssertionError,
+    and the plan says so. What sizes compiled code of others goes by cannot be seen; the comparison below finds that out
+    for the batch sizes that it tries.
 
     The copy is run beside the original on random inputs of several batch sizes (1, 2, 5, that of the example, and 67
     where rows are small), with and without gradients, before it is returned. In the
