@@ -30,8 +30,8 @@ class Graded:
 
     Attributes:
         exercise: the name of the exercise.
-        points: what holds and what does not, in the order in which it was looked at. Where something does not hold,
-            what would come after it may not have been looked at.
+        points: what holds and what does not, in the order in which it was looked at. Where one does not hold, what
+            comes after it may not have been looked at.
     """
 
     exercise: str
