@@ -370,6 +370,7 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten._fused_rms_norm.default: [s(t(2, 4), [4], t(4), 1e-5), s(t(2, 2, 4), [2, 4], None, None)],
     aten._scaled_dot_product_flash_attention_for_cpu.default: [
         s(*HEADS), s(*HEADS, 0.0, True), s(*HEADS, attn_mask=t(3, 3), scale=0.7),
+        s(t(1, 4, 3, 2), t(1, 2, 3, 2), t(1, 2, 3, 2)),
     ],
     aten.mkldnn_rnn_layer.default: [
         s(*LSTM, back, [], 2, 3, 1, True, False, first, False) for back in (False, True) for first in (False, True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, is_uninitialised, storage_key
 from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.pairs import as_pairs, real_dtype
+from whyactivate.affine.recording.calls import Calls
 from whyactivate.affine.recording.repetition import repeat
 from whyactivate.affine.recording.scripts import Script
 from whyactivate.affine.recording.state import State
@@ -303,12 +304,17 @@ class _Takes:
         pairs, singles = self._tapes.pop(2, []), self._tapes.pop(1, [])
         several = [tape for found in self._tapes.values() for tape in found]
         unwatched: tuple[Tensor, ...] = ()
-        called: list[tuple[str, Location]] = []
+        calls = Calls()
         if self._missing is None and all(
             tape.refusal is None and not tape.state for tape in (*singles, *pairs, *several)
         ):
             lying = near.lying_as(self._example)
-            unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, called.append)
+            unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, calls)
+            if self._state.follow(calls.ran):
+                unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, calls)
+            if calls.changed:
+                changed = ", ".join(dict.fromkeys(calls.changed))
+                calls.notes.append((f"the module changes itself while it runs ({changed})", Location()))
         return Recordings(
             tuple(singles),
             tuple(pairs),
@@ -316,7 +322,7 @@ class _Takes:
             self._missing,
             self._disagreement,
             unwatched,
-            tuple(called),
+            tuple(dict.fromkeys(calls.notes)),
         )
 
 

@@ -10,7 +10,7 @@ import functools
 import gc
 import logging
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from whyactivate.affine.recording.keepers import MISSING, Depends, Keeper, is_same
@@ -53,7 +53,7 @@ def results_in_cache(function: Any) -> list[Any]:
     return [one for one in found if type(one).__name__ != "_lru_list_elem"]
 
 
-def keeper_of_borrowed(value: Any, stored: set[str], path: str) -> Keeper:
+def keeper_of_borrowed(value: Any, stored: Set[str], path: str) -> Keeper:
     """A keeper for the attributes of an object of a library.
 
     What the library itself adds, or fills in where there was None, are its caches.
@@ -85,7 +85,7 @@ def keeper_of_borrowed(value: Any, stored: set[str], path: str) -> Keeper:
     return put_back
 
 
-def keeper_of_stored(owner: Any, stored: set[str], path: str) -> Keeper:
+def keeper_of_stored(owner: Any, stored: Set[str], path: str) -> Keeper:
     """A keeper for the attributes of a library's module, class or object under the names that code may set."""
 
     def read(name: str) -> Any:

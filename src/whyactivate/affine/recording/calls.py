@@ -6,6 +6,7 @@ import contextlib
 import linecache
 import sys
 from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
@@ -13,38 +14,52 @@ from whyactivate.affine.recording.standard_library import objection_to_call, obj
 from whyactivate.affine.tape import Location
 
 
+@dataclass(slots=True)
+class Calls:
+    """What was seen of runs.
+
+    Attributes:
+        notes: what the module's own code called that may answer otherwise at the next call, and where.
+        ran: its code that ran, with the namespaces in which that looks up names.
+        changed: what had changed after a run.
+    """
+
+    notes: list[tuple[str, Location]] = field(default_factory=list)
+    ran: dict[CodeType, dict[str, Any]] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+
+
 @contextlib.contextmanager
-def watched_calls(
-    is_library: Callable[[str | None], bool], note: Callable[[tuple[str, Location]], None]
-) -> Generator[None]:
-    """Tell `note` what code outside libraries calls meanwhile that may answer otherwise at the next call.
+def watched_calls(is_own: Callable[[str | None], bool], calls: Calls) -> Generator[None]:
+    """Add to `calls` what the module's own code does meanwhile.
 
     Where a profiler is at work already, nothing is watched: it could not be resumed.
 
     Args:
-        is_library: says of a module, by its name, whether it is one.
-        note: told the reason, and where the call is.
+        is_own: says of a module, by its name, whether what its code calls counts.
+        calls: what was seen so far.
     """
     known: dict[CodeType, bool] = {}
 
-    def is_own(frame: FrameType) -> bool:
+    def counts(frame: FrameType) -> bool:
         own = known.get(frame.f_code)
         if own is None:
-            own = known[frame.f_code] = not is_library(frame.f_globals.get("__name__"))
+            own = known[frame.f_code] = is_own(frame.f_globals.get("__name__"))
         return own
 
     def look(frame: FrameType, event: str, called: Any) -> None:
+        if event == "call" and counts(frame):
+            calls.ran[frame.f_code] = frame.f_globals
+            return
         caller = frame if event == "c_call" else frame.f_back
-        if event not in ("call", "c_call") or caller is None or not is_own(caller):
+        if event not in ("call", "c_call") or caller is None or not counts(caller):
             return
         if event == "c_call":
             objection = objection_to_call(called, frame.f_code)
-        elif not is_own(frame):
-            objection = objection_to_use(frame.f_globals.get("__name__"), frame.f_code.co_name)
         else:
-            return
+            objection = objection_to_use(frame.f_globals.get("__name__"), frame.f_code.co_name)
         if objection is not None:
-            note((f"{caller.f_code.co_name} {objection}", _place(caller)))
+            calls.notes.append((f"{caller.f_code.co_name} {objection}", _place(caller)))
 
     if sys.getprofile() is not None:
         yield

@@ -66,7 +66,9 @@ _ALL_BUT: dict[str, frozenset[str]] = {
 _NOTHING_BUT: dict[str, frozenset[str]] = {
     "gc": _those("disable enable isenabled"),
     "importlib": _those("_find_and_load _handle_fromlist"),
-    "inspect": _those("Parameter Signature getfullargspec isclass isfunction ismethod signature"),
+    "inspect": _those(
+        "Parameter Signature bind bind_partial getfullargspec isclass isfunction ismethod parameters signature"
+    ),
     "logging": _those(
         "CRITICAL DEBUG ERROR INFO WARNING Logger LoggerAdapter critical debug error exception getEffectiveLevel "
         "getLogger info isEnabledFor log warning FileHandler Filter Formatter Handler LogRecord Manager NullHandler "

@@ -2,7 +2,8 @@
 
 A module's state may lie in its attributes, in containers and objects that they lead to, in its class, or in
 the closures, defaults and globals of its code. Code is followed by the names that it uses; that of PyTorch, of
-the standard library, and of installed packages that define no part of the module is taken to keep nothing.
+the standard library, and of installed packages is taken to keep nothing, but for what runs in packages that define a
+part of the module.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class State:
         self._empty: list[tuple[Any, str]] = []  # containers without contents, of which modules have many
         self._memory: set[int] = set()
         self._seen: dict[int, object] = {}  # keeps what was visited alive, so that no address is taken twice
-        self._own = {_package(type(part).__module__) for part in module.modules()}
+        self._own = {_package(type(part).__module__) for part in module.modules()} - _LIBRARIES
         self._names = {"forward"}
         self._stored: set[str] = set()  # names of attributes that code may set
         self._libraries: list[tuple[Any, str]] = []  # their modules, classes and objects, on which it may
@@ -137,6 +138,25 @@ class State:
                 container.clear()
                 changed.append(path)
         return list(dict.fromkeys(changed))
+
+    def follow(self, ran: Mapping[types.CodeType, dict[str, Any]]) -> bool:
+        """Keep what the names stand for in code of installed packages that ran; False where none did.
+
+        Such a package is large, and most of what names in it lead to has no part in the module: only code is followed
+        that runs, and from then on.
+        """
+        installed = {code: space for code, space in ran.items() if self.is_library(space.get("__name__"))}
+        for code, space in installed.items():
+            names, stored = names_in(code), stored_names_in(code)
+            self._keepers.append(keeper_of_names(space, names, "global "))
+            for name in sorted(names & space.keys()):
+                value = space[name]
+                if id(value) not in self._seen and type(value) in _CONTAINERS:
+                    self._seen[id(value)] = value
+                    self._keep(keeper_of(value, name))
+                elif stored and isinstance(value, (type, types.FunctionType)):
+                    self._keepers.append(keeper_of_stored(value, stored, name))
+        return bool(installed)
 
     def leads_to(self, kind: type) -> bool:
         """True where something of that kind is among what the module leads to."""
@@ -368,7 +388,9 @@ class State:
 
     def _look_up(self, names: Set[str], space: Mapping[str, Any], path: str, of_library: bool) -> None:
         for name in names & space.keys():
-            if not of_library:
+            if isinstance(space[name], types.ModuleType) and not of_library:
+                self._name(space[name], _join(path, name))
+            elif not of_library:
                 self._visit_member(space[name], _join(path, name))
             elif isinstance(space[name], (types.ModuleType, types.FunctionType, type)):
                 self._name(space[name], _join(path, name))
@@ -379,7 +401,11 @@ class State:
     def is_library(self, module: str | None) -> bool:
         """Whether a module, by its name, is taken to keep nothing of its own."""
         package = _package(module)
-        return package in _LIBRARIES or (package not in self._own and _is_installed(package))
+        return package in _LIBRARIES or _is_installed(package)
+
+    def is_own(self, module: str | None) -> bool:
+        """Whether a module, by its name, is part of a package that defines a part of the module, or no library."""
+        return _package(module) in self._own or not self.is_library(module)
 
     def _object_to(self, reason: str | None) -> None:
         self.obstacle = self.obstacle or reason

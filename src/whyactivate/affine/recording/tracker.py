@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from whyactivate.affine import _torch_compat as compat
 from whyactivate.affine.pairs import apart, as_pairs, as_tensor, minus, real_dtype, write_parts
-from whyactivate.affine.recording.calls import watched_calls
+from whyactivate.affine.recording.calls import Calls, watched_calls
 from whyactivate.affine.recording.guards import LeakGuard, Refusal, same_surroundings, watched
 from whyactivate.affine.recording.locator import Locator
 from whyactivate.affine.recording.lowering import CannotLower, ComplexCall, can_lower, is_about_complex, lower
@@ -68,15 +68,15 @@ def run_unwatched(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     state: State,
-    note: Callable[[tuple[str, Location]], None] | None = None,
+    calls: Calls | None = None,
 ) -> tuple[Tensor, ...]:
     """What `module(*args, **kwargs)` returns when nobody watches its tensors; empty where it raises.
 
-    `note`, where given, is told of calls whose answers need not follow from the input.
+    What its code does, and what had changed afterwards, is added to `calls`, where given.
     """
-    calls = contextlib.nullcontext() if note is None else watched_calls(state.is_library, note)
+    watch = contextlib.nullcontext() if calls is None else watched_calls(state.is_own, calls)
     try:
-        with same_surroundings(lambda words: None), compat.eager(), calls:
+        with same_surroundings(lambda words: None), compat.eager(), watch:
             result = module(*map_leaves(fresh_as_it_lies, list(args)), **map_leaves(fresh_as_it_lies, dict(kwargs)))
         return tuple(as_pairs(tensor.detach()).clone() for tensor in tensors_in(result))
     except KeyboardInterrupt:
@@ -84,7 +84,9 @@ def run_unwatched(
     except BaseException:
         return ()
     finally:
-        state.restore(lambda tensor: False)
+        changed = state.restore(lambda tensor: False)
+        if calls is not None:
+            calls.changed += changed
 
 
 class _Recorder(compat.DispatchMode):

@@ -44,7 +44,7 @@ def uses_of(function: types.FunctionType) -> Iterator[tuple[Any, str | None]]:
                 break
             if not isinstance(value, types.ModuleType):
                 yield value, None
-            owner, value = value, getattr(value, attribute, None)
+            owner, value = value, _attribute(value, attribute)
             if isinstance(owner, types.ModuleType) and not isinstance(value, types.ModuleType):
                 objection = objection_to_use(owner.__name__, attribute, by_its_name=True)
         yield value, objection or objection_to_call(value, function.__code__)
@@ -92,6 +92,13 @@ def _is_known(owner: Any) -> bool:
     if isinstance(owner, type):
         return owner.__module__.partition(".")[0] in _OF_LIBRARIES
     return isinstance(owner, (types.ModuleType, OpOverloadPacket))
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # a module may look for what is not there, and fail in its own way
+        return None
 
 
 def _content(cell: types.CellType | None) -> Any:

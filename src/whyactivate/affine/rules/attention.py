@@ -23,6 +23,7 @@ def attention(
         raise CannotEvaluate("attention with dropout draws random numbers")
     width = query.shape[-1]
     query, key, value = in_one_arithmetic([query, key, value])
+    key, value = (_for_each_head(one, query.shape[-3]) for one in (key, value))
     factor = 1 / type(query).from_fraction(width).sqrt() if scale is None else scale
     scores = (query * factor) @ key.swap(-1, -2)
     if attn_mask is not None:
@@ -31,3 +32,12 @@ def attention(
         return softmax_of(scores, call.left_out) @ value
     future = torch.from_numpy(~np.tri(*scores.shape[-2:], dtype=bool))
     return softmax_of(scores, future if call.left_out is None else future | call.left_out) @ value
+
+
+def _for_each_head(numbers: Any, heads: int) -> Any:
+    """Keys or values for as many heads as there are queries: where there are fewer, several heads share them."""
+    *batch, own, rows, width = numbers.shape
+    if own == heads:
+        return numbers
+    shared = numbers.reshape((*batch, own, 1, rows, width)).expand((*batch, own, heads // own, rows, width))
+    return shared.reshape((*batch, heads, rows, width))

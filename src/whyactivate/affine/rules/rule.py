@@ -214,6 +214,8 @@ class Rule:
             result = self.formula(**operands, **asked)
         except (ZeroDivisionError, IndexError) as error:  # an extreme of no numbers, as well
             raise CannotEvaluate(f"{self.op}: {error}") from error
+        except (RuntimeError, ValueError) as error:  # shapes that were not thought of
+            raise CannotEvaluate(f"the formula of {self.op} does not cover these operands ({error})") from error
         return result if isinstance(result, tuple) else (result,)
 
     def constant_terms(self, arguments: Mapping[str, Argument]) -> frozenset[str]:
