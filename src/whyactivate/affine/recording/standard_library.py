@@ -113,8 +113,9 @@ def objection_to_use(home: str | None, name: str = "", *, by_its_name: bool = Fa
 
 
 def objection_to_call(value: Any, caller: types.CodeType) -> str | None:
-    """The same for what some code uses: a `__hash__` may ask for the hash of its parts."""
-    return None if value is hash and caller.co_name == "__hash__" else objection_to_value(value)
+    """The same for what some code uses: a `__hash__` may ask for the hash of its parts, or for its own identity."""
+    is_own_hash = caller.co_name == "__hash__" and (value is hash or value is id)
+    return None if is_own_hash else objection_to_value(value)
 
 
 def objection_to_value(value: Any) -> str | None:
