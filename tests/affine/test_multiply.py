@@ -612,7 +612,7 @@ def test_a_large_bias_does_not_swamp_the_weight() -> None:
     exact = torch.linalg.multi_dot([layer.weight.detach() for layer in reversed(layers)])
     torch.testing.assert_close(collapse.weight, exact, rtol=1e-12, atol=0)
     naive = network(torch.eye(3, dtype=torch.float64)).T - network(torch.zeros(1, 3, dtype=torch.float64)).T
-    assert float((naive.detach() - exact).abs().max()) > 0.01
+    assert float((naive.detach() - exact).abs().max()) > 0.1 * float(exact.abs().max())
 
 
 def test_tied_weights_and_calls_after_are_those_of_the_run() -> None:

@@ -267,6 +267,17 @@ def test_numbers_that_are_not_finite_are_compared_by_what_they_are():
         collapse_runs(nothing, rows(2, 4))
 
 
+@pytest.mark.parametrize(("dtype", "factor"), [(torch.float64, 1e6), (torch.float32, 1e4)])
+def test_where_the_module_magnifies_rounding_the_copy_may_be_off_as_far_as_it_moves(dtype, factor):
+    def forward(m, x):
+        return torch.sin(factor * m.b(m.a(x)))
+
+    net = settled(Spoken(forward, a=nn.Linear(4, 6), b=nn.Linear(6, 4))).to(dtype)
+    copied, x = collapse_runs(net, torch.randn(2, 4, dtype=dtype)), torch.randn(3, 4, dtype=dtype)
+    assert len(layers(copied, nn.Linear)) == 1
+    assert float((copied(x) - net(x)).detach().abs().max()) < 100 * factor * torch.finfo(dtype).eps
+
+
 def test_complex_results_are_compared_up_to_rounding():
     net = settled(Spoken(lambda m, x: torch.fft.rfft(m.b(m.a(x))).conj(), a=nn.Linear(4, 6), b=nn.Linear(6, 4))).float()
     copied, x = collapse_runs(net, torch.randn(2, 4)), torch.randn(5, 4)
