@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine._torch_compat import largest_among
+from whyactivate.affine.evaluating.lifetimes import last_reads
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Node, Tape, Value
 
@@ -28,13 +29,11 @@ def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]
         constant so large that it would not be in the dtype in which the module computes.
     """
     memory = {value.storage: rows.double() for value, rows in zip(tape.inputs, inputs, strict=True)}
-    nodes = tape.needed()
-    last_reader = {value.storage: number for number, node in enumerate(nodes) for value in node.values()}
     outputs = [output for output in tape.outputs if isinstance(output, Value)]
-    last_reader.update(dict.fromkeys((output.storage for output in outputs), len(nodes)))
+    freed = last_reads(tape)
     with torch.inference_mode():
         held, waiting, sizes = [*memory.values()], 0, list[float]()
-        for number, node in enumerate(nodes):
+        for node in tape.needed():
             output = node.outputs[0]
             if output is None or not is_real(output.geometry.dtype):
                 return None
@@ -44,9 +43,8 @@ def rehearse(tape: Tape, inputs: Sequence[Tensor]) -> tuple[list[Tensor], float]
             found = node.op(**operands)
             result = memory[output.storage] = found if isinstance(found, Tensor) else found[0]
             held.append(result)
-            for value in node.values():
-                if last_reader[value.storage] == number:
-                    memory.pop(value.storage, None)
+            for storage in freed[node.index]:
+                memory.pop(storage, None)
             waiting += result.numel()
             if waiting > _MOST_WAITING:
                 sizes.append(largest_among(held))

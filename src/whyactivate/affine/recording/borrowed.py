@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterator, Set
 from typing import Any
 
-from whyactivate.affine.recording.keepers import MISSING, Depends, Keeper, is_same
+from whyactivate.affine.recording.keepers import MISSING, Depends, Keeper, is_same, put_attribute_back
 
 CACHED_FUNCTION: Any = type(functools.cache(int))
 """The type of what `functools.lru_cache` makes of a function."""
@@ -101,13 +101,7 @@ def keeper_of_stored(owner: Any, stored: Set[str], path: str) -> Keeper:
     def put_back(depends: Depends) -> Iterator[str]:
         for name, value in before.items():
             now = read(name)
-            if now is value:
-                continue
-            if value is MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
-            if not is_same(value, now, depends):
+            if now is not value and put_attribute_back(owner, name, value, now, depends):
                 yield f"{path}.{name}"
 
     return put_back
@@ -122,11 +116,7 @@ def keeper_of_space(owner: Any, path: str) -> Keeper:
             value = before.get(name, MISSING)
             if now is value or isinstance(now, (types.ModuleType, types.FunctionType, type)):
                 continue
-            if value is MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
-            if not is_same(value, now, depends):
+            if put_attribute_back(owner, name, value, now, depends):
                 yield f"{path}.{name}"
 
     return put_back

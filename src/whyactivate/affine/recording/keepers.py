@@ -174,16 +174,19 @@ def keeper_of_slots(value: Any, path: str) -> Keeper:
     def put_back(depends: Depends) -> Iterator[str]:
         for name, held in before.items():
             now = getattr(value, name, MISSING)
-            if now is held:
-                continue
-            if held is MISSING:
-                delattr(value, name)
-            else:
-                setattr(value, name, held)
-            if not is_same(held, now, depends):
+            if now is not held and put_attribute_back(value, name, held, now, depends):
                 yield f"{path}.{name}"
 
     return put_back
+
+
+def put_attribute_back(owner: Any, name: str, before: Any, now: Any, depends: Depends) -> bool:
+    """Give an attribute back what it held; whether that was something else."""
+    if before is MISSING:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, before)
+    return not is_same(before, now, depends)
 
 
 def keeper_of_class(cls: type, path: str) -> Keeper:
