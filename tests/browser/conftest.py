@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from browser.laboratory import CHROMIUM
+from browser.waiting import PATIENCE
 from docs.built import folder_of, site
 
 __all__ = ["site"]
@@ -92,6 +93,7 @@ def open_page(browser, address) -> Iterator[Callable[..., Visit]]:
     def open_now(path: str, **settings) -> Visit:
         settings = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | settings
         contexts.append(browser.new_context(**settings))
+        contexts[-1].set_default_timeout(PATIENCE)
         visit = Visit(contexts[-1].new_page(), address)
         visit.go(path)
         return visit

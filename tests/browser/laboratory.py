@@ -80,7 +80,7 @@ def run_in_browser(
             str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=60000",
             "--dump-dom", f"{address}/page.html{query}",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300, check=True)
     found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, f"the page did not finish:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     answer = json.loads(html.unescape(found[1]))

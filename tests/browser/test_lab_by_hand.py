@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browser.laboratory import needs_chromium
+from browser.waiting import wait_until
 from docs.built import site_group
 
 pytestmark = [needs_chromium, pytest.mark.slow, site_group()]
@@ -29,7 +30,7 @@ def tab_to(page, name: str) -> None:
 
 def test_a_long_run_in_the_address_leaves_the_page_alive(open_page):
     page = open_laboratory(open_page, "?layers=tanh-tanh-tanh&width=12&steps=20000", reduced_motion="reduce")
-    page.wait_for_function("Number(document.querySelector('[data-value=steps]').textContent) > 0")
+    wait_until(page, "Number(document.querySelector('[data-value=steps]').textContent) > 0")
     page.locator("[data-do=play]").click()
     assert page.locator("[data-do=play]").inner_text() == "Play"
     assert 0 < int(page.locator("[data-value=steps]").inner_text()) < 20000

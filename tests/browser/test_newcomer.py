@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from browser.laboratory import needs_chromium
+from browser.waiting import wait_until
 from docs.built import site_group
 
 pytestmark = [needs_chromium, pytest.mark.slow]
@@ -86,7 +87,7 @@ def test_a_newcomer_sees_why(open_page, words):
         for _ in range(20):
             press["play"].click()
             assert press["play"].inner_text() == words.pause
-            page.wait_for_function(read, timeout=60_000)
+            wait_until(page, read)
             press["play"].click()
             if page.evaluate(read):
                 return
@@ -109,7 +110,7 @@ def test_a_newcomer_sees_why(open_page, words):
 
     # Collapse: the one matrix, and that it is the network.
     press["collapse"].click()
-    page.wait_for_function("document.querySelectorAll('.lab-verdict').length > 1")
+    wait_until(page, "document.querySelectorAll('.lab-verdict').length > 1")
     assert laboratory.locator(".lab-matrix").count() == 3
     assert laboratory.locator(".lab-matrix").last.locator("td").count() == 3
     said = re.sub("[\u2066\u2069]", "", panel.inner_text())
@@ -124,7 +125,7 @@ def test_a_newcomer_sees_why(open_page, words):
     floor_hidden.uncheck()
     assert laboratory.locator("canvas").evaluate(BEND) > 0.05
     press["collapse"].click()
-    page.wait_for_function("document.querySelectorAll('.lab-verdict').length > 2")
+    wait_until(page, "document.querySelectorAll('.lab-verdict').length > 2")
     said = panel.inner_text()
     assert words.differs in said
     assert words.bend in said

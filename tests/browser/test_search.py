@@ -7,6 +7,7 @@ import re
 import pytest
 
 from browser.laboratory import needs_chromium
+from browser.waiting import wait_until
 from docs.built import site_group
 
 pytestmark = [needs_chromium, pytest.mark.slow, site_group(1)]
@@ -27,7 +28,7 @@ def results(open_page, path: str, *queries: str) -> list[list[str]]:
         for text, waited in (("", f"idle => {meta} === idle"), (query, f"idle => /[0-9]|No|نشد/.test({meta})")):
             field.fill(text)
             field.press("End")  # the theme looks when a key comes up
-            page.wait_for_function(waited, arg=idle)
+            wait_until(page, waited, arg=idle)
         found.append([link.get_attribute("href") for link in page.locator(".md-search-result__link").all()])
     assert visit.complaints == []
     return found
