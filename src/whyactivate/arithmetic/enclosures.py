@@ -29,7 +29,7 @@ _GENEROUS = 1 + 2.0**-45
 """Covers the roundings made in computing a radius."""
 _TINY = 2.0**-1018
 """Covers what underflows, gradually or to zero, and subnormal operands that are taken for zero."""
-_FUNCTION_ERROR = 2.0**-40
+_FUNCTION_ERROR = 2.0**-46
 """How far NumPy's and PyTorch's float64 functions are taken to be off, relatively."""
 
 _quietly = np.errstate(all="ignore")
@@ -42,7 +42,7 @@ class EnclosureArray(PointsArray):
     Shapes and indexing as in `PointsArray`. Sums and products are bounded a priori, as for any IEEE arithmetic with
     sums in any order, and generously: γₙ doubled, and an absolute term for underflow, which also covers processors
     that flush subnormal numbers to zero. Functions (exp, tanh, erf, …) are taken to be right to a relative error of
-    2^-40 as NumPy and PyTorch compute them; their documented errors are a few units in the last place of float64.
+    2^-46 as NumPy and PyTorch compute them; their documented errors are a few units in the last place of float64.
     Where a number overflows, or an interval reaches beyond a function's domain, the interval is the whole line and
     decides nothing; the midpoint is still what float64 computes.
 
@@ -203,7 +203,8 @@ class EnclosureArray(PointsArray):
             )
             return result.numpy().reshape(self.points, batch, *result.shape[1:])
 
-        terms = math.prod(weight.shape[2:]) * max(weight.shape[:2])
+        channels = weight.shape[0] // groups if transposed else weight.shape[1]
+        terms = math.prod(weight.shape[2:]) * channels
         return self._bilinear(self, weight, product, terms)
 
     @_quietly
@@ -238,7 +239,7 @@ class EnclosureArray(PointsArray):
 
     def sqrt(self) -> Self:
         """The square root; the whole line where the interval reaches below 0."""
-        return self._rising(np.sqrt)
+        return self._rising(np.sqrt, _ROUNDING)
 
     def tanh(self) -> Self:
         """The hyperbolic tangent."""
@@ -258,7 +259,7 @@ class EnclosureArray(PointsArray):
 
     def floor(self) -> Self:
         """The largest whole number not above."""
-        return self._rising(np.floor)
+        return self._rising(np.floor, 0.0)
 
     def sin(self) -> Self:
         """The sine."""
@@ -431,12 +432,12 @@ class EnclosureArray(PointsArray):
         return align(self.pairs, self._coerced(other).pairs)
 
     @_quietly
-    def _rising(self, function: Callable[[Floats], Floats]) -> Self:
-        """A function that nowhere falls, of every entry."""
+    def _rising(self, function: Callable[[Floats], Floats], error: float = _FUNCTION_ERROR) -> Self:
+        """A function that nowhere falls, of every entry, computed to this relative error."""
         ends = _ends(self.pairs)
         lower, middle, upper = (function(np.ascontiguousarray(x)) for x in (ends[0], self._middle, ends[1]))
         spread = np.maximum(upper - middle, middle - lower)
-        return self._made(middle, spread + np.maximum(np.abs(lower), np.abs(upper)) * (2 * _FUNCTION_ERROR))
+        return self._made(middle, spread + np.maximum(np.abs(lower), np.abs(upper)) * (2 * error))
 
     @_quietly
     def _swinging(self, function: Callable[[Floats], Floats]) -> Self:
