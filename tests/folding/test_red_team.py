@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import whyactivate as wa
+from folding.blocks import Spoken
 from whyactivate.errors import InputError
 
 
@@ -50,3 +51,11 @@ def test_a_fake_module_is_refused_by_every_door() -> None:
     for door in (wa.analyze, wa.plan_runs, wa.collapse_runs):
         with pytest.raises(InputError, match="fake tensor"):
             door(fake, torch.randn(3, 4))
+
+
+def test_a_number_computed_in_float32_that_a_graph_holds_is_no_fault_of_the_fold() -> None:
+    torch.manual_seed(0)
+    parts = {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+    module = Spoken(lambda m, x: torch.relu(m.b(m.a(x))) + sum(p.abs().sum() for p in m.parameters()), **parts)
+    x = torch.randn(7, 4)
+    assert torch.allclose(wa.collapse_runs(module, x)(x), module(x), atol=1e-5)

@@ -127,8 +127,6 @@ def _obstacle(recordings: Recordings) -> str | None:
             return f"it changes itself while it runs ({tape.changed}); if it fills a cache, run it once before"
     for words, _ in recordings.undecided_by_input:
         return words
-    for words, _ in recordings.undecided_by_input:
-        return words
     if not recordings.pairs or not recordings.several:
         return recordings.missing or "it does not run on batches of several rows"
     if recordings.disagreement is not None:

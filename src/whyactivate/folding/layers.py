@@ -82,7 +82,7 @@ def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.d
             device=device,
             dtype=view.dtype,
         )
-    if isinstance(map, (Scale, Diagonal)) or axis != 1 or axes not in _CONVOLUTIONS:
+    if isinstance(map, Scale) or axis != 1 or axes not in _CONVOLUTIONS:
         raise CannotFold("it is no nn.Linear on the last axis and no convolution of channels")
     kernel = as_kernel(map, axes)
     if len(kernel.size) != axes:

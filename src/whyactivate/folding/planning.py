@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product as pairs
 from math import prod
 
@@ -44,7 +46,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Piece:
-    """One way to compute a tensor: the sum of the terms, plus a shift along `axis`; takes the place of `nodes`."""
+    """One way to compute a tensor: the sum of the terms, plus a shift along `axis`; takes the place of `nodes`.
+
+    `behind` holds the prices of the tensors that must be computed before, each once.
+    """
 
     key: Key
     geometry: Geometry
@@ -53,7 +58,12 @@ class Piece:
     axis: int | None
     nodes: frozenset[int]
     price: Price
-    total: Price
+    behind: Mapping[Key, Price] = field(default_factory=dict[Key, Price], compare=False, repr=False)
+
+    @cached_property
+    def total(self) -> Price:
+        """What it costs, with all that must be computed before."""
+        return _sum([self.price, *self.behind.values()])
 
 
 class Planner:
@@ -80,9 +90,7 @@ class Planner:
                 self.readings[node.index] = self._read(node)
             except CannotFold as reason:
                 self.reasons[node.index] = str(reason)
-        products = (Dense, Kernel)
-        firsts = {i: own.operands[0].map for i, own in self.readings.items()}
-        self.layers = {i for i, own in firsts.items() if isinstance(own, products) and not isinstance(own, Placement)}
+        self.layers = {index for index in self.readings if self._is_layer(program.node(index))}
         self.forced = self._forced()
         self.best: dict[Key, Piece] = {}
         self._candidates: dict[Key, list[Piece]] = {}
@@ -91,16 +99,13 @@ class Planner:
         self._given = self.forced | {*shared}
         self._plan({*program.tensors})
         for key in shared[:_MOST_SHARED]:  # is it cheaper to compute it again and again, as part of what reads it?
-            before, kept = self.price(), (self.best, self._candidates, self._given)
-            self.best, self._candidates, self._given = {**self.best}, {**self._candidates}, self._given - {key}
-            self._plan({key})
-            if self.price() >= before:
-                self.best, self._candidates, self._given = kept
+            self._try(key, self._given - {key})
+        for key in self._repeated()[:_MOST_SHARED]:  # or the other way round?
+            self._try(key, self._given | {key})
 
     def price(self) -> Price:
         """Of all pieces together."""
-        pieces = self.chosen()
-        return sum(piece.price[0] for piece in pieces), sum(piece.price[1] for piece in pieces)
+        return _sum([piece.price for piece in self.chosen()])
 
     def chosen(self) -> list[Piece]:
         """The pieces that are to be computed, in order."""
@@ -123,13 +128,12 @@ class Planner:
         cells = output.geometry.numel / self.program.rows
         if reading is None:
             return self._product(node, cells), 1
-        if any(isinstance(operand.map, Placement) for operand in reading.operands):
+        first = reading.operands[0]
+        if node.op is aten.clone.default or isinstance(first.map, Placement):
             return 0.0, 1  # it copies
-        work = sum(self._work(operand.map, cells, operand.value.geometry)[0] for operand in reading.operands)
-        adds = len(reading.operands) - 1
-        if reading.operands[0].axis is None and not adds and work == 0:
-            adds = int(reading.shift is not None)
-        return work + adds * cells, 1
+        if isinstance(first.map, Scale):
+            return cells, 1  # each number is added, scaled, or both
+        return self._work(first.map, cells, first.value.geometry)[0], 1
 
     def _product(self, node: Node, cells: float) -> float:
         """The multiply-adds of an operation that no map is known for."""
@@ -158,6 +162,11 @@ class Planner:
         if any(key_of(value) not in self.program.tensors for value in node.values()):
             raise CannotFold("it reads what nobody is seen to write")
         return read(node)
+
+    def _is_layer(self, node: Node) -> bool:
+        found = self.readings[node.index].operands[0].map
+        product = isinstance(found, (Dense, Kernel)) and not isinstance(found, Placement)
+        return product or node.op is aten.convolution.default
 
     def _forced(self) -> set[Key]:
         """The tensors that must exist: outputs, and what operations read that are left alone."""
@@ -206,6 +215,23 @@ class Planner:
                 shared.append(key)
         return shared
 
+    def _repeated(self) -> list[Key]:
+        """The tensors that are computed more than once, as parts of several pieces."""
+        times = Counter(index for piece in self.chosen() for index in piece.nodes)
+        return [
+            key
+            for key, made in self.program.tensors.items()
+            if made.node is not None and times[made.node.index] > 1 and key not in self._given
+        ]
+
+    def _try(self, key: Key, given: set[Key]) -> None:
+        """Plan what depends on a tensor with other tensors given, and keep that if it is cheaper."""
+        before, kept = self.price(), (self.best, self._candidates, self._given)
+        self.best, self._candidates, self._given = {**self.best}, {**self._candidates}, given
+        self._plan({key})
+        if self.price() >= before:
+            self.best, self._candidates, self._given = kept
+
     # -- candidates -------------------------------------------------------------------------------------------
 
     def _plan(self, stale: set[Key]) -> None:
@@ -248,7 +274,7 @@ class Planner:
 
     def _leaf(self, value: Value) -> Piece:
         term = Term(key_of(value), value.geometry, Scale(1.0))
-        return Piece(key_of(value), value.geometry, (term,), None, None, frozenset(), (0.0, 0), (0.0, 0))
+        return Piece(key_of(value), value.geometry, (term,), None, None, frozenset(), (0.0, 0))
 
     def _applied(self, operand: Operand, made: Made, inner: Piece) -> Piece:
         """A piece for the operand's tensor, taken through the operand's map."""
@@ -308,11 +334,15 @@ class Planner:
                     terms[key] = own
         nodes = frozenset({made.node.index}).union(*(part.nodes for part in parts))
         found = tuple(terms.values())
-        price = self.node_price(made.node) if len(nodes) == 1 else self._price(found, shift, made.geometry)
-        needed = {key_of_: self.best[key_of_] for key_of_ in (term.key for term in found) if key_of_ in self.best}
-        behind = [piece.total for key, piece in needed.items() if key not in self._given]
-        total = (price[0] + sum(cost[0] for cost in behind), price[1] + sum(cost[1] for cost in behind))
-        return Piece(made.key, made.geometry, found, shift, axis, nodes, price, total)
+        if self.layers.isdisjoint(nodes):  # which is not carried out
+            price = _sum([self.node_price(self.program.node(index)) for index in nodes])
+        else:
+            price = self.node_price(made.node) if len(nodes) == 1 else self._price(found, shift, made.geometry)
+        behind: dict[Key, Price] = {}
+        for key in {term.key for term in found} - self._given:
+            if key in self.best:
+                behind |= {**self.best[key].behind, key: self.best[key].price}
+        return Piece(made.key, made.geometry, found, shift, axis, nodes, price, behind)
 
     def _price(self, terms: tuple[Term, ...], shift: Shift, geometry: Geometry) -> Price:
         cells = geometry.numel / self.program.rows
@@ -334,6 +364,13 @@ class Planner:
         if isinstance(map, Transposed):
             return source.numel / self.program.rows * (map.out // map.groups) * prod(map.size), 1
         return cells * (map.into // map.groups) * prod(map.size), 1
+
+
+def _sum(prices: Iterable[Price]) -> Price:
+    work, kernels = 0.0, 0
+    for price in prices:
+        work, kernels = work + price[0], kernels + price[1]
+    return work, kernels
 
 
 def _combinations(options: list[list[Piece]]) -> Iterable[tuple[Piece, ...]]:

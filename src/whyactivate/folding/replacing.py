@@ -15,8 +15,8 @@ from whyactivate.affine._torch_compat import storage_key
 from whyactivate.affine.tape import Node, Value
 from whyactivate.folding.calls import Call, Recorded
 from whyactivate.folding.layers import Layer, layer_for
-from whyactivate.folding.maps import CannotFold, Kernel
-from whyactivate.folding.planning import Piece
+from whyactivate.folding.maps import CannotFold, Dense, Kernel
+from whyactivate.folding.planning import Piece, Price
 from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
 from whyactivate.folding.sizes import branches_at
@@ -26,7 +26,7 @@ PRODUCTS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
 )  # fmt: skip
 """The layers that a folded one may take the place of."""
-
+_PLAIN = frozenset(kind.forward for kind in PRODUCTS)
 
 _MOST_BRANCHES = 8
 """For how many questions about sizes it is tried what the other answer leads to."""
@@ -42,12 +42,16 @@ class CannotPlace(Exception):
 
 @dataclass(frozen=True)
 class Replacement:
-    """The layer takes the place of the module at `path`; those at `dropped` become nn.Identity."""
+    """The layer takes the place of the module at `path`; those at `dropped` become nn.Identity.
+
+    `extra` is what that costs beside the piece.
+    """
 
     piece: Piece
     path: str
     dropped: tuple[str, ...]
     layer: Layer
+    extra: Price = (0.0, 0)
 
 
 class Calls:
@@ -80,6 +84,11 @@ class Calls:
         while call is not None and not nodes <= {*call.nodes}:
             call = call.parent
         return call
+
+    def is_one_layer(self, nodes: frozenset[int]) -> bool:
+        """True where the operations are part of one call of a layer of PyTorch's own."""
+        calls = {id(call): call for call in map(self.innermost.get, nodes)}
+        return len(calls) == 1 and all(c and type(self.modules[c.path]).forward in _PLAIN for c in calls.values())
 
     def scripts_between(self, whole: str, paths: Sequence[str]) -> list[str]:
         """The scripted modules that may run from the first to the last of some calls, within that of `whole`."""
@@ -163,9 +172,22 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
         direct = direct and all(_out(a) == _in(b) for (a, _), (b, _) in pairwise(used[place:]))
         if faithful or direct:
             others = tuple(other.path for i, (other, _) in enumerate(used) if i != place)
-            return Replacement(piece, call.path, others, layer)
+            is_linear = isinstance(found, Dense) and axis == len(entry.geometry.size) - 1
+            extra = _extra(piece, _in(used[0][0]), copy, program.rows, is_linear=is_linear)
+            return Replacement(piece, call.path, others, layer, extra)
         reasons.append("the shapes between the layers would be others")
     raise CannotPlace(reasons[0] if reasons else "no module in it can hold the layer", frozenset(links))
+
+
+def _extra(piece: Piece, given: Value, copy: Node | None, rows: int, *, is_linear: bool) -> Price:
+    """What a layer costs beside its piece, where a tensor of several axes is not in order in memory.
+
+    For an nn.Linear PyTorch copies it, and adds the bias apart.
+    """
+    if not is_linear:
+        return 0.0, -1 if copy is not None else 0
+    apart = len(given.geometry.size) > 2 and not given.geometry.is_contiguous and piece.shift is not None
+    return (piece.geometry.numel / rows, 1) if apart else (0.0, 0)
 
 
 def replace_table(piece: Piece, program: Program, calls: Calls, table: Table) -> Replacement:

@@ -72,9 +72,9 @@ class Search:
             except _Blocked as blocked:
                 self.frozen.update(blocked.nodes)
                 continue
-            teller = Teller(
-                self.name, self.program, self.calls, planner, self.frozen, {one.key: one for one in looked_up}
-            )
+            found = {one.key: one for one in looked_up}
+            placed = {one.piece.key: one for one in replacements}
+            teller = Teller(self.name, self.program, self.calls, planner, self.frozen, found, placed)
             return teller.runs(pieces, regions), replacements, regions
 
     def _reads_table(self, piece: Piece, planner: Planner) -> bool:
@@ -97,8 +97,8 @@ class Search:
         return LookedUp(piece.key, table, made, f"one table holds {words}")
 
     def _pays(self, piece: Piece, planner: Planner) -> bool:
-        nodes = [node for node in self.program.nodes if node.index in piece.nodes]
-        return len(nodes) > 1 and any(node.index in planner.layers for node in nodes)
+        several = len(piece.nodes) > 1 and not self.calls.is_one_layer(piece.nodes)
+        return several and not planner.layers.isdisjoint(piece.nodes)
 
     def _rehearse(self, replacements: tuple[Replacement, ...], regions: tuple[Region, ...]) -> None:
         objection = self.rehearsal.objection(replacements, regions) if replacements or regions else None

@@ -48,6 +48,7 @@ class Teller:
         planner: what it chose.
         frozen: operations that had to stay as they are, with the reason.
         looked_up: the pieces that act on the rows of a table.
+        placed: the layers that take the place of modules, by what they give.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Teller:
     planner: Planner
     frozen: Mapping[int, str]
     looked_up: Mapping[Key, LookedUp]
+    placed: Mapping[Key, Replacement]
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -88,7 +90,7 @@ class Teller:
         self, key: Key, nodes: list[Node], pieces: list[Piece], folded: list[Piece], regions: tuple[Region, ...]
     ) -> PlannedRun:
         tables = [self.looked_up[piece.key] for piece in pieces if piece.key in self.looked_up]
-        merged = {one.key: one.replacement for one in tables if one.replacement is not None}
+        merged = {one.key for one in tables if one.replacement is not None}
         inside = [piece for piece in pieces if piece in folded or piece.key in merged]
         reason = self._reason(nodes, pieces, inside) or self._stopped(key)
         reason = " and ".join(one.words for one in tables if one.replacement is None) or reason
@@ -103,9 +105,7 @@ class Teller:
             run=AffineRun(tuple(dict.fromkeys(modules)), self._end(key)),
             before=_cost(before + look_ups),
             after=_cost(after + look_ups),
-            becomes=tuple(
-                made.layer.words if (made := merged.get(piece.key)) else self._becomes(piece) for piece in inside
-            ),
+            becomes=tuple(map(self._becomes, inside)),
             reason=reason or (None if inside else "one layer in its place would cost as much"),
             notes=(*self._notes(inside, regions), *(one.words for one in tables if one.replacement is not None)),
         )
@@ -135,7 +135,7 @@ class Teller:
 
     def _prices(self, piece: Piece, folded: list[Piece]) -> list[tuple[float, int]]:
         if piece in folded:
-            return [piece.price]
+            return [piece.price, *(one.extra for one in (self.placed.get(piece.key),) if one)]
         return [self.planner.node_price(node) for node in self.program.nodes if node.index in piece.nodes]
 
     def _modules(self, nodes: list[Node]) -> tuple[str, ...]:
@@ -154,6 +154,8 @@ class Teller:
         return "output" if key in self.program.outputs or not readers else plain_name(readers[0])
 
     def _becomes(self, piece: Piece) -> str:
+        if piece.key in self.placed:
+            return self.placed[piece.key].layer.words
         parts = [describe(term.map, term.geometry, term.axis) for term in piece.terms]
         return " + ".join(parts)
 
@@ -170,6 +172,8 @@ class Teller:
                     return self.frozen[maker.index]
             if node.index in self.planner.reasons and (apart or home[node.index] not in inside):
                 return self.planner.reasons[node.index]
+        if self.planner.layers.isdisjoint(home):
+            return "it only scales and shifts, and there is no layer in it to take that in"
         rest = [piece for piece in pieces if piece not in inside]
         if len(rest) > (0 if inside else 1):
             several = [piece for piece in rest if len(piece.terms) > 1]
