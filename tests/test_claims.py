@@ -89,6 +89,11 @@ class TestTable:
         with pytest.raises(InputError):
             find_claim(True)
 
+    @pytest.mark.parametrize(("numbers", "words"), [([99], "there is no claim 99"), (13, r"as in \[13\], but 13")])
+    def test_numbers_of_no_claims_are_refused_at_once(self, numbers, words):
+        with pytest.raises(wa.InputError, match=words):
+            check_claims(numbers)
+
     def test_it_is_found_from_the_package(self):
         assert wa.claims.CLAIMS is CLAIMS
         assert wa.lessons.xor().network_error == 0

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import whyactivate as wa
+from whyactivate import lessons
 
 X = torch.ones(2, 3)
 
@@ -40,3 +41,23 @@ def test_a_notebook_wraps_long_lines_and_takes_nothing_for_markup(results, name)
     html = results[name]._repr_html_()
     assert html.startswith('<pre style="white-space: pre-wrap">A&lt;b')
     assert "A<b" not in html
+
+
+@pytest.mark.parametrize("lesson", [lessons.xor, lessons.float_networks, lambda: lessons.regions_in(wa.MLP([2, 3, 1]))])
+def test_a_lesson_is_one_line_where_it_is_a_part(lesson):
+    result = lesson()
+    assert repr(result) == f"<{type(result).__name__}: {result.title}>"
+
+
+def test_results_that_hold_tensors_are_compared_by_what_they_are(results):
+    again = wa.collapse_linear(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)))
+    bent = wa.MLP([2, 3, 1])
+    for one, other in (
+        (results["Collapse"], again),
+        (results["Step"], again.steps[0]),
+        (results["Inspection"], wa.inspect_module(nn.Linear(3, 4), X)),
+        (lessons.regions_in(bent), lessons.regions_in(bent)),
+        (lessons.affine_map_at(bent, torch.ones(2)), lessons.affine_map_at(bent, torch.ones(2))),
+    ):
+        assert one != other
+        assert len({one, other, one}) == 2

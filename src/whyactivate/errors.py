@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 class WhyActivateError(Exception):
     """The parent of every error that the library raises on purpose."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception would call the class with the message alone; a process pool breaks where that fails.
+        return _restore, (type(self), *self.args), self.__dict__
+
+
+def _restore(kind: type[WhyActivateError], *args: object) -> WhyActivateError:
+    return kind.__new__(kind, *args)
+
 
 class InputError(WhyActivateError, ValueError):
     """An argument, a file or a data set cannot be used; the message says what was expected."""

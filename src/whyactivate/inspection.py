@@ -14,7 +14,7 @@ from whyactivate.folding import Plan, plan_runs
 from whyactivate.folding.tables import behind_tables
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Inspection(Told):
     """What `inspect_module` found.
 

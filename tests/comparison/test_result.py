@@ -274,3 +274,21 @@ class TestFigure:
         empty = replace(made({"relu": [0.1]}), members=())
         assert "No network was trained" in str(empty)
         assert len(empty.plot().axes) == 2
+
+
+class TestWhatCannotBeDone:
+    def test_an_activation_that_was_not_compared_is_told_with_the_nearest(self, result: ComparisonResult):
+        with pytest.raises(wa.UnknownNameError, match=r"'rleu'\. Did you mean 'relu'"):
+            result.summary("rleu")
+
+    @pytest.mark.parametrize("write", ["to_json", "to_csv"])
+    def test_a_place_that_cannot_be_written_to_is_told(self, result: ComparisonResult, write: str, tmp_path: Path):
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for path in (folder, tmp_path / "no" / "file", None):
+            with pytest.raises(wa.InputError, match="cannot write|path of a file to write"):
+                getattr(result, write)(path)
+        assert list(tmp_path.iterdir()) == [folder]  # nothing is left lying about
+
+    def test_one_network_is_one(self):
+        assert words.title(made({"relu": [0.4]})) == "made: 1 network, 1 activation, 1 seed"

@@ -46,7 +46,7 @@ class Curve:
     y: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sketch(Lesson):
     """The figure of a small experiment: lines, or one bar per name.
 

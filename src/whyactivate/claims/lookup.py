@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from whyactivate._checks import check_whole
+from whyactivate._checks import check_whole, show_value
 from whyactivate.claims.claim import Claim, Evidence
 from whyactivate.claims.table import CLAIMS
 from whyactivate.errors import InputError
@@ -34,7 +34,13 @@ def check_claims(
     Raises:
         InputError: a number is none of a claim.
     """
-    chosen = [find_claim(number) for number in (CLAIMS if numbers is None else numbers)]
+    wanted = CLAIMS if numbers is None else numbers
+    if not isinstance(wanted, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"numbers must list the numbers of claims, as in [13], but {show_value(numbers)} came")
+    return _check([find_claim(number) for number in wanted], progress)
+
+
+def _check(chosen: list[Claim], progress: Callable[[str, int, int], object] | None) -> Iterator[tuple[Claim, Evidence]]:
     for done, claim in enumerate(chosen):
         if progress is not None:
             progress(f"claim {claim.id}", done, len(chosen))

@@ -46,7 +46,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Step(Told):
     """One factor of the product: v ↦ weight·v + bias.
 
@@ -77,7 +77,7 @@ class Step(Told):
         return f"{self.name}: {into} → {out} numbers, W{plus} with W {out}×{into}; product so far {rows}×{columns}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Collapse(Told):
     """The one affine layer that a module is equal to as a function of real numbers: x ↦ weight·x + bias.
 

@@ -7,7 +7,8 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from whyactivate._checks import check_path
 from whyactivate.comparison import words
 from whyactivate.comparison.member import COLUMNS, Member, Place
 from whyactivate.comparison.summary import Summary, summarise
 from whyactivate.datasets import Task
-from whyactivate.errors import InputError
+from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.models import MLP
 from whyactivate.training import TrainConfig
 from whyactivate.training.stacked.weights import layers_of, put_row
@@ -80,11 +82,15 @@ class ComparisonResult:
         """The summary of an activation.
 
         Raises:
-            InputError: it was not compared, or it was compared at several depths, widths, inits or learning rates.
+            UnknownNameError: it was not compared.
+            InputError: it was compared at several depths, widths, inits or learning rates.
         """
         name = "identity" if activation is None else activation
         found = [summary for summary in self.summaries if summary.place.activation == name]
-        if len(found) != 1:
+        if not found:
+            compared = {summary.place.activation for summary in self.summaries}
+            raise UnknownNameError("activation of this comparison", name, compared)
+        if len(found) > 1:
             raise InputError(f"{name!r} has {len(found)} places in this comparison; look into .summaries")
         return found[0]
 
@@ -173,12 +179,17 @@ class ComparisonResult:
         return frame
 
     def to_csv(self, path: str | Path) -> Path:
-        """Writes one row per network and returns the path; hidden widths as in 18-18-4."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
+        """Writes one row per network and returns the path; hidden widths as in 18-18-4.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        target = check_path("a file to write", path)
+        with _writing(target), target.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list[str](COLUMNS))
             writer.writeheader()
             writer.writerows(row | {"hidden": words.name_widths(tuple(row["hidden"]))} for row in self.rows())
-        return Path(path)
+        return target
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the weights, in plain values that `json` can write."""
@@ -199,12 +210,19 @@ class ComparisonResult:
         return values | {"checksum": _checksum(values)} | rest
 
     def to_json(self, path: str | Path) -> Path:
-        """Writes everything but the weights, for `resume=` and `from_json`, and returns the path."""
-        target, text = Path(path), json.dumps(self.to_dict(), indent=1)
+        """Writes everything but the weights, for `resume=` and `from_json`, and returns the path.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        target, text = check_path("a file to write", path), json.dumps(self.to_dict(), indent=1)
+        if target.is_dir():
+            raise InputError(f"cannot write {target}: it is a folder; name a file")
         # In one go: whoever stops us finds the old file or the new one.
         fresh = target.with_name(f"{target.name}.new")
-        fresh.write_text(text + "\n", encoding="utf-8")
-        return fresh.replace(target)
+        with _writing(target):
+            fresh.write_text(text + "\n", encoding="utf-8")
+            return fresh.replace(target)
 
     @staticmethod
     def from_json(path: str | Path) -> ComparisonResult:
@@ -257,6 +275,15 @@ class ComparisonResult:
         said = "<br>".join(html.escape(sentence) for sentence in words.sentences(self))
         caption = html.escape(words.title(self))
         return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table><p>{said}</p>"
+
+
+@contextmanager
+def _writing(path: Path) -> Generator[None]:
+    """Raises InputError where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

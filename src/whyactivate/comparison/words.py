@@ -25,7 +25,9 @@ def title(result: ComparisonResult) -> str:
     """What was compared, in a line."""
     done, planned = len(result.members), len(result.places) * len(result.seeds)
     names = len({place.activation for place in result.places})
-    count = f"{done} networks" if done == planned else f"{done} of {planned} networks (stopped before the rest)"
+    count = f"{planned} network{'' if planned == 1 else 's'}"
+    if done != planned:
+        count = f"{done} of {count} (stopped before the rest)"
     what = f"{names} activation{'' if names == 1 else 's'}, {len(result.seeds)} seed"
     return f"{result.data}: {count}, {what}{'' if len(result.seeds) == 1 else 's'}"
 

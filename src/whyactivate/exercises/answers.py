@@ -42,7 +42,7 @@ def read_vector(value: object, length: int | None = None, what: str = "the answe
         raise Refused(f"{what} must be {wanted}, but {tell(value)} came")
     items = list(cast("list[object]", value))
     if length is not None and len(items) != length:
-        raise Refused(f"{what} must be {wanted}, but {len(items)} came")
+        raise Refused(f"{what} must be {wanted}, but a list of {len(items)} came")
     return [read_number(item, f"number {i} of {what}") for i, item in enumerate(items, 1)]
 
 

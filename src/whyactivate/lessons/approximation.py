@@ -68,7 +68,7 @@ class Barrier:
     distance: Fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Approximation(Lesson):
     """How near networks come to a function on an interval when their weights are written down by hand.
 

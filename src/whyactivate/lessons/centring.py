@@ -35,7 +35,7 @@ class NextLayer:
     mean: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Centring(Lesson):
     """Average outputs for normal inputs, and the effect on the next layer.
 

@@ -65,7 +65,7 @@ class UnitCall:
         return self.lives.count(life)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModuleUnits(Lesson):
     """Which units of a module are dead, sleepy or alive on the given data.
 
@@ -171,7 +171,7 @@ class Upbringing:
     diverged: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DeadUnits(Lesson):
     """Networks trained alike but for activation and learning rate: how many of their units are dead in the end.
 

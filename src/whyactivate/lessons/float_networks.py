@@ -15,7 +15,7 @@ from whyactivate.models import MLP
 from whyactivate.training.surroundings import single_thread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FloatNetworks(Lesson):
     """How far an activation-free network in float32 is from an affine map, and how far one with tiny numbers in it.
 

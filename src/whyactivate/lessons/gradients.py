@@ -59,7 +59,7 @@ class GradientRun:
         return f"{_NAMES[self.init]} + {title_of(self.activation)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gradients(Lesson):
     """First/last-layer gradient ratios over initial weights × activation × depth, each over many seeds.
 
@@ -220,7 +220,7 @@ class LayerGradient:
     size: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModuleGradients(Lesson):
     """The gradient of every weight of a module, in the order in which it holds them, and the activations' slopes.
 

@@ -44,6 +44,9 @@ class Lesson(ABC):
         """The numbers as plain data for JSON, and the words."""
         return {"lesson": type(self).__name__, "explain": self.explain(), **cast("dict[str, Any]", plain(self))}
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.title}>"
+
     def __str__(self) -> str:
         return f"{self.title}\n{fill(self.explain(), 110, initial_indent='  ', subsequent_indent='  ')}"
 

@@ -86,7 +86,7 @@ class Trial:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Memorisation(Lesson):
     """The article's experiment on its noise, and the same on data with a pattern, against the linear floor.
 

@@ -57,7 +57,7 @@ class RoundTrip:
     recovered: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Saturation(Lesson):
     """Where sigmoid and tanh are exactly at their ends in each dtype, what logit gets back, and the slope against z.
 
@@ -225,7 +225,7 @@ class SaturatedCall:
     flat_units: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModuleSaturation(Lesson):
     """How flat each activation of a module is on the given data.
 

@@ -52,7 +52,7 @@ class Path:
         return math.nan if not first or last is None else last / first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingPath(Lesson):
     """Activation-free networks of several depths on one target: where they end, and in which order they learn.
 

@@ -68,7 +68,7 @@ class Variant:
         return str(self.verdict).replace("_", " ")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WhereNonlinearity(Lesson):
     """Three networks from which operations are taken out one after another, until what is left is affine.
 

@@ -16,7 +16,7 @@ CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 XOR = (0, 1, 1, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Xor(Lesson):
     """The four points of XOR: the best affine fit, and two ReLU units, both exact.
 

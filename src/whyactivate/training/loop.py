@@ -29,9 +29,9 @@ def train(
 
     Mean squared error for regression, cross-entropy for classification. A `SimpleModel` or `MLP` as this library
     builds it goes through the stacked engine of `compare`, on one thread; the slopes of any other model are left to
-    PyTorch's autograd. Apart from the weights (and
-    buffers such as BatchNorm's) nothing changes: the mode of every submodule, the gradients, the global
-    random state, the device and the number of threads are afterwards what they were.
+    PyTorch's autograd. Apart from the weights (and buffers such as BatchNorm's) nothing changes: the mode of every
+    submodule, the gradients, the global random state, the device and the number of threads are afterwards what they
+    were.
 
     On Ctrl-C the history up to the last whole epoch is returned, with `stopped="interrupted"`, and the
     model holds the weights of that epoch; so it does after any error in the middle of an epoch.

@@ -26,7 +26,7 @@ class Bounds:
     bias: ExactArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalMap:
     """The affine map x ↦ weight·x + bias that a network is on the region around `point`, exactly.
 

@@ -68,7 +68,7 @@ class Cell:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Regions(Lesson):
     """The linear regions of a piecewise affine network in a slice of its inputs: they tile it, without rounding.
 
