@@ -286,7 +286,7 @@ class TestWhatCannotBeDone:
         folder = tmp_path / "folder"
         folder.mkdir()
         for path in (folder, tmp_path / "no" / "file", None):
-            with pytest.raises(wa.InputError, match="cannot write|path of a file to write"):
+            with pytest.raises(wa.InputError, match=r"cannot write|path of a file to write"):
                 getattr(result, write)(path)
         assert list(tmp_path.iterdir()) == [folder]  # nothing is left lying about
 
