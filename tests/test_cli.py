@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,12 @@ def test_every_command_explains_itself(command: str) -> None:
     assert result.exit_code == 0
     assert "--json" in result.stdout
     assert command in run("--help").stdout
+
+
+def test_a_help_says_what_to_write_and_not_how_python_takes_it() -> None:
+    for command in [[], *([command] for command in COMMANDS)]:
+        assert not re.search(r"<bool>|<list", run(*command, "--help").stdout)
+    assert "In full: [name=]shape[:dtype], as in mask=1,16:bool." in flat(run("inspect", "--help").stdout)
 
 
 @pytest.mark.parametrize("columns", [72, 78, 80, 100])
@@ -326,12 +333,29 @@ def test_train_on_a_csv_file(tmp_path: Path) -> None:
     assert "Losses are in units of the target's variance" in result.stdout
 
 
+def test_what_a_csv_file_is_told_to_be_can_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "räder.csv"
+    path.write_text("größe,y\n" + "".join(f"{i},{i % 5}\n" for i in range(40)), encoding="latin-1")
+    assert "pass encoding, as in latin-1" in complaint(run("train", path, "--target", "y"))
+    assert "5 classes" in run("train", path, "--target", "y", "--encoding", "latin-1", "--epochs", 1).stdout
+    options = ["--encoding", "latin-1", "--task", "regression", "--epochs", 1]
+    assert "regression" in run("train", path, "--target", "y", *options).stdout
+    compared = run(
+        "compare", "--data", path, "--target", "y", *options, "--seeds", 1, "--activations", "relu", "--json"
+    )
+    assert json.loads(compared.stdout)["task"] == "regression"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["moonz"], "unknown data set 'moonz'. Did you mean 'moons'?"),
         (["missing.csv", "--target", "y"], "no file 'missing.csv'"),
-        (["missing.csv"], "missing.csv is a file: name the column to predict with --target"),
+        (["missing.csv"], "no file 'missing.csv'"),
+        (["README.md"], "README.md is a file: name the column to predict with --target"),
+        (["docs"], "'docs' cannot be read: Is a directory"),
+        (["moons", "--task", "regression"], "--task is for CSV files"),
+        (["moons", "--encoding", "latin-1"], "--encoding is for CSV files"),
         (["moons", "--activation", "rellu"], "unknown activation 'rellu'. Did you mean 'relu'?"),
         (["moons", "--layers", "3,x"], "must be whole numbers of at least 1, as in 18,18,4, or none; '3,x' came"),
         (["moons", "--layers", "3,0"], "'3,0' came"),
@@ -526,3 +550,13 @@ def test_tables_keep_their_numbers_whole() -> None:
         show_table(narrow, "A table", ["name", "train loss", "share"], rows)
     assert "ReLU: train loss 0.1234, share 12.5 %" in flat(seen.get())
     assert "[bold]: train loss 1" in flat(seen.get())
+
+
+def test_a_terminal_of_unknown_width_is_one_of_80_columns() -> None:
+    assert run("exercise", columns=0).stdout == run("exercise", columns=80).stdout != ""
+
+
+def test_a_closed_stdout_is_nobodys_fault() -> None:
+    command = f"{sys.executable} -c 'from whyactivate.cli import main; main()' activations --json >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

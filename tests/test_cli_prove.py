@@ -70,7 +70,7 @@ def test_a_symbolic_proof_needs_no_pytorch() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize(("name", "words"), [("none.safetensors", "no such file"), (".", "no such file"), ("", "")])
+@pytest.mark.parametrize(("name", "words"), [("none.safetensors", "no such file"), (".", "a folder"), ("", "")])
 def test_what_is_no_certificate_is_refused_by_name(tmp_path, name: str, words: str) -> None:
     path = tmp_path / name
     if not name:

@@ -189,7 +189,7 @@ TWO = "ReLU (0.1000) and Tanh (0.2000)."
             LOW,
             "no activation-free network of any depth, has a mean squared error below 0.8000",
         ),
-        (words.say_floor, 0.0, LOW, "Flat boundaries separate the classes of all 8 training samples as far as float64"),
+        (words.say_floor, 0.0, LOW, "An affine map meets all 8 training samples as far as float64 can tell"),
         (words.say_none, 0.8, LOW, "came down to 0.8004 and stopped there, on the floor"),
         (words.say_none, 0.7, LOW, "ended at 0.8004, 14 % above the floor: it has not come all the way down"),
         (words.say_none, 0.9, LOW, "below the floor of 0.9000. No affine map can do that"),
@@ -210,13 +210,22 @@ def test_losses_in_words(say: Callable[[Contest], str], floor: float, losses: di
     assert expected in say(contest(floor, losses, separable=None))
 
 
-def test_separable_for_sure() -> None:
-    assert "training samples, so the linear floor" in words.say_floor(contest(0.0, LOW, separable=True))
+@pytest.mark.parametrize(("separable", "sure"), [(True, ""), (None, " as far as float64 can tell")])
+def test_separable_for_sure(separable: bool | None, sure: str) -> None:
+    said = words.say_floor(contest(0.0, LOW, accuracies={}, separable=separable))
+    assert f"separate the classes of all 8 training samples{sure}, so the linear floor" in said
 
 
 @pytest.mark.parametrize(
     ("loss", "floor", "expected"),
-    [(0.1, 0.8, "below the floor: it is no affine map"), (0.9, 0.8, "12 % above the floor"), (0.9, 0.0, "at 0.9000.")],
+    [
+        (0.1, 0.8, "below the floor: it is no affine map"),
+        (0.804, 0.8, "ended at 0.8040, 0.5 % above the floor"),
+        (0.9, 0.8, "ended at 0.9000, 12 % above the floor"),
+        (9.6, 0.8, "ended at 9.6000, 1,100 % above the floor"),
+        (9.6, 1e-9, "ended at 9.6000, 9.6e+11 % above the floor"),
+        (0.9, 0.0, "at 0.9000."),
+    ],
 )
 def test_one_network_in_words(loss: float, floor: float, expected: str) -> None:
     assert expected in words.say_network(network("relu", loss, 1.0, None), contest(floor, LOW).floor)

@@ -160,3 +160,9 @@ class TestInputs:
     def test_nonsense_is_said_to_be_so(self, shapes: list[str], words: str) -> None:
         with pytest.raises(InputError, match=words.replace("?", r"\?")):
             read_inputs(shapes)
+
+
+@pytest.mark.parametrize("shape", ["9999999999,9999999999", "9999999999,9999999999:bool", f"{10**30},1"])
+def test_a_shape_too_large_for_any_memory_is_refused(shape: str) -> None:
+    with pytest.raises(InputError, match="does not fit into memory"):
+        read_inputs([shape])

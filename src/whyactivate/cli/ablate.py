@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from whyactivate.cli import numbers
-from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, stdout, write_json
 from whyactivate.cli.demo import make_folder
 from whyactivate.cli.exits import UNDECIDED, stop
 from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs, their_code
@@ -24,7 +24,9 @@ def ablate(
     epochs: Annotated[
         int | None, typer.Option(callback=numbers.whole(1), help="Of retraining; with --data. Default: 50.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of retraining; with --data. Default: 0.001.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", "--learning-rate", help="Of retraining; with --data. Default: 0.001.")
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(callback=numbers.seed, help="Of the data and the first order of its rows; with --data."),
@@ -37,7 +39,7 @@ def ablate(
         Path | None, typer.Option(help="Folder for the figure, as SVG and PNG; none where left out.")
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Keep the mode the module comes in; default: eval.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What does each activation of a module add? Take it out: which layers become one, and what the loss does.
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from whyactivate.cli.console import say, show_table, stdout, write_json
+from whyactivate.cli.console import AsJson, say, show_table, stdout, write_json
 
 
 def activations(
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the activations, with what is known about each."""
     from whyactivate.activations import ACTIVATIONS

@@ -15,7 +15,7 @@ from whyactivate.cli.collapse import collapse
 from whyactivate.cli.compare import compare
 from whyactivate.cli.demo import demo
 from whyactivate.cli.exercise import exercise
-from whyactivate.cli.exits import OneLineGroup
+from whyactivate.cli.exits import OneLineGroup, PlainCommand
 from whyactivate.cli.inspect import inspect
 from whyactivate.cli.prove import prove
 from whyactivate.cli.train import train
@@ -40,7 +40,7 @@ def _unwrap(text: str) -> str:
 
 
 for command in (demo, train, compare, inspect, ablate, collapse, prove, verify, claims, exercise, activations):
-    app.command(help=_unwrap(command.__doc__ or ""))(command)
+    app.command(cls=PlainCommand, help=_unwrap(command.__doc__ or ""))(command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whyactivate.cli.console import progress_bar, say, show_table, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, show_table, stdout, write_json
 from whyactivate.cli.demo import make_folder
 from whyactivate.cli.exits import FAILED, stop
 
@@ -22,7 +22,7 @@ def claims(
         int | None, typer.Argument(help="One claim in full, with its figure; all where left out.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figure of one claim.")] = Path("whyactivate-claims"),
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
     no_plots: Annotated[bool, typer.Option("--no-plots", help="No figure.")] = False,
 ) -> None:
     """Hold the article that this grew out of against experiments and proofs, statement by statement.

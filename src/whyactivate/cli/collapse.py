@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, code_of, stop
 from whyactivate.cli.fold import fold
 from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, is_target
@@ -35,7 +35,7 @@ def collapse(
         list[str] | None, typer.Option(help=f"Proof to carry out (repeatable): {', '.join(PROOFS)}, all.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the folded weights here (safetensors).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Multiply layers out: a saved network to one layer, or each affine run of a module to one that costs less.
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whyactivate.cli import numbers
-from whyactivate.cli.console import Progress, progress_bar, say, show_table, stdout, write_json
+from whyactivate.cli.console import AsJson, Progress, progress_bar, say, show_table, stdout, write_json
+from whyactivate.cli.data import Delimiter, Drop, Encoding, Target, Task, load_data
 from whyactivate.cli.exits import INTERRUPTED, complain, stop
-from whyactivate.cli.train import check_writable, load_data
+from whyactivate.cli.train import check_writable
 from whyactivate.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,13 +39,15 @@ def compare(
     epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 150,
     batch_size: Annotated[int, typer.Option(help="Rows per step.")] = 10,
     optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
-    target: Annotated[str | None, typer.Option(help="The column of the CSV file to predict.")] = None,
-    drop: Annotated[list[str] | None, typer.Option(help="A column of the CSV file to leave out (repeatable).")] = None,
-    delimiter: Annotated[str, typer.Option(help="What separates the columns of the CSV file.")] = ",",
+    target: Target = None,
+    drop: Drop = None,
+    task: Task = None,
+    delimiter: Delimiter = ",",
+    encoding: Encoding = None,
     save: Annotated[Path | None, typer.Option(help="Write every network's numbers here, .json or .csv.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on from a .json file that --save wrote.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write the figure here, .svg, .png or .pdf.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train every activation with many seeds, as one batch, and say what can be told apart."""
     for path, endings in ((save, (".json", ".csv")), (figure, (".svg", ".png", ".pdf"))):
@@ -63,7 +66,7 @@ def compare(
 
         names = list(ACTIVATIONS) if activations.strip().lower() == "all" else _names(activations)
         config = TrainConfig(epochs, batch_size, optimizer=optimizer)  # type: ignore[arg-type]
-        loaded = load_data(data, target, drop or [], delimiter, 0)
+        loaded = load_data(data, target, drop, task, delimiter, encoding, 0)
         # A file is one data set, split once; a name is drawn anew with each seed.
         source = loaded if target is not None and data not in DATASETS else loaded.name
         result = run(

@@ -7,7 +7,9 @@ import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
 
 from whyactivate.cli.exits import close_pipe
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")]
 
 
 class Progress:
@@ -48,7 +52,10 @@ def _console(*, to_stderr: bool) -> Console:
         def on_broken_pipe(self) -> None:
             close_pipe()
 
-    return QuietConsole(stderr=to_stderr, highlight=False, emoji=False)
+    console = QuietConsole(stderr=to_stderr, highlight=False, emoji=False)
+    if console.width < 1:  # COLUMNS=0, where nobody knows; Rich would print nothing
+        console.width = 80
+    return console
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whyactivate.cli import numbers
-from whyactivate.cli.console import progress_bar, say, show_table, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, show_table, stdout, write_json
 from whyactivate.cli.exits import FAILED, INTERRUPTED, complain, stop
 from whyactivate.errors import InputError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def demo(
     seed: Annotated[int, typer.Option(callback=numbers.seed, help="Fixes data, weights and order.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the figures and the report.")] = Path("whyactivate-demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
     no_plots: Annotated[bool, typer.Option("--no-plots", help="No figures, only the report's words.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer activations and epochs.")] = False,
 ) -> None:

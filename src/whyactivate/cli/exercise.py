@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from whyactivate.cli import numbers
-from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, stop
 from whyactivate.errors import InputError, find_nearest
 
@@ -27,7 +27,7 @@ def exercise(
         int | None, typer.Option(callback=numbers.whole(1), help="One hint by its number; 1 gives least away.")
     ] = None,
     solution: Annotated[bool, typer.Option("--solution", help="A worked solution, and why it is right.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Exercises, from two layers multiplied by hand to a network that fools a Jacobian test.
 
@@ -46,9 +46,11 @@ def exercise(
         if as_json:
             write_json({"exercises": [{"name": each.name, "title": each.title} for each in EXERCISES.values()]})
             return
-        width = max(map(len, EXERCISES)) + 2
+        width = max(map(len, EXERCISES))
+        narrow = console.width < width + 40
         for number, each in enumerate(EXERCISES.values(), 1):
-            say(console, f"{number:2d}. {each.name:<{width}}{each.title}", indent=2)
+            name = f"{each.name}:" if narrow else each.name.ljust(width + 1)
+            say(console, f"{number:2d}. {name} {each.title}", indent=2)
         say(console, "`whyactivate exercise NAME` shows the task.")
     elif answer is not None:
         graded = chosen.check(_read(answer))

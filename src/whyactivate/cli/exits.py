@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from whyactivate.errors import (
     CannotCollapseError,
@@ -25,8 +25,30 @@ OK, FAILED, BAD_INPUT, UNDECIDED, OUR_FAULT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2,
 TRACEBACK = "WHYACTIVATE_TRACEBACK"
 
 
+def _without_types(params: list[Any]) -> list[Any]:
+    """The options as the help is to show them: a flag takes nothing, one that is repeated takes a text each time."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+        elif getattr(param, "multiple", False):
+            param.metavar = "<str>"
+    return params
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help says of an option what to write, not how Python takes it."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, --help among them."""
+        return _without_types(super().get_params(ctx))
+
+
 class OneLineGroup(TyperGroup):
     """Commands whose errors are one line on stderr and an exit code, never a traceback."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, --help among them."""
+        return _without_types(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; Ctrl-C, which Typer would end without a word, is one line as well."""
@@ -47,6 +69,9 @@ class OneLineGroup(TyperGroup):
         """Runs the command and exits; with `standalone_mode=False` errors are left to the caller."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by whoever called us
+                setattr(sys, name, io.StringIO())
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, UNDECIDED, stop
 from whyactivate.cli.targets import INPUT_HELP, TARGET_HELP, load_target, read_inputs, their_code
 
@@ -23,7 +23,7 @@ def inspect(
         typer.Option(help="Layers that are meant to be one, as a pattern: encoder.*.lora_* (repeatable)."),
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Keep the mode the module comes in; default: eval.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Did I forget an activation? The depth of a module, what is really one layer, and what folding would save.
 

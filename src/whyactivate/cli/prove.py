@@ -8,7 +8,7 @@ import typer
 
 from whyactivate.cli import numbers
 from whyactivate.cli.collapse import read_kinds
-from whyactivate.cli.console import progress_bar, say, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, stop
 from whyactivate.errors import InputError
 
@@ -29,7 +29,7 @@ def prove(
         int, typer.Option(callback=numbers.seed, help="Draws the weights that an exact or numeric proof is about.")
     ] = 0,
     as_latex: Annotated[bool, typer.Option("--latex", help="The derivation as LaTeX, nothing else on stdout.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove that a network of these widths without activations is one affine layer.
 

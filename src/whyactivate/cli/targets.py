@@ -29,7 +29,7 @@ TARGET_HELP = (
 )
 INPUT_HELP = (
     "Shape of one argument of forward, batch dimension first, as in 1,3,224,224; repeat it for several arguments. "
-    "In full: [name=]shape[:dtype], as in mask=1,16:bool."
+    r"In full: \[name=]shape[:dtype], as in mask=1,16:bool."
 )
 
 
@@ -107,10 +107,13 @@ def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
             hint = f" Did you mean {nearest!r}?" if nearest else ""
             raise InputError(f"--input {text!r}: unknown dtype {name!r}.{hint} Known: {', '.join(_DTYPES)}.")
         shape, dtype = tuple(map(int, match["shape"].split(","))), getattr(torch, name)
-        if dtype.is_floating_point:
-            tensor = torch.randn(shape, generator=generator).to(dtype)
-        else:
-            tensor = torch.ones(shape, dtype=dtype) if dtype is torch.bool else torch.zeros(shape, dtype=dtype)
+        try:
+            if dtype.is_floating_point:
+                tensor = torch.randn(shape, generator=generator).to(dtype)
+            else:
+                tensor = torch.ones(shape, dtype=dtype) if dtype is torch.bool else torch.zeros(shape, dtype=dtype)
+        except (RuntimeError, TypeError) as error:  # too much memory, or a width beyond 64 bits
+            raise InputError(f"--input {text!r}: a tensor of that shape does not fit into memory") from error
         found.append((match["name"], tensor))
     named = [name for name, _ in found if name is not None]
     if not named:

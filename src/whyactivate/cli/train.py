@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whyactivate.cli import numbers
-from whyactivate.cli.console import progress_bar, say, show_table, stdout, write_json
+from whyactivate.cli.console import AsJson, progress_bar, say, show_table, stdout, write_json
+from whyactivate.cli.data import Delimiter, Drop, Encoding, Target, Task, load_data
 from whyactivate.cli.exits import INTERRUPTED, complain, stop
 from whyactivate.errors import InputError
 
 if TYPE_CHECKING:
-    from whyactivate.datasets import Dataset
     from whyactivate.demo import Contest
 
 HIDDEN = "18,18,4"
@@ -21,21 +21,25 @@ HIDDEN = "18,18,4"
 
 def train(
     data: Annotated[str, typer.Argument(help="A data set by name, or the path of a CSV file.")],
-    target: Annotated[str | None, typer.Option(help="The column of the CSV file to predict.")] = None,
+    target: Target = None,
     activation: Annotated[str, typer.Option(help="See `whyactivate activations`; none for none.")] = "relu",
-    layers: Annotated[str, typer.Option(help="Widths of the hidden layers; none for no hidden layer.")] = HIDDEN,
+    hidden: Annotated[
+        str, typer.Option("--hidden", "--layers", help="Widths of the hidden layers; none for no hidden layer.")
+    ] = HIDDEN,
     epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 150,
     batch_size: Annotated[int, typer.Option(help="Rows per step.")] = 10,
     learning_rate: Annotated[float, typer.Option("--lr", "--learning-rate", help="Size of a step.")] = 1e-3,
     optimizer: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
     seed: Annotated[int, typer.Option(callback=numbers.seed, help="Fixes data, weights and order.")] = 0,
-    drop: Annotated[list[str] | None, typer.Option(help="A column of the CSV file to leave out (repeatable).")] = None,
-    delimiter: Annotated[str, typer.Option(help="What separates the columns of the CSV file.")] = ",",
+    drop: Drop = None,
+    task: Task = None,
+    delimiter: Delimiter = ",",
+    encoding: Encoding = None,
     save: Annotated[Path | None, typer.Option(help="Write the weights here (safetensors).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train one network and set it beside the linear floor of its data."""
-    hidden = read_widths(layers)
+    between = read_widths(hidden)
     if save is not None:
         check_writable(save)
     with progress_bar("loading PyTorch") as progress:
@@ -49,8 +53,8 @@ def train(
 
         chosen = get_activation(activation)
         config = TrainConfig(epochs, batch_size, learning_rate, optimizer, seed=seed)  # type: ignore[arg-type]
-        loaded = load_data(data, target, drop or [], delimiter, seed)
-        widths = (loaded.features, *hidden, loaded.outputs)
+        loaded = load_data(data, target, drop, task, delimiter, encoding, seed)
+        widths = (loaded.features, *between, loaded.outputs)
         model = MLP(widths, activation=chosen.name, seed=seed)
 
         def count(epoch: int, total: int, metrics: object) -> None:
@@ -81,7 +85,7 @@ def read_widths(text: str) -> tuple[int, ...]:
         return ()
     widths = tuple(int(part) if part.strip().isdecimal() else 0 for part in text.split(","))
     if min(widths) < 1:
-        raise InputError(f"--layers must be whole numbers of at least 1, as in {HIDDEN}, or none; {text!r} came")
+        raise InputError(f"--hidden must be whole numbers of at least 1, as in {HIDDEN}, or none; {text!r} came")
     return widths
 
 
@@ -103,30 +107,7 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def load_data(data: str, target: str | None, drop: list[str], delimiter: str, seed: int) -> Dataset:
-    """The data set of that name, or the CSV file at that path.
-
-    Raises:
-        InputError: there is neither, the file cannot be used, or its target is not named.
-    """
-    from whyactivate.datasets import DATASETS, Dataset, load_dataset
-
-    path = Path(data)
-    is_file = data not in DATASETS and (path.suffix.lower() == ".csv" or path.exists() or target is not None)
-    if not data.strip():
-        raise InputError(f"no data set is named: expected one of {', '.join(DATASETS)}, or the path of a CSV file")
-    if not is_file:
-        for option, given in (("--target", target), ("--drop", drop)):
-            if given:
-                raise InputError(f"{option} is for CSV files; {data!r} is a data set by name")
-        return load_dataset(data, seed)
-    if target is None:
-        raise InputError(f"{data} is a file: name the column to predict with --target")
-    return Dataset.from_csv(path, target, drop=drop, delimiter=delimiter, seed=seed)
-
-
 def _show(contest: Contest, save: Path | None) -> None:
-    from whyactivate.datasets import Task
     from whyactivate.demo.story import contest_table, widths
     from whyactivate.demo.words import say_floor, say_network
 
@@ -136,7 +117,7 @@ def _show(contest: Contest, save: Path | None) -> None:
     table = contest_table(contest)
     show_table(console, table.caption, table.columns, table.rows)
     say(console, f"{say_floor(contest)} {say_network(network, contest.floor)}")
-    if contest.data.task is Task.REGRESSION and contest.data.target_scale != 1:
+    if contest.data.task == "regression" and contest.data.target_scale != 1:
         say(console, f"Losses are in units of the target's variance, {contest.data.target_scale**2:.6g}.")
     if save is not None:
         say(console, f"Weights: {save}")

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from whyactivate.cli.console import say, stdout, write_json
+from whyactivate.cli.console import AsJson, say, stdout, write_json
 from whyactivate.cli.exits import BAD_INPUT, OK, stop
 from whyactivate.errors import InputError
 
 
 def verify(
     certificate: Annotated[Path, typer.Argument(help="A file that `collapse.save` wrote.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, nothing else on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a certificate: are the layers in it, one after another, the one layer that it claims?
 
@@ -24,7 +24,8 @@ def verify(
     from whyactivate.proof.checker import check
 
     if not certificate.is_file():
-        raise InputError(f"{certificate}: refused: no such file; expected a certificate, as collapse.save writes it")
+        what = "a folder" if certificate.is_dir() else "no such file"
+        raise InputError(f"{certificate}: refused: {what}; expected a certificate, as collapse.save writes it")
     code, words = check(str(certificate))
     if code == BAD_INPUT:
         raise InputError(f"{certificate}: {words}")

@@ -79,7 +79,8 @@ def _read(path: Path, delimiter: str, encoding: str) -> tuple[list[str], list[tu
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     except (UnicodeError, LookupError) as error:
-        raise InputError(f"{path.name} is not text in {encoding}: {error}; pass encoding=") from error
+        name = encoding.removesuffix("-sig")  # what follows a mark that need not be there
+        raise InputError(f"{path.name} is not text in {name}: {error}; pass encoding, as in latin-1") from error
     except (csv.Error, ValueError) as error:
         raise InputError(f"{path.name!r} is not a CSV file: {error}") from error
     if not rows:

@@ -53,6 +53,11 @@ def say_floor(contest: Contest) -> str:
             f"On these {rows} training samples no affine model, so no activation-free network of any depth, "
             f"has a {loss} below {number(floor.loss)}: that is the linear floor."
         )
+    if contest.data.task is Task.REGRESSION:
+        return (
+            f"An affine map meets all {rows} training samples as far as float64 can tell, so the linear floor of the "
+            f"{loss} is 0: only fresh samples can tell models apart here."
+        )
     sure = "" if floor.separable else " as far as float64 can tell"
     return (
         f"Flat boundaries separate the classes of all {rows} training samples{sure}, so the linear floor of the "
@@ -73,7 +78,7 @@ def say_none(contest: Contest) -> str:
     if loss <= floor * (1 + ON_FLOOR_MARGIN):
         return f"Without activations training came down to {number(loss)} and stopped there, on the floor."
     return (
-        f"Without activations training ended at {number(loss)}, {100 * (loss / floor - 1):.2g} % above the floor: "
+        f"Without activations training ended at {number(loss)}, {_above(loss, floor)} above the floor: "
         "it has not come all the way down, and further down than the floor it cannot go."
     )
 
@@ -105,7 +110,13 @@ def say_network(network: TrainedNetwork, floor: Floor) -> str:
         return f"This network ended at {loss}."
     if network.below(floor):
         return f"This network ended at {loss}, below the floor: it is no affine map."
-    return f"This network ended at {loss}, {100 * max(0.0, network.loss / floor.loss - 1):.2g} % above the floor."
+    return f"This network ended at {loss}, {_above(network.loss, floor.loss)} above the floor."
+
+
+def _above(loss: float, floor: float) -> str:
+    """By how much of the floor a loss is above it: 0.51 %, 14 %, 1,200 %."""
+    percent = 100 * max(0.0, loss / floor - 1)
+    return f"{percent:.2g} %" if percent < 10 else f"{percent:,.0f} %" if percent < 1e5 else f"{percent:.1e} %"
 
 
 def say_memorised(part: ArticlePart) -> str:
