@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import whyactivate as wa
-from folding.blocks import becomes, reasons, rows
+from folding.blocks import Spoken, becomes, reasons, rows
 from folding.test_other_sizes import both, mixed
 
 
@@ -100,3 +100,25 @@ def test_the_looked_up_rows_of_a_table_that_pass_no_gradients_on_do_not_fold():
     numbers = torch.zeros(2, 3, dtype=torch.long)
     assert wa.plan_runs(Tokens(False).eval(), numbers).folds
     assert not wa.plan_runs(Tokens(True).eval(), numbers).folds
+
+
+def louder(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.requires_grad:
+        tensor.register_hook(lambda gradient: 3 * gradient)
+    return tensor
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: m.b(louder(m.a(x))) + m.c(x),
+        lambda m, x: louder(torch.relu(m.b(x) + m.c(x))),
+        lambda m, x: m.b(louder(x)) + m.c(x),
+        lambda m, x: m.b(louder(m.a(x))),
+    ],
+    ids=["between two layers", "behind them", "at the input", "in a chain"],
+)
+def test_a_hook_on_a_tensor_keeps_layers_as_they_are(forward):
+    net = Spoken(forward, **{name: nn.Linear(4, 4) for name in "abc"}).double()
+    assert "a hook" in reasons(net, rows(2, 4))
+    check_gradients(net)

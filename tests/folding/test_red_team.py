@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pickle
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -59,3 +61,40 @@ def test_a_number_computed_in_float32_that_a_graph_holds_is_no_fault_of_the_fold
     module = Spoken(lambda m, x: torch.relu(m.b(m.a(x))) + sum(p.abs().sum() for p in m.parameters()), **parts)
     x = torch.randn(7, 4)
     assert torch.allclose(wa.collapse_runs(module, x)(x), module(x), atol=1e-5)
+
+
+class Pair(NamedTuple):
+    first: Tensor
+    second: int
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, lambda one: Pair(one["y"], 2), lambda one: [one["y"]]])
+def test_the_copy_gives_containers_of_the_kinds_that_the_original_gives(kind: Any) -> None:
+    def forward(m: Spoken, x: Tensor) -> Any:
+        return kind({"y": m.a(x) + m.b(x)})
+
+    torch.manual_seed(0)
+    module, x = Spoken(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 4)), torch.randn(3, 4)
+    copied = wa.collapse_runs(module, x)
+    assert type(copied(x)) is type(module(x))
+    assert wa.plan_runs(module, x).folds == (kind is not OrderedDict)
+    if kind is not OrderedDict:
+        assert type(pickle.loads(pickle.dumps(copied))(x)) is type(module(x))
+
+
+def test_a_copy_whose_forward_takes_stars_can_be_exported() -> None:
+    torch.manual_seed(0)
+    copied = wa.collapse_runs(Starred({"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}), torch.randn(3, 4))
+    x = torch.randn(5, 4)
+    assert torch.equal(torch.export.export(copied, (x,)).module()(x), copied(x))
+    with pytest.raises(AssertionError, match="fold the original again"):
+        copied(x, 1)
+
+
+class Starred(nn.Module):
+    def __init__(self, parts: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+
+    def forward(self, x: Tensor, *more: Any, **words: Any) -> Tensor:
+        return self.parts["a"](x) + self.parts["b"](x)

@@ -51,7 +51,7 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
 
     - compares the batch size, loops over it or looks something up by it, so that two recordings do not settle what it
       does with a third;
-    - keeps gradients from passing from one layer to the next;
+    - keeps gradients from passing from one layer to the next, or looks at them there;
     - looks at a layer other than by calling it, or fails with another layer in its place;
 
     and where the one layer would hold a number too large for its dtype (`plan_runs` does not look at numbers).

@@ -74,8 +74,8 @@ class Recorded:
     `readers` gives, for the memory of each parameter and buffer, the modules whose own code reads it; `asked` what
     the code of modules asked about the sizes of tensors; `peeked`, for the paths of modules of which the code of
     others reads an attribute, the first of these. `detached` holds the tensors that the module's code cuts gradients
-    off from, `quiet` those that operations gave of which no gradients were recorded, as (storage, version); `cutting`
-    the paths of the modules whose code does so.
+    off from or looks at the gradients of, `quiet` those that operations gave of which no gradients were recorded, as
+    (storage, version); `cutting` the paths of the modules whose code does so.
     """
 
     module: nn.Module
@@ -135,7 +135,7 @@ class _Reporter:
         call.result = self._marked(result)
 
     def cut(self, result: Any, quiet: bool) -> None:
-        """Gradients end at a result: it is detached, or of an operation without recorded gradients (`quiet`)."""
+        """Gradients end or are looked at: a tensor is detached or hooked, or given without gradients (`quiet`)."""
         with without_functions():
             followed = [tensor for tensor in tensors_in(result) if storage_key(tensor) in self.followed]
         for tensor in followed:

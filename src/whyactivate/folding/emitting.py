@@ -136,8 +136,8 @@ class _Emitter(Scope):
             )
         if call.path in self.program.recorded.cutting:
             raise CannotPlace(
-                f"{call.path or 'the forward of the whole'} keeps gradients from being passed on (by detach, "
-                "torch.no_grad or a function with gradients of its own), which a graph would not",
+                f"{call.path or 'the forward of the whole'} ends gradients or looks at them (by detach, torch.no_grad, "
+                "a hook or a function with gradients of its own), which a graph would not",
                 self.folded & {*call.nodes},
             )
         children = [c for c in self.program.recorded.calls if c.parent is call and c.first is not None]

@@ -288,7 +288,7 @@ def _check_between(used: list[tuple[Call, list[Node]]], piece: Piece, program: P
     results = {key_of(value) for _, nodes in used for node in nodes for value in node.outputs if value is not None}
     quiet = results & program.recorded.quiet
     if (results - {piece.key}) & program.recorded.detached or (quiet and quiet != results):
-        raise CannotPlace("gradients end within it (at a detach, or under torch.no_grad)", piece.nodes)
+        raise CannotPlace("gradients end or are looked at within it (by detach, torch.no_grad or a hook)", piece.nodes)
     running = {call.path for call, _ in used}
     for call, _ in used:
         around = call

@@ -93,9 +93,9 @@ class Scope:
             return self._constant(here.tensor, there.tensor)
         if isinstance(here, (list, tuple)):
             items = [self.tree(a, b) for a, b in zip(list(here), list(there), strict=True)]
-            return items if isinstance(here, list) else tuple(items)
+            return kind(*items) if hasattr(kind := _container(here), "_fields") else kind(items)
         if isinstance(here, dict):
-            return {key: self.tree(item, there[key]) for key, item in dict(here).items()}
+            return _container(here)({key: self.tree(item, there[key]) for key, item in dict(here).items()})
         if isinstance(here, int) and not isinstance(here, bool):
             return self.whole(here, there)
         if type(here) is not type(there) or here != there:
@@ -152,7 +152,10 @@ class Scope:
             raise CannotPlace(f"{given} is a {kind} that does not depend on the input")
         if type(here) is not type(there) or here != there:
             raise CannotPlace(f"{given} is another at another batch size")
-        same = self.graph.call_function(operator.is_ if here is None else operator.eq, (node, here))
+        if str(node.target).startswith("*"):  # nothing, which torch.fx may hand on as []
+            same = self.graph.call_function(operator.not_, (node,))
+        else:
+            same = self.graph.call_function(operator.is_ if here is None else operator.eq, (node, here))
         words = f"this folded copy was made for {given} = {here!r}; fold the original again for another value"
         self.graph.call_function(check_in_graph, (same, words))
 
@@ -190,6 +193,18 @@ class Scope:
         name = f"_constant_{len(self.constants)}"
         self.constants[name] = here.detach().clone()
         return self.graph.get_attr(name)
+
+
+def _container(tree: Any) -> Any:
+    """The kind of a list, tuple or dict.
+
+    Raises:
+        CannotPlace: a graph cannot make one.
+    """
+    kind = type(tree)
+    if kind not in (list, tuple, dict) and not hasattr(tree, "_fields"):
+        raise CannotPlace(f"a {kind.__name__} is passed on, which a graph cannot make")
+    return kind
 
 
 def _is_row_by_row(here: Geometry, view: Geometry) -> bool:
