@@ -269,6 +269,7 @@ HEADS = tuple(t(1, 2, 3, 4) for _ in range(3))
 SIZES = ((3, 2, 4), (12, 4), (12, 3), (12,), (12,), (1, 2, 3), (1, 2, 3))
 LSTM = [t(*size, dtype=torch.float32) for size in SIZES]
 _NEAR = TO([-2.5, -1.5, -0.75, -0.5, 0.0, 0.25, 0.5, 1.5, 2.0, 2.5, 7.0]).double()
+_INSIDE = t(2, 3).tanh()
 _DEGREES = TO([0, 1, 2, 5, -1])
 _POLYNOMIALS = [
     getattr(aten, f"special_{name}")
@@ -320,6 +321,33 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.hypot.default: [s(t(2, 3), t(3))], aten.pow.Tensor_Tensor: [s(POSITIVE, t(3))],
     aten.pow.Scalar: [s(2.5, t(2, 3))], aten.xlogy.Tensor: [s(t(2, 3), POSITIVE)],
     aten.xlogy.Scalar_Self: [s(2.5, POSITIVE)],
+    aten.asin.default: [s(_INSIDE)], aten.acos.default: [s(_INSIDE)], aten.atan.default: [s(_NEAR)],
+    aten.asinh.default: [s(_NEAR)], aten.acosh.default: [s(POSITIVE + 1)], aten.atanh.default: [s(_INSIDE)],
+    aten.sinc.default: [s(_NEAR)], aten.lgamma.default: [s(POSITIVE), s(_INSIDE - 3)],
+    aten.digamma.default: [s(POSITIVE)], aten.erfinv.default: [s(_INSIDE)], aten.logit.default: [s(POSITIVE / 4)],
+    aten.i0.default: [s(_NEAR)], aten.special_i0e.default: [s(_NEAR)],
+    aten.special_i1.default: [s(_NEAR)], aten.special_i1e.default: [s(_NEAR)],
+    aten.special_bessel_j0.default: [s(_INSIDE)], aten.special_bessel_j1.default: [s(_INSIDE)],
+    aten.special_modified_bessel_i0.default: [s(_NEAR)], aten.special_modified_bessel_i1.default: [s(_NEAR)],
+    aten.special_erfcx.default: [s(_NEAR)], aten.special_log_ndtr.default: [s(_NEAR)],
+    aten.special_ndtri.default: [s(POSITIVE / 4)], aten.special_entr.default: [s(POSITIVE)],
+    aten.atan2.default: [s(t(2, 3), t(3))], aten.angle.default: [s(_NEAR)],
+    aten.argmax.default: [s(t(2, 5), 1), s(t(2, 5), 0, True), s(t(2, 3))],
+    aten.argmin.default: [s(t(2, 5), -1), s(t(3))],
+    aten.bucketize.Tensor: [s(_NEAR, TO([-1.5, 0.0, 2.0])), s(_NEAR, TO([-1.5, 0.0, 2.0]), right=True)],
+    aten.searchsorted.Tensor: [
+        s(TO([-1.5, 0.0, 2.0]).double(), _NEAR), s(TO([-1.5, 0.0, 2.0]).double(), _NEAR, side="right"),
+    ],
+    aten.fake_quantize_per_tensor_affine_cachemask.default: [s(_NEAR.float() + 0.01, 0.5, 1, -3, 4)],
+    aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams.default: [
+        s(_NEAR.float() + 0.01, TO(0.5), TO(1, dtype=torch.int32), TO([enabled]), -3, 4) for enabled in (0, 1)
+    ],
+    aten.fake_quantize_per_channel_affine_cachemask.default: [
+        s(t(2, 3, dtype=torch.float32), TO([0.5, 0.25, 0.125]), TO([1, 0, -2], dtype=torch.int32), 1, -8, 7),
+    ],
+    aten._linalg_det.default: [s(MATRIX), s(MATRICES), s(t(1, 1))], aten._linalg_slogdet.default: [s(MATRICES)],
+    aten.linalg_inv_ex.default: [s(MATRIX), s(MATRICES)],
+    aten.linalg_cholesky_ex.default: [s(MATRIX @ MATRIX.T), s(MATRICES @ MATRICES.mT, upper=True)],
     aten.mse_loss.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(2, 3), 0), s(t(2, 3), t(2, 3), 2)],
     aten.huber_loss.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(2, 3), 0, 0.5)],
     aten.smooth_l1_loss.default: [s(t(2, 3), t(2, 3)), s(t(2, 3), t(2, 3), 0, 0.5), s(t(2, 3), t(2, 3), 2, 0.0)],

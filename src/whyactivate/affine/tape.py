@@ -7,7 +7,7 @@ geometry and not an operation, and a write in place is a new version of its stor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
@@ -218,6 +218,16 @@ class Tape:
         vars(tape)["_needed"] = tuple(nodes[node.index] for node in self._needed)
         vars(tape)["_roots_of_outputs"] = self._roots_of_outputs
         return tape
+
+    def only(self, outputs: Sequence[int]) -> Tape:
+        """The tape with some of its outputs alone."""
+        told = self.complex_outputs
+        return replace(
+            self,
+            outputs=tuple(self.outputs[one] for one in outputs),
+            returned=tuple(self.returned[one] for one in outputs),
+            complex_outputs=tuple(told[one] for one in outputs) if told else (),
+        )
 
     def given_another(self, given: tuple[Tensor, ...], returned: tuple[Tensor, ...], state: tuple[str, ...]) -> Tape:
         """The tape of the same program, run on another input."""

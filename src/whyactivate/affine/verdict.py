@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
-from whyactivate.affine._torch_compat import storage_key
+from whyactivate.affine._torch_compat import OpOverload, storage_key
 from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
 from whyactivate.affine.blame import find_blame, find_runs
 from whyactivate.affine.cancelling.piecewise import Cancellation, prove_cancellation
 from whyactivate.affine.evaluating.agreement import find_mismatch
 from whyactivate.affine.evaluating.effort import is_small
-from whyactivate.affine.evaluating.replay import ExactConstants, needs_balls
+from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.evaluating.rows import RowCheck, check_rows
 from whyactivate.affine.evaluating.rowwise import RowPrograms
 from whyactivate.affine.garbage import rarely_collected
@@ -22,9 +22,12 @@ from whyactivate.affine.recording.finite import find_non_finite
 from whyactivate.affine.rules import CannotEvaluate, depends, find_rule
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.searching.counterexample import find_counterexample, find_rare_counterexample
-from whyactivate.affine.tape import Constant, Location, Node, Tape
+from whyactivate.affine.tape import Constant, Location, Node, Tape, Value
+from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.errors import InputError
+
+aten = torch.ops.aten
 
 _TESTED = (
     "tested: the module is that program: the same operations on several inputs of one row and of two rows, "
@@ -81,16 +84,22 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     single = recordings.single
     assert single is not None  # or there would have been an obstacle
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
+    never = _why_never_affine(single)
     try:
+        judged = _judged(recordings, constants) if never is not None else recordings
+        if judged is None:
+            return conclude(Verdict.UNDECIDED, reason=never)
+        single = judged.single
+        assert single is not None
         alone = RowPrograms(single)
-        mismatch = find_mismatch(recordings, constants, alone)
+        mismatch = find_mismatch(judged, constants, alone)
         if mismatch is not None:
             return conclude(Verdict.UNDECIDED, reason=mismatch)
         counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
-        if counterexample is None and any(returned.dtype == torch.bool for returned in single.returned):
+        if counterexample is None and never is not None:
             counterexample = find_rare_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
             if counterexample is None:
-                return conclude(Verdict.UNDECIDED, reason="an output is torch.bool, not real numbers")
+                return conclude(Verdict.UNDECIDED, reason=never)
         unproved = at_fault and counterexample is None
         cancellation = prove_cancellation(recordings, constants) if unproved else Cancellation(None)
         if cancellation.obstacle is not None and single.roots_of_outputs() - {0}:
@@ -168,9 +177,8 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | Blame |
             return unused
         if not tape.outputs:
             return "the module returned nothing that holds a tensor"
-        for output, returned in zip(tape.outputs, tape.returned, strict=True):
-            whole = isinstance(output, Constant) and returned.dtype in INTEGER_DTYPES
-            if not (whole or is_real(returned.dtype) or returned.dtype == torch.bool):
+        for returned in tape.returned:
+            if not (is_real(returned.dtype) or returned.dtype in INTEGER_DTYPES):
                 return f"an output is {returned.dtype}, not real numbers"
         if not is_known and (bad := find_non_finite(tape, names, sound)) is not None:
             return _placed(*bad)
@@ -181,13 +189,46 @@ def _obstacle(recordings: Recordings, names: Mapping[int, str]) -> str | Blame |
     return None
 
 
-def _unused_but_telling(tape: Tape) -> Blame | None:
+def _why_never_affine(tape: Tape) -> str | Blame | None:
+    """What keeps a module from being called affine, though not from being called not affine; None if nothing does."""
+    for output, returned in zip(tape.outputs, tape.returned, strict=True):
+        if isinstance(output, Value) and not is_real(returned.dtype):
+            return f"an output is {returned.dtype}, not real numbers"
+    return _unused_but_telling(tape, ())
+
+
+def _judged(recordings: Recordings, constants: ExactConstants) -> Recordings | None:
+    """The recordings without outputs in whole numbers that cannot be evaluated here; None where no others are left."""
+    single = recordings.single
+    assert single is not None
+    places = range(len(single.outputs))
+    told = [place for place in places if is_real(single.returned[place].dtype) or _has_value(single, place, constants)]
+    if len(told) == len(places):
+        return recordings
+    return recordings.only(told) if told else None
+
+
+def _has_value(tape: Tape, place: int, constants: ExactConstants) -> bool:
+    """True where one output can be evaluated, in float64 enclosures."""
+    given: list[Numbers] = [EnclosureArray.from_points(tensor[None]) for tensor in tape.given]
+    try:
+        Replay(tape.only([place]), constants=constants.enclosed, masked=True).outputs(given)
+    except CannotEvaluate:
+        return False
+    return True
+
+
+_CHECKS = (aten._linalg_check_errors.default,)
+"""Operations that only raise, where a matrix is singular, say: what is then no function value is no counterexample."""
+
+
+def _unused_but_telling(tape: Tape, besides: Sequence[OpOverload] = _CHECKS) -> Blame | None:
     """An operation without influence on the output that may still raise, or keep what it was given, in words."""
     needed = {node.index for node in tape.needed()}
     if len(needed) == len(tape.nodes):
         return None
     for node in tape.nodes:
-        if node.index in needed or _is_silent(node):
+        if node.index in needed or node.op in besides or _is_silent(node):
             continue
         return _placed(
             f"{node.op} gets numbers that depend on the input; its result is not used, but it may raise or keep them, "

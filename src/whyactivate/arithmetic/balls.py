@@ -130,7 +130,7 @@ class BallArray(PointsArray):
     def __truediv__(self, other: Self | ExactArray | Scalar) -> Self:
         divisor = self._coerced(other)
         if self.is_fixed and not divisor.is_fixed:
-            return self * divisor._apply(lambda x: 1 / x)
+            return self * divisor.apply(lambda x: 1 / x)
         return self._binary(divisor, np.true_divide)
 
     def __rtruediv__(self, other: ExactArray | Scalar) -> Self:
@@ -164,60 +164,65 @@ class BallArray(PointsArray):
 
     # -- functions --------------------------------------------------------------------------------------------
 
+    def apply(self, function: Callable[[arb], arb]) -> Self:
+        """A function of flint's balls, of every entry."""
+        with ctx.workprec(self.bits):
+            return type(self)(_map(function, self.balls), self.bits)
+
     def __abs__(self) -> Self:
-        return self.from_fixed(abs(self._fixed(self)), self.bits) if self.is_fixed else self._apply(abs)
+        return self.from_fixed(abs(self._fixed(self)), self.bits) if self.is_fixed else self.apply(abs)
 
     def around_zero(self) -> Self:
         """Balls with centre 0 that contain these."""
-        return self._apply(lambda x: arb(0, x.abs_upper()))
+        return self.apply(lambda x: arb(0, x.abs_upper()))
 
     def exp(self) -> Self:
         """e^x."""
-        return self._apply(lambda x: x.exp())
+        return self.apply(lambda x: x.exp())
 
     def log(self) -> Self:
         """The natural logarithm; not finite where the ball reaches 0 or below."""
-        return self._apply(lambda x: x.log())
+        return self.apply(lambda x: x.log())
 
     def log1p(self) -> Self:
         """log(1 + x), sharp near 0."""
-        return self._apply(lambda x: x.log1p())
+        return self.apply(lambda x: x.log1p())
 
     def expm1(self) -> Self:
         """e^x - 1, sharp near 0."""
-        return self._apply(lambda x: x.expm1())
+        return self.apply(lambda x: x.expm1())
 
     def sqrt(self) -> Self:
         """The square root; not finite where the ball reaches below 0."""
-        return self._apply(lambda x: x.sqrt())
+        return self.apply(lambda x: x.sqrt())
 
     def tanh(self) -> Self:
         """The hyperbolic tangent."""
-        return self._apply(lambda x: x.tanh())
+        return self.apply(lambda x: x.tanh())
 
     def erf(self) -> Self:
         """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-        return self._apply(lambda x: x.erf())
+        return self.apply(lambda x: x.erf())
 
     def sigmoid(self) -> Self:
         """1 / (1 + e^-x), in the form that does not overflow."""
-        return self._apply(lambda x: 1 / (1 + (-x).exp()) if x >= 0 else x.exp() / (1 + x.exp()))
+        return self.apply(lambda x: 1 / (1 + (-x).exp()) if x >= 0 else x.exp() / (1 + x.exp()))
 
     def softplus(self) -> Self:
         """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
-        return self._apply(lambda x: x.max(arb(0)) + (-abs(x)).exp().log1p())
+        return self.apply(lambda x: x.max(arb(0)) + (-abs(x)).exp().log1p())
 
     def floor(self) -> Self:
         """The largest whole number not above."""
-        return self._apply(lambda x: x.floor())
+        return self.apply(lambda x: x.floor())
 
     def sin(self) -> Self:
         """The sine."""
-        return self._apply(lambda x: x.sin())
+        return self.apply(lambda x: x.sin())
 
     def cos(self) -> Self:
         """The cosine."""
-        return self._apply(lambda x: x.cos())
+        return self.apply(lambda x: x.cos())
 
     def maximum(self, other: Self | ExactArray | Scalar) -> Self:
         """The larger of the two, entry by entry; an enclosure also where the order is not decided."""
@@ -396,10 +401,6 @@ class BallArray(PointsArray):
         a, b = align(self.balls, operand.balls)
         with ctx.workprec(bits):
             return type(self)(objects(function(a, b)), bits)
-
-    def _apply(self, function: Callable[[arb], arb]) -> Self:
-        with ctx.workprec(self.bits):
-            return type(self)(_map(function, self.balls), self.bits)
 
     def _certainly(self, other: Self | ExactArray | Scalar, test: Callable[[arb, arb], bool]) -> Mask:
         operand = self._coerced(other)

@@ -11,13 +11,14 @@ from typing import Any, Self, TypeGuard
 
 import numpy as np
 import torch
+from flint import arb
 from numpy.typing import NDArray
 
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.digits import flushes_subnormals
 from whyactivate.arithmetic.exact import ExactArray, Scalar
 from whyactivate.arithmetic.floats import FLOAT_FORMATS, decode
-from whyactivate.arithmetic.points import Mask, PointsArray, align
+from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align
 from whyactivate.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -31,6 +32,9 @@ _TINY = 2.0**-1018
 """Covers what underflows, gradually or to zero, and subnormal operands that are taken for zero."""
 _FUNCTION_ERROR = 2.0**-46
 """How far NumPy's and PyTorch's float64 functions are taken to be off, relatively."""
+
+_BITS_OF_BALLS = 64
+"""With how many bits a function is computed in balls: a few more than float64 has."""
 
 _quietly = np.errstate(all="ignore")
 
@@ -217,6 +221,10 @@ class EnclosureArray(PointsArray):
         return self._made(middle, size * (1 + _growth(terms)) + terms * _TINY)
 
     # -- functions --------------------------------------------------------------------------------------------
+
+    def apply(self, function: Callable[[arb], arb]) -> Self:
+        """A function of flint's balls, of every entry: for those of which float64 libraries promise nothing."""
+        return self.from_balls(BallArray(_balls(self.pairs), _BITS_OF_BALLS).apply(function))
 
     def __abs__(self) -> Self:
         return type(self)(_paired(np.abs(self._middle), self._radius))
@@ -488,6 +496,14 @@ def _ends(pairs: Pairs) -> tuple[Floats, Floats]:
     slack = np.maximum(np.abs(lower), np.abs(upper)) * _ROUNDING + _TINY
     sharp = radius == 0
     return np.where(sharp, middle, lower - slack), np.where(sharp, middle, upper + slack)
+
+
+def _balls(pairs: Pairs) -> Cells:
+    """The intervals as objects of flint's; an unbounded one is the whole line."""
+    ends = (part.ravel().tolist() for part in (pairs.real, pairs.imag))
+    balls = np.empty(pairs.size, dtype=object)
+    balls[:] = [arb(middle, radius) for middle, radius in zip(*ends, strict=True)]
+    return balls.reshape(pairs.shape)
 
 
 def _growth(terms: int) -> float:

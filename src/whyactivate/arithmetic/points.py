@@ -133,8 +133,8 @@ class PointsArray(ABC):
         cells = self.cells.reshape(self.points, *own)
         return self._with_cells(np.broadcast_to(cells, (self.points, *target)))
 
-    def at(self, points: int | slice) -> Self:
-        """The array at one of its points, as a constant; or at a slice of them."""
+    def at(self, points: int | slice | Sequence[int]) -> Self:
+        """The array at one of its points, as a constant; or at several of them."""
         chosen = slice(points, points + 1 or None) if isinstance(points, int) else points
         return self._with_cells(self.cells[chosen])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,18 +11,21 @@ from fractions import Fraction
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from whyactivate.affine._torch_compat import number_operands, place
 from whyactivate.affine.evaluating.lifetimes import last_reads
 from whyactivate.affine.rules import Rule, find_rule
 from whyactivate.affine.rules.left_out import LeftOut, find_left_out
-from whyactivate.affine.rules.rule import CannotEvaluate, depends, is_real
+from whyactivate.affine.rules.rule import CannotEvaluate, NoValue, depends, is_real
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import INTEGER_DTYPES
 from whyactivate.arithmetic.modular import ModularArray
+from whyactivate.arithmetic.points import PointsArray
 
 Numbers = ExactArray | BallArray | EnclosureArray
 _Held = TypeVar("_Held", ExactArray, EnclosureArray)
@@ -98,6 +101,18 @@ class Replay:
     def _left_out(self) -> LeftOut:
         return find_left_out(self.tape) if self.masked else LeftOut()
 
+    @cached_property
+    def _read(self) -> frozenset[int]:
+        """The storages of which anything reads what they hold."""
+        values = [value for node in self.tape.needed() for value in node.values()]
+        return frozenset(value.storage for value in (*values, *self.tape.outputs) if isinstance(value, Value))
+
+    def _wanted(self, node: Node) -> Container[int]:
+        """Which results of a node anything reads; of a single one that goes without saying."""
+        if len(node.outputs) == 1:
+            return (0,)
+        return [place for place, one in enumerate(node.outputs) if one is not None and one.storage in self._read]
+
     def outputs(self, inputs: Sequence[Numbers], watch: Callable[[Numbers], None] | None = None) -> list[Numbers]:
         """The tape's outputs where its inputs are `inputs`, each in the shape that the module gives it.
 
@@ -140,7 +155,7 @@ class Replay:
         if rule is None or rule.formula is None:
             raise CannotEvaluate(f"{node.op} has no formula here")
         first = next((output for output in node.outputs if output is not None), None)
-        if first is not None and not (is_real(first.geometry.dtype) or rule.gives_mask):
+        if first is not None and not (is_real(first.geometry.dtype) or rule.gives_whole):
             raise CannotEvaluate(f"{node.op} gives numbers that are not real ones")
         if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
@@ -152,13 +167,17 @@ class Replay:
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
         numeric, dtype = number_operands(node.op), _dtype_of(node)
         operands: dict[str, Any] = {}
+        places: dict[str, Argument] = {}
         arguments = self._left_out.arguments(node)
         for name in rule.parameters:
             argument = arguments.get(name)
             if name in rule.passive and isinstance(argument, (Value, Constant)):
                 operands[name] = self.constants.arithmetic.zeros(1, _shape(argument))
             elif name in rule.selectors and not (name in rule.masks and isinstance(argument, Value)):
-                operands[name] = _tensors(argument)
+                if depends(argument):
+                    places[name] = argument
+                else:
+                    operands[name] = _tensors(argument)
             else:
                 own = _WIDER.get(dtype, dtype) if name in rule.wide else dtype
                 operand = self._operand(argument, own if name in numeric else None, memory)
@@ -166,7 +185,44 @@ class Replay:
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
         if rule.needs_enclosures(node.arguments) or (rule.form is None and in_balls):
             operands = {name: self._enclosed(o) if isinstance(o, ExactArray) else o for name, o in operands.items()}
-        return rule.value_at(operands, node.arguments, self._left_out.scores.get(node.index))
+        scores = self._left_out.scores.get(node.index)
+        if not places:
+            return rule.value_at(operands, node.arguments, scores, self._wanted(node))
+        return self._point_by_point(rule, node, operands, places, memory)
+
+    def _point_by_point(
+        self,
+        rule: Rule,
+        node: Node,
+        operands: Mapping[str, Any],
+        places: Mapping[str, Argument],
+        memory: Mapping[int, Numbers],
+    ) -> Sequence[Numbers]:
+        """The results of a node whose places depend on the input: points with the same places are taken together."""
+        count = max(self.read(value, memory).points for value in node.values())
+        alike: dict[tuple[bytes, ...], list[int]] = {}
+        indices = {value: _as_whole(self.read(value, memory).at_points(count)) for value in _values_in(places)}
+        for point in range(count):
+            alike.setdefault(tuple(index[point].numpy().tobytes() for index in indices.values()), []).append(point)
+
+        def at(operand: Any, points: list[int]) -> Any:
+            if isinstance(operand, list):
+                return [at(item, points) for item in operand]
+            return operand.at_points(count).at(points) if isinstance(operand, PointsArray) else operand
+
+        def tensors(argument: Argument, point: int) -> Any:
+            if isinstance(argument, Value):
+                return indices[argument][point].to(argument.geometry.dtype)
+            return [tensors(item, point) for item in argument] if isinstance(argument, list) else _tensors(argument)
+
+        results: list[Sequence[Numbers]] = []
+        for points in alike.values():
+            own = {name: at(operand, points) for name, operand in operands.items()}
+            chosen = {name: tensors(argument, points[0]) for name, argument in places.items()}
+            found = rule.value_at({**own, **chosen}, node.arguments)
+            results.append([part.at_points(len(points)) for part in found])
+        order = np.argsort([point for points in alike.values() for point in points]).tolist()
+        return [type(parts[0]).stack_points(parts).at(order) for parts in zip(*results, strict=True)]
 
     def _enclosed(self, numbers: ExactArray) -> Numbers:
         """Exact numbers as operands of a function that has no exact values."""
@@ -203,7 +259,7 @@ class Replay:
             numbers = self.constants.of(output)
             return numbers if self.part is Part.WHOLE else self._addend(numbers)
         if output.storage not in memory:
-            raise CannotEvaluate("a side result of an operation has no formula")
+            raise NoValue("a side result of an operation has no formula, or no value that PyTorch fixes")
         flat, geometry = memory[output.storage], output.geometry
         if _is_whole(geometry, self.tape.storages[output.storage]):
             return flat if flat.shape == geometry.size else flat.reshape(geometry.size)
@@ -280,10 +336,26 @@ def _dtype_of(node: Node) -> torch.dtype | None:
     return dtype
 
 
+def _values_in(places: Mapping[str, Argument]) -> list[Value]:
+    """What says which numbers go where, and depends on the input."""
+    found = [item for place in places.values() for item in (place if isinstance(place, list) else [place])]
+    values = [item for item in found if isinstance(item, Value)]
+    if any(value.geometry.dtype not in INTEGER_DTYPES for value in values):
+        raise CannotEvaluate("what says which numbers go where depends on the input")
+    return values
+
+
+def _as_whole(numbers: Numbers) -> torch.Tensor:
+    """An array that holds whole numbers, as a tensor of shape `[points, *shape]`."""
+    first = numbers.to_float64() if isinstance(numbers, ExactArray) else numbers.lower().ceil()
+    last = first if isinstance(numbers, ExactArray) else numbers.upper().floor()
+    if not torch.equal(first, last):
+        raise NoValue("an index or a mask depends on the input, and is not known for certain")
+    return first.long()
+
+
 def _tensors(argument: Argument) -> Any:
-    """A selector as the tensors, or the plain values, that it is."""
-    if isinstance(argument, Value):
-        raise CannotEvaluate("an index or a mask depends on the input")
+    """A selector that does not depend on the input, as the tensors, or the plain values, that it is."""
     if isinstance(argument, Constant):
         return argument.read()
     return [_tensors(item) for item in argument] if isinstance(argument, list) else argument

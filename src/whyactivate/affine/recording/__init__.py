@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,14 @@ class Recordings:
     def tapes(self) -> tuple[Tape, ...]:
         """All of them."""
         return (*self.singles, *self.pairs, *self.several)
+
+    def only(self, outputs: Sequence[int]) -> Recordings:
+        """The recordings with some of the module's outputs alone."""
+        singles, pairs, several = (
+            tuple(tape.only(outputs) for tape in tapes) for tapes in (self.singles, self.pairs, self.several)
+        )
+        unwatched = tuple(self.unwatched[one] for one in outputs) if self.unwatched else ()
+        return replace(self, singles=singles, pairs=pairs, several=several, unwatched=unwatched)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whyactivate.affine.rules.masks import in_dtype
 from whyactivate.affine.rules.places import along_axis
 from whyactivate.affine.rules.rule import Label, depends, is_real, shape_of
 from whyactivate.affine.rules.table import affine
@@ -159,11 +160,14 @@ def mean_all(self: Any) -> Any:
     aten._to_copy.default,
     form="self",
     when=_target_is_real,
+    always=True,
     roundings=1,
+    gives_whole=True,
     note="a cast between floating dtypes counts as the identity on the reals",
 )
-def to_copy(self: Any) -> Any:
-    return self
+def to_copy(self: Any, call: Any) -> Any:
+    dtype = call.arguments.get("dtype")
+    return self if dtype is None else in_dtype(self, dtype)
 
 
 @affine(aten.clone.default, aten.lift_fresh_copy.default, form="self")
@@ -171,9 +175,9 @@ def clone(self: Any) -> Any:
     return self
 
 
-@affine(aten.copy.default, form="src", passive=frozenset({"self"}), roundings=1)
-def copy(self: Any, src: Any) -> Any:
-    return src.expand(self.shape)
+@affine(aten.copy.default, form="src", passive=frozenset({"self"}), roundings=1, gives_whole=True)
+def copy(self: Any, src: Any, call: Any) -> Any:
+    return in_dtype(src.expand(self.shape), call.dtype("self"))
 
 
 @affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), roundings=1)

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from whyactivate.affine.rules.places import in_one_arithmetic
-from whyactivate.affine.rules.rule import Label, depends
+from whyactivate.affine.rules.rule import CannotEvaluate, Label, NoValue, depends, is_real
 from whyactivate.affine.rules.table import nonlinear
 from whyactivate.affine.tape import Argument, Constant, Value
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.floats import INTEGER_DTYPES
 
 aten = torch.ops.aten
 
@@ -44,6 +45,17 @@ def at_least(a: Any, b: Any) -> Any:
     return _mask(a, b, lambda x, y: x >= y, lambda x, y: x < y)
 
 
+def precedes(a: Any, b: Any) -> Any:
+    """1 where a < b, 0 where a > b; of equal numbers nothing is known.
+
+    Raises:
+        NoValue: exact numbers are equal.
+    """
+    if isinstance(a, ExactArray) and isinstance(b, ExactArray) and (a == b).any():
+        raise NoValue("two numbers are equal, so that either may come first")
+    return _mask(a, b, lambda x, y: x < y, lambda x, y: x > y)
+
+
 def equal(a: Any, b: Any) -> Any:
     """1 where a = b."""
     return _mask(a, b, lambda x, y: x == y, lambda x, y: x != y)
@@ -61,7 +73,30 @@ def floor(array: Any) -> Any:
     return array.floor()
 
 
-_KINK: dict[str, Any] = {"label": Label.PIECEWISE, "gives_mask": True, "kinks": ("other",)}
+def in_dtype(array: Any, dtype: torch.dtype) -> Any:
+    """The numbers as a cast to `dtype` makes them: whole ones are cut off, truth is held as 1 and 0.
+
+    Raises:
+        NoValue: a number is too large for whole numbers of the dtype, so that PyTorch promises nothing.
+        CannotEvaluate: the dtype holds neither whole numbers nor real ones.
+    """
+    if is_real(dtype) or dtype.is_complex:
+        return array
+    if dtype == torch.bool:
+        return unequal(array, 0)
+    if dtype not in INTEGER_DTYPES:
+        raise CannotEvaluate(f"a cast to {dtype} has no formula here")
+    whole, info = _towards_zero(array), torch.iinfo(dtype)
+    fits = (whole >= info.min) & (whole <= info.max)
+    if fits.all():
+        return whole
+    if isinstance(array, ExactArray):
+        raise NoValue(f"a number is too large for {dtype}")
+    unknown = type(array).from_fraction(1) / 0
+    return type(array).where(fits, ~fits, whole, unknown)
+
+
+_KINK: dict[str, Any] = {"label": Label.PIECEWISE, "gives_whole": True, "kinks": ("other",)}
 
 
 @nonlinear(aten.gt.Scalar, aten.gt.Tensor, **_KINK)
@@ -94,17 +129,17 @@ def ne(self: Any, other: Any) -> Any:
     return unequal(self, other)
 
 
-@nonlinear(aten.logical_not.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.logical_not.default, label=Label.PIECEWISE, gives_whole=True)
 def logical_not(self: Any) -> Any:
     return equal(self, 0)
 
 
-@nonlinear(aten.logical_and.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.logical_and.default, label=Label.PIECEWISE, gives_whole=True)
 def logical_and(self: Any, other: Any) -> Any:
     return unequal(self, 0).minimum(unequal(other, 0))
 
 
-@nonlinear(aten.logical_or.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.logical_or.default, label=Label.PIECEWISE, gives_whole=True)
 def logical_or(self: Any, other: Any) -> Any:
     return unequal(self, 0).maximum(unequal(other, 0))
 
@@ -116,7 +151,7 @@ def _are_masks(arguments: Mapping[str, Argument]) -> str | None:
     return None if masks else "operations on the bits of numbers have no formula"
 
 
-_BITS: dict[str, Any] = {"label": Label.PIECEWISE, "gives_mask": True, "when": _are_masks}
+_BITS: dict[str, Any] = {"label": Label.PIECEWISE, "gives_whole": True, "when": _are_masks}
 
 
 @nonlinear(aten.bitwise_not.default, **_BITS)
@@ -134,7 +169,7 @@ def bitwise_or(self: Any, other: Any) -> Any:
     return logical_or(self, other)
 
 
-@nonlinear(aten.logical_xor.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.logical_xor.default, label=Label.PIECEWISE, gives_whole=True)
 def logical_xor(self: Any, other: Any) -> Any:
     return unequal(unequal(self, 0), unequal(other, 0))
 
@@ -144,7 +179,7 @@ def bitwise_xor(self: Any, other: Any) -> Any:
     return logical_xor(self, other)
 
 
-@nonlinear(aten.isnan.default, aten.isinf.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.isnan.default, aten.isinf.default, label=Label.PIECEWISE, gives_whole=True)
 def is_no_number(self: Any) -> Any:
     """False for every real number; where it is not known that there is one, that is not known either."""
     if isinstance(self, ExactArray):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 
 from whyactivate.affine.rules.convolution import windows
-from whyactivate.affine.rules.masks import equal, greater
+from whyactivate.affine.rules.masks import at_least, equal, greater, precedes, select
 from whyactivate.affine.rules.pooling import adaptive_windows, per_axis, pooled_size
 from whyactivate.affine.rules.rule import CannotEvaluate, Label
 from whyactivate.affine.rules.table import nonlinear
@@ -74,6 +76,36 @@ def ascending(array: Any) -> list[Any]:
     return entries
 
 
+def place_of_largest(array: Any) -> Any:
+    """Where along the last axis the largest is; of several, the first."""
+    best, place = array[..., 0], array[..., 0] * 0
+    for at in range(1, array.shape[-1]):
+        larger = greater(array[..., at], best)
+        best, place = best.maximum(array[..., at]), select(larger, ExactArray.from_fraction(at), place)
+    return place
+
+
+def places_in_order(array: Any) -> list[Any]:
+    """Where along the last axis the smallest is, the next, and so on.
+
+    Raises:
+        NoValue: two exact numbers are equal, so that either may come first.
+    """
+    entries = [array[..., place] for place in range(array.shape[-1])]
+    ranks = [entry * 0 for entry in entries]
+    for one, other in itertools.combinations(range(len(entries)), 2):
+        larger = precedes(entries[other], entries[one])
+        ranks[one], ranks[other] = ranks[one] + larger, ranks[other] + (1 - larger)
+    return [_place_of(turn, ranks) for turn in range(len(ranks))]
+
+
+def _place_of(turn: int, ranks: Sequence[Any]) -> Any:
+    half, result = Fraction(1, 2), ranks[0] * 0
+    for place, rank in enumerate(ranks):  # ranks are whole numbers, though intervals may not say so
+        result = result + greater(rank, turn - half) * greater(turn + half, rank) * place
+    return result
+
+
 def _in_place(self: Any, entries: Sequence[Any], dim: int) -> Any:
     if not self.ndim:
         return entries[0]
@@ -81,19 +113,62 @@ def _in_place(self: Any, entries: Sequence[Any], dim: int) -> Any:
 
 
 _PIECEWISE: dict[str, Any] = {"label": Label.PIECEWISE}
+_PLACES: dict[str, Any] = {"label": Label.PIECEWISE, "gives_whole": True}
 _SMOOTH: dict[str, Any] = {"label": Label.SMOOTH}
 
 
-@nonlinear(aten.amax.default, aten.max.dim, aten.max.default, **_PIECEWISE)
+@nonlinear(aten.amax.default, aten.max.default, **_PIECEWISE)
 def amax(self: Any, call: Any) -> Any:
     dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
     return apart(self, largest(_kept(self, dim, call.left_out)), dim, keepdim)
 
 
-@nonlinear(aten.amin.default, aten.min.dim, aten.min.default, **_PIECEWISE)
+@nonlinear(aten.max.dim, **_PIECEWISE)
+def max_dim(self: Any, dim: int, keepdim: bool, call: Any) -> Any:
+    rows = _kept(self, dim, call.left_out)
+    results = [largest(rows), *([place_of_largest(rows)] if 1 in call.wanted else [])]
+    return tuple(apart(self, result, dim, keepdim) for result in results)
+
+
+@nonlinear(aten.amin.default, aten.min.default, **_PIECEWISE)
 def amin(self: Any, call: Any) -> Any:
     dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
     return apart(self, smallest(together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.min.dim, **_PIECEWISE)
+def min_dim(self: Any, dim: int, keepdim: bool, call: Any) -> Any:
+    rows = together(self, dim)
+    results = [smallest(rows), *([place_of_largest(-rows)] if 1 in call.wanted else [])]
+    return tuple(apart(self, result, dim, keepdim) for result in results)
+
+
+@nonlinear(aten.argmax.default, **_PLACES)
+def argmax(self: Any, dim: int | None, keepdim: bool) -> Any:
+    return apart(self, place_of_largest(together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.argmin.default, **_PLACES)
+def argmin(self: Any, dim: int | None, keepdim: bool) -> Any:
+    return apart(self, place_of_largest(-together(self, dim)), dim, keepdim)
+
+
+@nonlinear(aten.bucketize.Tensor, selectors=frozenset({"boundaries"}), **_PLACES)
+def bucketize(self: Any, boundaries: torch.Tensor, right: bool) -> Any:
+    return _bucket(self, boundaries, right)
+
+
+@nonlinear(aten.searchsorted.Tensor, selectors=frozenset({"sorted_sequence", "sorter"}), **_PLACES)
+def searchsorted(sorted_sequence: torch.Tensor, self: Any, right: bool, side: str | None, sorter: Any) -> Any:
+    if sorted_sequence.ndim != 1 or sorter is not None:
+        raise CannotEvaluate("only one sorted row is searched here")
+    return _bucket(self, sorted_sequence, right or side == "right")
+
+
+def _bucket(numbers: Any, boundaries: torch.Tensor, right: bool) -> Any:
+    """How many boundaries are below each number, or not above it."""
+    column, row = numbers.reshape(*numbers.shape, 1), ExactArray.from_tensor(boundaries)
+    return (at_least(column, row) if right else greater(column, row)).sum(-1)
 
 
 @nonlinear(aten.aminmax.default, **_PIECEWISE)
@@ -102,18 +177,22 @@ def aminmax(self: Any, dim: int | None, keepdim: bool) -> Any:
     return tuple(apart(self, extreme(rows), dim, keepdim) for extreme in (smallest, largest))
 
 
-@nonlinear(aten.sort.default, aten.sort.stable, **_PIECEWISE)
-def sort(self: Any, dim: int, descending: bool) -> Any:
-    entries = ascending(together(self, dim))
-    return _in_place(self, entries[::-1] if descending else entries, dim)
+def _in_order(rows: Any, call: Any) -> list[list[Any]]:
+    return [ascending(rows), *([places_in_order(rows)] if 1 in call.wanted else [])]
+
+
+@nonlinear(aten.sort.default, aten.sort.stable, **_PLACES)
+def sort(self: Any, dim: int, descending: bool, call: Any) -> Any:
+    ascended = _in_order(together(self, dim), call)
+    return tuple(_in_place(self, one[::-1] if descending else one, dim) for one in ascended)
 
 
 @nonlinear(aten.topk.default, **_PIECEWISE)
-def topk(self: Any, k: int, dim: int, largest: bool, sorted: bool) -> Any:
+def topk(self: Any, k: int, dim: int, largest: bool, sorted: bool, call: Any) -> Any:
     if not sorted:
         raise CannotEvaluate("topk gives its numbers in an order that is not fixed")
-    entries = ascending(together(self, dim))
-    return _in_place(self, (entries[::-1] if largest else entries)[:k], dim)
+    ascended = _in_order(together(self, dim), call)
+    return tuple(_in_place(self, (one[::-1] if largest else one)[:k], dim) for one in ascended)
 
 
 @nonlinear(aten.kthvalue.default, **_PIECEWISE)
@@ -140,13 +219,13 @@ def cummin(self: Any, dim: int) -> Any:
     return _in_place(self, [smallest(rows[..., : end + 1]) for end in range(rows.shape[-1])], dim)
 
 
-@nonlinear(aten.any.dim, aten.any.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.any.dim, aten.any.default, label=Label.PIECEWISE, gives_whole=True)
 def any_(self: Any, call: Any) -> Any:
     dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
     return apart(self, largest(1 - equal(together(self, dim), 0)), dim, keepdim)
 
 
-@nonlinear(aten.all.dim, aten.all.default, label=Label.PIECEWISE, gives_mask=True)
+@nonlinear(aten.all.dim, aten.all.default, label=Label.PIECEWISE, gives_whole=True)
 def all_(self: Any, call: Any) -> Any:
     dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
     return apart(self, smallest(1 - equal(together(self, dim), 0)), dim, keepdim)

@@ -28,6 +28,10 @@ class CannotEvaluate(Exception):
     location: Location | None = None
 
 
+class NoValue(CannotEvaluate):
+    """The operation has no value that PyTorch fixes for these operands; for others it may have one."""
+
+
 class Label(StrEnum):
     """What the formula of a rule is made of."""
 
@@ -52,6 +56,8 @@ class Call:
     arguments: Mapping[str, Argument]
     left_out: torch.Tensor | None = None
     """Which scores a softmax leaves out."""
+    wanted: Container[int] = (0,)
+    """Which results anything reads: others need not be given."""
 
     def dtype(self, name: str) -> torch.dtype:
         """The dtype of a tensor operand."""
@@ -102,7 +108,7 @@ class Rule:
         affine_outputs: which results the form speaks of; the others must stay unused.
         constant_outputs: which results do not depend on the operands of the form, only on the others.
         masks: selectors that may depend on the input; the formula then gets them as numbers 1 (true) and 0.
-        gives_mask: the result is true or false, held as 1 and 0.
+        gives_whole: the formula also tells results that are whole numbers, or true (1) and false (0).
         smooth_when: for which operands the value is no fraction, although the label does not say so.
         work: how many terms an entry of the result has, where `roundings` does not tell.
         widens: in balls its coefficients are enclosed together with unrounded ones, so a counterexample must be
@@ -129,7 +135,7 @@ class Rule:
     affine_outputs: Container[int] = frozenset({0})
     constant_outputs: frozenset[int] = frozenset()
     masks: frozenset[str] = frozenset()
-    gives_mask: bool = False
+    gives_whole: bool = False
     smooth_when: Callable[[Mapping[str, Argument]], bool] | None = None
     work: Callable[[Mapping[str, Argument]], int] | None = None
     widens: bool = False
@@ -196,11 +202,15 @@ class Rule:
         return self.when(arguments) if self.when else None
 
     def value_at(
-        self, operands: Mapping[str, Any], arguments: Mapping[str, Argument], left_out: torch.Tensor | None = None
+        self,
+        operands: Mapping[str, Any],
+        arguments: Mapping[str, Argument],
+        left_out: torch.Tensor | None = None,
+        wanted: Container[int] = (0,),
     ) -> tuple[Any, ...]:
         """What the operation, called with `arguments`, gives for these exact or enclosed `operands`.
 
-        A softmax leaves some scores out where it is told so.
+        A softmax leaves some scores out where it is told so; results that are not `wanted` may be missing.
 
         Raises:
             CannotEvaluate: there is no formula, or it has no value here.
@@ -209,7 +219,7 @@ class Rule:
             raise CannotEvaluate(f"{self.op} has no formula here")
         if self.when is not None and not self.always and (reason := self.when(arguments)) is not None:
             raise CannotEvaluate(reason)
-        asked = {"call": Call(self.op, arguments, left_out)} if "call" in _signature(self.formula) else {}
+        asked = {"call": Call(self.op, arguments, left_out, wanted)} if "call" in _signature(self.formula) else {}
         try:
             result = self.formula(**operands, **asked)
         except (ZeroDivisionError, IndexError) as error:  # an extreme of no numbers, as well

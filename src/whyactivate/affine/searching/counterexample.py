@@ -17,6 +17,7 @@ from whyactivate.affine.analysis import Counterexample
 from whyactivate.affine.evaluating.effort import count_tries, count_wide_tries, count_work, is_small, require_bearable
 from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.pairs import as_complex
+from whyactivate.affine.rules.rule import NoValue
 from whyactivate.affine.searching.cropping import crop
 from whyactivate.affine.searching.rare import Pair, rare_pairs
 from whyactivate.affine.tape import Tape
@@ -180,7 +181,7 @@ class _Question:
         """The counterexample that a and b are, if it can be verified in this arithmetic."""
         try:
             return self._compare(arithmetic)
-        except InputError:  # a number beyond the largest float on the way: of no use as a counterexample
+        except (InputError, NoValue):  # such as a number beyond the largest float on the way: of no use
             return _Answer(None)
 
     def _shown(self, point: Sequence[Tensor]) -> tuple[Tensor, ...]:
