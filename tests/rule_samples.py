@@ -332,6 +332,10 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.special_erfcx.default: [s(_NEAR)], aten.special_log_ndtr.default: [s(_NEAR)],
     aten.special_ndtri.default: [s(POSITIVE / 4)], aten.special_entr.default: [s(POSITIVE)],
     aten.atan2.default: [s(t(2, 3), t(3))], aten.angle.default: [s(_NEAR)],
+    aten.copysign.Tensor: [s(t(2, 3), t(3))], aten.copysign.Scalar: [s(_NEAR, -2.0)],
+    aten.round.decimals: [s(_NEAR + 0.01, decimals=1), s(_NEAR * 100 + 1, decimals=-1)],
+    aten.logaddexp2.default: [s(t(2, 3), t(3))], aten.special_xlog1py.default: [s(t(2, 3), POSITIVE)],
+    aten.special_xlog1py.self_scalar: [s(2.5, POSITIVE)],
     aten.argmax.default: [s(t(2, 5), 1), s(t(2, 5), 0, True), s(t(2, 3))],
     aten.argmin.default: [s(t(2, 5), -1), s(t(3))],
     aten.bucketize.Tensor: [s(_NEAR, TO([-1.5, 0.0, 2.0])), s(_NEAR, TO([-1.5, 0.0, 2.0]), right=True)],
@@ -374,6 +378,7 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten._log_softmax.default: [s(t(2, 4), 1, False), s(t(3, 2) * 9, 0, False)],
     aten.logsumexp.default: [s(t(2, 4), [1]), s(t(2, 3, 2), [0, 2], True)], aten.logcumsumexp.default: [s(t(2, 4), 1)],
     aten.linalg_vector_norm.default: [
+        s(t(2, 3), 3, [1]), s(t(2, 3), 6.0),
         s(t(2, 4)), s(t(2, 4), 1, [1]), s(t(2, 4), float("inf"), [0], True), s(t(2, 4), float("-inf")), s(t(2, 4), 0),
     ],
     aten.norm.ScalarOpt_dim: [s(t(2, 4), 2, [1]), s(t(2, 4), None, [0], True), s(t(2, 4), 1, [1])],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -138,3 +139,19 @@ def test_no_bound_is_claimed_for_the_rounding_of_a_solved_system(dtype: torch.dt
     (step,) = multiply_steps(tape, ExactConstants())
     with pytest.raises(CannotProveError, match="linalg_solve_ex"):
         step.rounding(torch.ones(4))
+
+
+@pytest.mark.parametrize("function", [torch.log, torch.sqrt, torch.rsqrt, torch.asin, lambda x: x**0.5, lambda x: x**x])
+def test_a_function_of_some_numbers_only_is_refuted_where_it_has_values(function: Any) -> None:
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    analysis = wa.analyze(Call(function), x)
+    assert analysis.verdict == "not_affine"
+    assert "where they are finite" in analysis.tested
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x + (x.log() - x.log()), lambda x: x + 0 * x.sqrt(), lambda x: x**2 / x]
+)
+def test_what_is_affine_where_it_has_values_is_not_refuted(function: Any) -> None:
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert wa.analyze(Call(function), x).verdict != "not_affine"

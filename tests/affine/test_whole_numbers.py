@@ -107,6 +107,12 @@ def test_places_of_the_weights_are_constants() -> None:
 def test_a_matrix_that_may_be_singular_is_refuted_but_never_called_affine() -> None:
     square = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(1))
     assert wa.analyze(Parts(lambda m, x: torch.linalg.inv(x)), square).verdict == "not_affine"
+    assert wa.analyze(Parts(lambda m, x: torch.linalg.solve(x, torch.ones(2))), square).verdict == "not_affine"
+    assert (
+        wa.analyze(Parts(lambda m, x: torch.linalg.solve(x, m.linear.weight[:2], left=True)), square).verdict
+        == "not_affine"
+    )
     assert wa.analyze(Parts(lambda m, x: torch.linalg.inv(x) @ x), square).verdict == "undecided"
+    assert wa.analyze(Parts(lambda m, x: torch.linalg.solve(x, x)), square).verdict == "undecided"
     raises = Parts(lambda m, x: (torch.linalg.inv(x), x)[1])
     assert wa.analyze(raises, square).verdict == "undecided"

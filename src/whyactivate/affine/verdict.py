@@ -11,7 +11,7 @@ from whyactivate.affine._torch_compat import OpOverload, storage_key
 from whyactivate.affine.analysis import Analysis, Blame, Counterexample, Verdict
 from whyactivate.affine.blame import find_blame, find_runs
 from whyactivate.affine.cancelling.piecewise import Cancellation, prove_cancellation
-from whyactivate.affine.evaluating.agreement import find_mismatch
+from whyactivate.affine.evaluating.agreement import UNDEFINED, find_mismatch
 from whyactivate.affine.evaluating.effort import is_small
 from whyactivate.affine.evaluating.replay import ExactConstants, Numbers, Replay, needs_balls
 from whyactivate.affine.evaluating.rows import RowCheck, check_rows
@@ -33,6 +33,7 @@ _TESTED = (
     "tested: the module is that program: the same operations on several inputs of one row and of two rows, "
     "and its outputs are the program's"
 )
+_WHERE_FINITE = ", where they are finite: on some ordinary inputs they are not (NaN, or infinity)"
 _TESTED_ROWS = "; how rows are treated was compared on random rows within float64 enclosures, not exactly"
 _ONLY_ENCLOSED = "that could be verified in enclosures (the program is too large for exact arithmetic)"
 _CANCELS = (
@@ -93,7 +94,8 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         assert single is not None
         alone = RowPrograms(single)
         mismatch = find_mismatch(judged, constants, alone)
-        if mismatch is not None:
+        never = never or mismatch
+        if mismatch not in (None, UNDEFINED):
             return conclude(Verdict.UNDECIDED, reason=mismatch)
         counterexample = find_counterexample(single, constants) if single.roots_of_outputs() - {0} else None
         if counterexample is None and never is not None:
@@ -133,7 +135,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
             Verdict.NOT_AFFINE,
             counterexample=counterexample,
             proved="proved: the recorded program is not affine, by the counterexample",
-            tested=_TESTED,
+            tested=_TESTED + (_WHERE_FINITE if mismatch == UNDEFINED else ""),
         )
 
     return conclude(

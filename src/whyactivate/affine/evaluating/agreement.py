@@ -28,7 +28,7 @@ _OUT_OF_SIGHT = (
     "the module's output is not that of the recorded operations: something that was not seen "
     "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
 )
-_UNDEFINED = (
+UNDEFINED = (
     "the module's output is not finite (NaN, or infinity) on ordinary inputs: it is no function of all real "
     "numbers, or overflows"
 )
@@ -39,11 +39,14 @@ _SHY = (
 
 
 def find_mismatch(recordings: Recordings, constants: ExactConstants, alone: RowPrograms | None = None) -> str | None:
-    """Where the recorded program and the module give visibly different outputs, or none at all, in words."""
+    """Where the recorded program and the module give visibly different outputs, in words.
+
+    `UNDEFINED` where some outputs of the module are not finite, and the others are those of the program.
+    """
     assert recordings.single is not None
-    words = _find_mismatch(recordings, constants, alone or RowPrograms(recordings.single))
     returned = [output for tape in recordings.pairs[:2] for output in tape.returned]
-    return _UNDEFINED if words and not all(bool(torch.isfinite(output).all()) for output in returned) else words
+    words = _find_mismatch(recordings, constants, alone or RowPrograms(recordings.single))
+    return words if words or all(bool(torch.isfinite(output).all()) for output in returned) else UNDEFINED
 
 
 def _find_mismatch(recordings: Recordings, constants: ExactConstants, alone: RowPrograms) -> str | None:
@@ -145,14 +148,15 @@ class _Evaluation:
     def _see(self, numbers: Numbers) -> None:
         """Note how large the numbers on the way become."""
         if numbers.size:
-            self._largest = max(self._largest, float(numbers.to_float64().abs().max()))
+            self._largest = max(self._largest, float(numbers.to_float64().nan_to_num(0.0).abs().max()))
 
     def agrees(self, outputs: Sequence[Tensor]) -> bool:
-        """Whether these outputs are the program's within the tolerance."""
+        """Whether these outputs are the program's within the tolerance, where they are finite."""
         return all(bool((one <= self._tolerance).all()) for one in self._distances(outputs))
 
     def _distances(self, outputs: Sequence[Tensor]) -> list[Tensor]:
+        found = [output.double().reshape(self._count, -1) for output in outputs]
         return [
-            (value - found.double().reshape(self._count, -1)).abs()
-            for value, found in zip(self._values, outputs, strict=True)
+            torch.where(one.isfinite(), (value - one).abs(), 0.0)
+            for value, one in zip(self._values, found, strict=True)
         ]

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whyactivate.affine.rules.rule import UNBOUNDED, Label, shape_of
+from whyactivate.affine.rules.matrices import solution
+from whyactivate.affine.rules.places import in_one_arithmetic
+from whyactivate.affine.rules.rule import UNBOUNDED, Label, depends, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
@@ -128,21 +130,36 @@ def _solved(b: Any, solve: Any, axis: int, dtype: torch.dtype, batch: Sequence[i
     return inverse @ b if axis == -2 else b @ inverse
 
 
-def _is_vector(a: Tensor, b: Any) -> bool:
+def _is_vector(a: Any, b: Any) -> bool:
     return b.ndim == 1 or (a.ndim - 1 == b.ndim and tuple(b.shape) == tuple(a.shape[:-1]))
 
 
+def _matrix_depends(arguments: Mapping[str, Argument]) -> bool:
+    return depends(arguments["A"])
+
+
 @affine(
-    aten._linalg_solve_ex.default, form="B", label=Label.KERNEL, selectors=frozenset({"A"}), roundings=UNBOUNDED,
+    aten._linalg_solve_ex.default, form="B", label=Label.KERNEL, selectors=frozenset({"A"}), masks=frozenset({"A"}),
+    smooth_when=_matrix_depends, roundings=UNBOUNDED,
     constant_outputs=frozenset({1, 2, 3}), note=_SOLVED,
 )  # fmt: skip
-def solve(A: Tensor, B: Any, left: bool) -> Any:
+def solve(A: Any, B: Any, left: bool) -> Any:
+    if not isinstance(A, Tensor):
+        matrix, right = in_one_arithmetic([A, B])
+        return _solved_by_elimination(matrix, right, left)
+
     def solutions(basis: Tensor) -> Tensor:
         return torch.linalg.solve(A, basis, left=left)
 
     if _is_vector(A, B):
         return _solved(B.reshape(*B.shape, 1), solutions, -2, A.dtype, A.shape[:-2]).reshape(*A.shape[:-2], B.shape[-1])
     return _solved(B, solutions, -2 if left else -1, A.dtype, A.shape[:-2])
+
+
+def _solved_by_elimination(A: Any, B: Any, left: bool) -> Any:
+    if _is_vector(A, B):
+        return solution(A, B.reshape(*B.shape, 1))[..., 0]
+    return solution(A, B) if left else solution(A.swap(-1, -2), B.swap(-1, -2)).swap(-1, -2)
 
 
 @affine(

@@ -51,9 +51,10 @@ def precedes(a: Any, b: Any) -> Any:
     Raises:
         NoValue: exact numbers are equal.
     """
-    if isinstance(a, ExactArray) and isinstance(b, ExactArray) and (a == b).any():
+    first, second = in_one_arithmetic([a, b])
+    if isinstance(first, ExactArray) and (first == second).any():
         raise NoValue("two numbers are equal, so that either may come first")
-    return _mask(a, b, lambda x, y: x < y, lambda x, y: x > y)
+    return _mask(first, second, lambda x, y: x < y, lambda x, y: x > y)
 
 
 def equal(a: Any, b: Any) -> Any:
@@ -223,6 +224,18 @@ def _towards_zero(array: Any) -> Any:
 @nonlinear(aten.frac.default, label=Label.PIECEWISE)
 def frac(self: Any) -> Any:
     return self - _towards_zero(self)
+
+
+@nonlinear(aten.copysign.Tensor, aten.copysign.Scalar, label=Label.PIECEWISE)
+def copysign(self: Any, other: Any) -> Any:
+    """Of a 0 the sign is that of its bits, and not known here."""
+    return abs(self) * (precedes(0, other) * 2 - 1)
+
+
+@nonlinear(aten.round.decimals, label=Label.PIECEWISE)
+def round_to_decimals(self: Any, decimals: int) -> Any:
+    step = Fraction(10) ** -decimals
+    return round_(self / step) * step
 
 
 @nonlinear(aten.round.default, label=Label.PIECEWISE)

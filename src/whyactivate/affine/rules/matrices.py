@@ -66,13 +66,19 @@ def slogdet(A: Any) -> Any:
     return greater(value, 0) - greater(0, value), abs(value).log()
 
 
-@nonlinear(aten.linalg_inv_ex.default, **_BY_ELIMINATION)
-def inverse(A: Any) -> Any:
-    size = A.shape[-1]
-    one = type(A).from_exact(ExactArray.from_tensor(torch.eye(size, device="cpu"))).expand(A.shape)
-    rows = _rows(type(A).concatenate([A, one.at_points(A.points)], A.ndim - 1))
+def solution(matrix: Any, right: Any) -> Any:
+    """X with matrix @ X = right."""
+    size = matrix.shape[-1]
+    known = right.expand((*matrix.shape[:-2], size, right.shape[-1]))
+    count = max(matrix.points, known.points)
+    rows = _rows(type(matrix).concatenate([matrix.at_points(count), known.at_points(count)], matrix.ndim - 1))
     pivots = _eliminated(rows, size, upwards=True)
     return _stacked([row[..., size:] / pivot for row, pivot in zip(rows, pivots, strict=True)])
+
+
+@nonlinear(aten.linalg_inv_ex.default, **_BY_ELIMINATION)
+def inverse(A: Any) -> Any:
+    return solution(A, type(A).from_exact(ExactArray.from_tensor(torch.eye(A.shape[-1], device="cpu"))))
 
 
 @nonlinear(aten.linalg_cholesky_ex.default, **_BY_ELIMINATION)

@@ -256,6 +256,12 @@ def logaddexp(self: Any, other: Any) -> Any:
     return self.maximum(other) + (-abs(self - other)).exp().log1p()
 
 
+@nonlinear(aten.logaddexp2.default, label=Label.SMOOTH)
+def logaddexp2(self: Any, other: Any) -> Any:
+    log2 = _constant(self, 2).log()
+    return self.maximum(other) + (-abs(self - other) * log2).exp().log1p() / log2
+
+
 @nonlinear(aten.hypot.default, label=Label.SMOOTH)
 def hypot(self: Any, other: Any) -> Any:
     return (self * self + other * other).sqrt()
@@ -270,6 +276,11 @@ def power(self: Any, exponent: Any) -> Any:
 @nonlinear(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, label=Label.SMOOTH)
 def xlogy(self: Any, other: Any) -> Any:
     return other.log() * self
+
+
+@nonlinear(aten.special_xlog1py.default, aten.special_xlog1py.self_scalar, label=Label.SMOOTH)
+def xlog1py(self: Any, other: Any) -> Any:
+    return other.log1p() * self
 
 
 def _constant(like: Any, number: Any) -> Any:

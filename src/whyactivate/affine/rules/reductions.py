@@ -341,6 +341,9 @@ def logcumsumexp(self: Any, dim: int) -> Any:
 # -- norms and spreads ------------------------------------------------------------------------------------------------
 
 
+_HIGHEST_NORM = 16
+
+
 def norm_of(rows: Any, order: Any) -> Any:
     """The norm of the vectors along the last axis."""
     if order in (float("inf"), float("-inf")):
@@ -351,6 +354,11 @@ def norm_of(rows: Any, order: Any) -> Any:
         return abs(rows).sum(-1)
     if order == 2:
         return (rows * rows).sum(-1).sqrt()
+    if order == int(order) and 2 < order <= _HIGHEST_NORM:
+        powers = size = abs(rows)
+        for _ in range(int(order) - 1):
+            powers = powers * size
+        return (powers.sum(-1).log() / order).exp()
     raise CannotEvaluate(f"the norm of order {order} has no formula here")
 
 

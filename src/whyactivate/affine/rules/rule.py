@@ -107,7 +107,7 @@ class Rule:
             and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
         constant_outputs: which results do not depend on the operands of the form, only on the others.
-        masks: selectors that may depend on the input; the formula then gets them as numbers 1 (true) and 0.
+        masks: selectors that may depend on the input; the formula then gets them as numbers, truth as 1 and 0.
         gives_whole: the formula also tells results that are whole numbers, or true (1) and false (0).
         smooth_when: for which operands the value is no fraction, although the label does not say so.
         work: how many terms an entry of the result has, where `roundings` does not tell.
