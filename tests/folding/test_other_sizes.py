@@ -186,6 +186,9 @@ def attempted(m, x):
         (lambda m, x: both(m, x) * len(([1.0] * x.shape[0])[:20]), "does more with the number of rows"),
         (lambda m, x: both(m, x) * (2.0 if math.log2(x.shape[0]) < 4 else 1.0), "does more with the number of rows"),
         (lambda m, x: both(m, x) * (2.0 if len("%d" % x.shape[0]) > 1 else 1.0), "does more with the number of rows"),  # noqa: UP031
+        (lambda m, x: PASSED_ON[len(x)](both(m, x)), "does more with the number of rows"),
+        (lambda m, x: both(m, x) * (1.0 + (len(x) > 9)), "compares the number of rows"),
+        (lambda m, x: PASSED_ON[x.__len__()](both(m, x)), "asks for the length of a tensor in a way of its own"),
         (lambda m, x: both(m, x) * (2.0 if np.sqrt(x.shape[0]) > 4 else 1.0), "does more with the number of rows"),
         (lambda m, x: both(m, x) * float(np.arange(x.shape[0])[-1] > 9), "does more with the number of rows"),
         (lambda m, x: both(m, x) * (2.0 if x.shape[0].bit_length() > 4 else 1.0), "does more with the number of rows"),
@@ -213,6 +216,7 @@ def test_what_looks_up_or_computes_something_by_the_number_of_rows_does_not_beco
     [
         lambda m, x: both(m, x).view(x.shape[0], 2, -1).sum(1),
         lambda m, x: (both(m, x) + x.new_ones(4)).expand(x.size()),
+        lambda m, x: (both(m, x) / len(x)).reshape(len(x), 2, -1).sum(1) + len(m.a.weight),
         lambda m, x: both(m, x) / x.shape[0] * (2.0 if isinstance(x.shape[0], int) else 1.0),
         lambda m, x: both(m, x) - both(m, x).mean(0) * torch.tensor(2.0),
         lambda m, x: both(m, x).reshape(torch.Size((x.size(0) * 2, 2))).view(x.size(0), -1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import whyactivate as wa
 from folding.blocks import Spoken, assert_same, becomes, close, folded, reasons, rows, settled
@@ -85,3 +85,35 @@ def test_the_plan_says_that_parts_come_from_different_places():
 def test_more_parts_than_are_tried_are_left_alone():
     net = spoken(lambda m, x: torch.relu(torch.cat([m.a(x)] * 65, 1)), a=nn.Linear(4, 2))
     assert "it joins more than 64 parts" in reasons(net, rows(2, 4))
+
+
+def stacked(m: Spoken, x: Tensor, axis: int = 0) -> Tensor:
+    return torch.stack([m.a(x), m.b(x), m.c(x)], axis)
+
+
+@pytest.mark.parametrize(
+    ("forward", "expected"),
+    [
+        (lambda m, x: stacked(m, x).sum(0).relu(), ["Linear(4, 4)"]),
+        (lambda m, x: stacked(m, x, -1).mean(-1).relu(), ["Linear(4, 4)"]),
+        (lambda m, x: m.b(torch.stack([m.a(x), x]).sum(0)), ["Linear(4, 4)"]),
+        (lambda m, x: torch.stack([m.a(m.b(x)), x.tanh()]).sum(dim=0).relu(), ["Linear(4, 4) + identity"]),
+        (lambda m, x: stacked(m, x).sum(1).relu(), []),
+        (lambda m, x: stacked(m, x).sum((0, 1)).relu(), []),
+        (lambda m, x: stacked(m, x).sum().relu() + x, []),
+        (lambda m, x: stacked(m, x, 1).transpose(0, 1).sum(1).relu(), []),
+        (lambda m, x: (y := stacked(m, x)).sum(0).relu() + y[0], []),
+    ],
+)
+def test_a_sum_over_stacked_layers_is_their_sum(forward, expected):
+    net = settled(Spoken(forward, **{name: nn.Linear(4, 4) for name in "abc"}))
+    assert becomes(net, rows(2, 4)) == expected
+    folded(net, rows(2, 4))
+
+
+def test_nothing_is_summed_across_the_border_of_a_module_with_a_hook():
+    inner = Spoken(stacked, **{name: nn.Linear(4, 4) for name in "abc"})
+    inner.register_forward_hook(lambda module, given, result: 2 * result)
+    net = settled(Spoken(lambda m, x: m.inner(x).sum(0).relu(), inner=inner))
+    assert becomes(net, rows(2, 4)) == []
+    folded(net, rows(2, 4))

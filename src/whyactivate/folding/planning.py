@@ -85,11 +85,14 @@ class Planner:
         self.program, self.frozen, self.fences = program, frozen, fences
         self.reasons: dict[int, str] = {}
         self.readings: dict[int, Reading] = {}
+        self._sums: dict[int, Node] = {}
         for node in program.nodes:
             try:
                 self.readings[node.index] = self._read(node)
             except CannotFold as reason:
                 self.reasons[node.index] = str(reason)
+        for index in self._sums:
+            self.reasons.pop(index)
         self.layers = {index for index in self.readings if self._is_layer(program.node(index))}
         self.forced = self._forced()
         self.best: dict[Key, Piece] = {}
@@ -132,7 +135,7 @@ class Planner:
         if node.op is aten.clone.default or isinstance(first.map, Placement):
             return 0.0, 1  # it copies
         if isinstance(first.map, Scale):
-            return cells, 1  # each number is added, scaled, or both
+            return cells * max(len(reading.operands) - 1, 1), 1  # each number is added, scaled, or both
         return self._work(first.map, cells, first.value.geometry)[0], 1
 
     def _product(self, node: Node, cells: float) -> float:
@@ -151,6 +154,17 @@ class Planner:
     # -- what is there ----------------------------------------------------------------------------------------
 
     def _read(self, node: Node) -> Reading:
+        stack = self.program.stacking_before(node)
+        if stack is not None and self.fences.get(stack.index) != self.fences.get(node.index):
+            stack = None
+        for one in (node,) if stack is None else (stack, node):
+            self._check_readable(one)
+        reading = read(node, stack)
+        if stack is not None:
+            self._sums[stack.index] = node
+        return reading
+
+    def _check_readable(self, node: Node) -> None:
         if node.index in self.frozen:
             raise CannotFold(self.frozen[node.index])
         if node.index in self.program.dependent:
@@ -161,7 +175,6 @@ class Planner:
                 raise CannotFold("it writes into a part of a tensor")
         if any(key_of(value) not in self.program.tensors for value in node.values()):
             raise CannotFold("it reads what nobody is seen to write")
-        return read(node)
 
     def _is_layer(self, node: Node) -> bool:
         found = self.readings[node.index].operands[0].map
@@ -172,7 +185,7 @@ class Planner:
         """The tensors that must exist: outputs, and what operations read that are left alone."""
         forced = {key for key in self.program.outputs if key in self.program.tensors}
         for node in self.program.nodes:
-            if node.index not in self.readings:
+            if node.index not in self.readings and node.index not in self._sums:
                 forced |= {key_of(value) for value in node.values()}
         for key, made in self.program.tensors.items():
             fence = self.fences.get(made.node.index) if made.node else None
@@ -203,7 +216,7 @@ class Planner:
                 continue
             nexts = {
                 place[key_of(output)] if reader.index in self.readings else end
-                for reader in made.readers
+                for reader in (self._sums.get(reader.index, reader) for reader in made.readers)
                 for output in reader.outputs[:1]
                 if output is not None
             } or {end}
@@ -237,12 +250,13 @@ class Planner:
     def _plan(self, stale: set[Key]) -> None:
         """Find the ways to compute these tensors, and those that lead there through tensors that need not exist."""
         for key, made in self.program.tensors.items():
-            if key not in stale and (made.node is None or stale.isdisjoint(map(key_of, made.node.values()))):
-                continue
-            if made.node is None or made.node.index not in self.readings:
+            reading = self.readings.get(made.node.index) if made.node is not None else None
+            if reading is None:
                 self._candidates[key] = []
                 continue
-            ways = self._ways(made, self.readings[made.node.index])
+            if key not in stale and stale.isdisjoint(key_of(operand.value) for operand in reading.operands):
+                continue
+            ways = self._ways(made, reading)
             self.best[key] = ways[0]
             self._candidates[key] = [] if key in self._given else ways[:_MOST_CANDIDATES]
             if key not in self._given:
@@ -332,7 +346,8 @@ class Planner:
                     terms[key] = replace(spatial, map=summed)
                 else:
                     terms[key] = own
-        nodes = frozenset({made.node.index}).union(*(part.nodes for part in parts))
+        stacked = {index for index, total in self._sums.items() if total is made.node}
+        nodes = frozenset({made.node.index, *stacked}).union(*(part.nodes for part in parts))
         found = tuple(terms.values())
         if self.layers.isdisjoint(nodes):  # which is not carried out
             price = _sum([self.node_price(self.program.node(index)) for index in nodes])

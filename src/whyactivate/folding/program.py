@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Value
 from whyactivate.folding.calls import Recorded
 from whyactivate.folding.sizes import told_apart
+
+aten = torch.ops.aten
+
+_SUMS = (aten.sum.dim_IntList, aten.mean.dim)
 
 Key = tuple[int, int]
 """A tensor: the number of its storage, and which version of it."""
@@ -77,6 +83,21 @@ class Program:
     def node(self, index: int) -> Node:
         """The operation of that number."""
         return self._by_index[index]
+
+    def stacking_before(self, node: Node) -> Node | None:
+        """The operation that stacks tensors along the axis over which `node` sums; None where there is none."""
+        arguments: dict[str, Any] = dict(node.arguments)
+        value = arguments.get("self")
+        if node.op not in _SUMS or not isinstance(value, Value) or key_of(value) not in self.tensors:
+            return None
+        made = self.tensors[key_of(value)]
+        if made.node is None or made.node.op is not aten.stack.default:
+            return None
+        count, axis = len(made.geometry.size), made.node.arguments["dim"]
+        plain = not arguments["keepdim"] and arguments["dtype"] is None and value.geometry == made.geometry
+        alone = len(made.readers) == 1 and made.key not in self.outputs
+        along = isinstance(axis, int) and [a % count for a in arguments["dim"] or ()] == [axis % count]
+        return made.node if plain and alone and along else None
 
     def overwritten_before(self, key: Key, index: int) -> bool:
         """True where a tensor's memory holds something else by the time of operation `index`."""

@@ -46,28 +46,28 @@ class Reading:
     elementwise: bool = True
 
 
-def read(node: Node) -> Reading:
-    """The map that the operation is.
+def read(node: Node, stack: Node | None = None) -> Reading:
+    """The map that the operation is; where it sums what `stack` stacks, with that.
 
     Raises:
         CannotFold: it is none of the kinds that are folded; the message says why.
     """
-    reader = _READERS.get(node.op)
+    source, reader = (node, _READERS.get(node.op)) if stack is None else (stack, _sum_of_stacked)
     output = node.outputs[0] if node.outputs else None
     if reader is None or output is None:
         raise CannotFold(f"{node.op} is not among the operations that are folded")
     if any(other is not None for other in node.outputs[1:]):
         raise CannotFold(f"{node.op} has a second result")
-    dtypes = {value.geometry.dtype for value in (*node.values(), output)}
-    dtypes |= {constant.tensor.dtype for constant in node.constants() if constant.tensor.ndim}
+    dtypes = {value.geometry.dtype for value in (*source.values(), output)}
+    dtypes |= {constant.tensor.dtype for constant in source.constants() if constant.tensor.ndim}
     if len(dtypes) != 1:
         raise CannotFold(f"numbers of several dtypes meet ({', '.join(sorted(map(str, dtypes)))})")
     if not is_real(output.geometry.dtype):
         raise CannotFold(f"its numbers are {output.geometry.dtype}")
-    for constant in node.constants():
+    for constant in source.constants():
         if not bool(torch.isfinite(constant.tensor).all()):
             raise CannotFold("a weight is NaN or infinite")
-    return reader(node, dict(node.arguments))
+    return reader(node, dict(source.arguments))
 
 
 def _value(argument: Any) -> Value:
@@ -220,9 +220,7 @@ def _product_of_one(node: Node, args: dict[str, Any]) -> Reading:
 
 def _cat(node: Node, args: dict[str, Any]) -> Reading:
     """The sum of its parts, each in its place among zeros."""
-    if len(args["tensors"]) > _MOST_PARTS:
-        raise CannotFold(f"it joins more than {_MOST_PARTS} parts")
-    values = [_value(part) for part in args["tensors"]]
+    values = _parts(args)
     sizes = [value.geometry.size for value in values]
     axis = args["dim"] % len(sizes[0])
     out, start, operands = sum(size[axis] for size in sizes), 0, list[Operand]()
@@ -234,6 +232,18 @@ def _cat(node: Node, args: dict[str, Any]) -> Reading:
 
 def _place_of(start: int, size: int, out: int) -> Lazy:
     return Lazy(lambda: torch.eye(out, dtype=torch.float64, device="cpu")[:, start : start + size])
+
+
+def _sum_of_stacked(node: Node, args: dict[str, Any]) -> Reading:
+    parts = _parts(args)
+    factor = 1 / len(parts) if node.op is aten.mean.dim else 1.0
+    return Reading(tuple(Operand(part, Scale(factor)) for part in parts))
+
+
+def _parts(args: dict[str, Any]) -> list[Value]:
+    if len(args["tensors"]) > _MOST_PARTS:
+        raise CannotFold(f"it joins more than {_MOST_PARTS} parts")
+    return [_value(part) for part in args["tensors"]]
 
 
 def _left_product(matrix: Any, value: Value, bias: Any) -> Reading:

@@ -160,7 +160,8 @@ class Search:
         return call
 
     def _blocked(self, piece: Piece, planner: Planner, reason: CannotPlace) -> _Blocked:
-        sums = {index for index in piece.nodes if len(planner.readings[index].operands) > 1}
+        readings = {index: planner.readings[index] for index in piece.nodes if index in planner.readings}
+        sums = {index for index, reading in readings.items() if len(reading.operands) > 1}
         told = reason.nodes & piece.nodes
         nodes = told if told and told < piece.nodes else sums or {max(piece.nodes)}
         return _Blocked({index: str(reason) for index in nodes})

@@ -3,22 +3,26 @@
 A graph holds what was recorded at two batch sizes, with whole numbers written as a·B + c. That is right for sums and
 products of sizes; a comparison, a remainder or a look-up may come out differently at a third batch size. So while a
 program is recorded, sizes are numbers that report such questions (see `asking`); PyTorch's functions get plain ones.
+So is what len() gives, which Python's own len() cannot be made to give: in its thread it is another function meanwhile.
 """
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whyactivate.affine._torch_compat import TorchFunctionMode
+from whyactivate.affine._torch_compat import TorchFunctionMode, without_functions
 from whyactivate.affine.trees import leaves_of, tensors_in
 from whyactivate.folding.asking import Shape, Size, plain, plain_in
 from whyactivate.folding.cuts import cuts
@@ -66,7 +70,7 @@ _WORDS = {
     "layout": "asks how the rows lie in memory",
     "error": "tries what raises for some numbers of rows",
     "made": "computes numbers from the number of rows in a tensor",
-    "len": "asks for len() of a tensor, and what it does with that cannot be followed (size(0) can be)",
+    "len": "asks for the length of a tensor in a way of its own, and what it does with that cannot be followed",
 }
 
 
@@ -108,12 +112,24 @@ class SizeWatch(TorchFunctionMode):
         self._where, self._turned, self._on = where, turned, False
 
     def __enter__(self) -> SizeWatch:
-        self._on = True
+        self._on, self._thread, self._len = True, threading.get_ident(), builtins.len
+        builtins.len = self._length
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        self._on = False
+        self._on, builtins.len = False, self._len
         super().__exit__(*error)
+
+    def _length(self, thing: Any, /) -> Any:
+        """What len() gives: of a tensor, in a module's code, a size that reports."""
+        if not isinstance(thing, Tensor) or threading.get_ident() != self._thread:
+            return self._len(thing)
+        path = self._where()
+        if path is None or _is_ours(sys._getframe(1)):  # pyright: ignore[reportPrivateUsage]
+            return self._len(thing)
+        self.looked.add(path)
+        with without_functions():
+            return Size(self, self._len(thing))
 
     def note(self, what: str, *numbers: Any) -> None:
         """Somebody asks."""
@@ -166,6 +182,10 @@ def _is_asked_by_us() -> bool:
     frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     while frame.f_code.co_name == "__torch_function__" and frame.f_back is not None:
         frame = frame.f_back  # other modes pass on what was asked
+    return _is_ours(frame)
+
+
+def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 

@@ -119,8 +119,9 @@ class Teller:
 
     def _holds_weights(self, node: Node) -> bool:
         """Whether it is a layer, or scales or shifts by stored numbers of each feature."""
-        reading = self.planner.readings[node.index]
-        return weights_of(node) is not None or any(isinstance(one.map, (Diagonal, Dense)) for one in reading.operands)
+        reading = self.planner.readings.get(node.index)
+        operands = reading.operands if reading is not None else ()
+        return weights_of(node) is not None or any(isinstance(one.map, (Diagonal, Dense)) for one in operands)
 
     def _pieces_behind(self, key: Key, made: dict[Key, Piece], counted: set[Key]) -> list[Piece]:
         found: dict[Key, Piece] = {}
