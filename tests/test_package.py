@@ -34,6 +34,19 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+def test_the_guide_lists_the_chapters_in_the_order_of_their_imports():
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("## How to add")[0]
+    firsts = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    listed = [re.split(r"[./]", name)[0] for row in firsts for name in re.findall("`([^`]+)`", row)]
+    places = {name: listed.index(name) for name in told}
+    first_row = {"errors", "_checks", "_told"}  # three that are one row
+    assert [name for name in sorted(places, key=places.get) if name not in first_row] == [
+        name for name in reversed(told) if name not in first_row
+    ]
+    assert set(listed) == set(told)
+
+
 class TestLazyImport:
     heavy = ("torch", "numpy", "sympy", "flint", "sklearn", "matplotlib", "rich", "typer")
 

@@ -61,3 +61,8 @@ def test_results_that_hold_tensors_are_compared_by_what_they_are(results):
     ):
         assert one != other
         assert len({one, other, one}) == 2
+
+
+def test_large_counts_are_written_in_groups():
+    assert "2,921 parameters before, 31 after" in str(wa.collapse_linear(wa.MLP([30, 40, 40, 1], None)))
+    assert "MLP: 2,921 parameters, 2 activations" in str(wa.ablate(wa.MLP([30, 40, 40, 1])))

@@ -72,6 +72,8 @@ def not_finite() -> nn.Module:
         (lambda: regions_along(NETWORK, [0.0, 0.0], [1.0, 1.0]), "start must be a tensor"),
         (lambda: dead_units_of(NETWORK, torch.zeros(2)), r"for one row pass x\[None\]"),
         (lambda: dead_units_of(NETWORK, torch.zeros(0, 2)), "hold no numbers"),
+        (lambda: gradients_of(NETWORK, [[1.0, 2.0]]), "must hold a tensor with one row per example"),
+        (lambda: gradients_of(NETWORK, {}), "must hold a tensor with one row per example"),
         (lambda: dead_units_of(NETWORK, torch.full((3, 2), math.nan)), "reads NaN"),
         (lambda: gradients_of(not_finite(), torch.ones(3, 2)), "reads NaN"),
         (lambda: dead_units_of(NETWORK, torch.ones(3, 2), unit_axis=7), "unit_axis is 7"),
@@ -224,3 +226,19 @@ def test_words_follow_from_the_numbers() -> None:
     other = replace(lesson, rows=7, calls=(replace(call, stuck=(0.0, 0.0, 0.0)),))
     assert "0 are dead on these 7 rows" in other.explain()
     assert "1 more have z ≤ 0 on every row and still pass a gradient" in other.explain()
+
+
+def test_a_forward_may_take_keywords():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 3)
+
+        def forward(self, scale, *, x):
+            return torch.sigmoid(self.layer(x) * scale)
+
+    module, x = Scaled(), torch.randn(5, 2)
+    given = {"scale": 2.0, "x": x}
+    for lesson in (saturation_of(module, given), dead_units_of(module, given), gradients_of(module, given)):
+        assert lesson.rows == 5
+    assert x.grad is None

@@ -133,7 +133,7 @@ class Without:
         found[-1] += f": {self.effective} of {self.written} layers in effect, {self.verdict.replace('_', ' ')}"
         if self.surplus is not None:
             word = "are" if self.surplus != 1 else "is"
-            found.append(f"{self.surplus} parameters {word} surplus: folded, it has {self.parameters}")
+            found.append(f"{self.surplus:,} parameters {word} surplus: folded, it has {self.parameters:,}")
         if self.losses is not None:
             found += self.losses.lines
         found += [self.note] if self.note else []
@@ -217,7 +217,7 @@ class Ablation(Told):
 
     def __str__(self) -> str:
         count = len(self.singles)
-        lines = [f"{self.module}: {self.parameters} parameters, {count} activation{'s' if count != 1 else ''}"]
+        lines = [f"{self.module}: {self.parameters:,} parameters, {count} activation{'s' if count != 1 else ''}"]
         lines += ["  as it is", *(f"    {line}" for line in self.whole.lines)]
         for single in self.singles:
             lines += [f"  without {single.taken_out[0]}", *self._told(single)]

@@ -283,7 +283,9 @@ class Collapse(Told):
         names = [f"W{number}" for number in range(len(self.steps), 0, -1)]
         shown = "·".join(names if len(names) <= 6 else [*names[:2], "…", *names[-2:]])
         lines.append(f"  W = {shown} is {out}×{into}; b follows b ← Wₖ·b + bₖ from b = 0.")
-        lines.append(f"  {self.parameters_before} parameters before, {self.parameters_after} after; the same function.")
+        lines.append(
+            f"  {self.parameters_before:,} parameters before, {self.parameters_after:,} after; the same function."
+        )
         return "\n".join(lines)
 
 

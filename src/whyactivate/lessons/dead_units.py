@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from whyactivate._checks import check_number, check_some
 from whyactivate.activations import get_activation
 from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.errors import DivergedError
 from whyactivate.lessons.lesson import Lesson, digits, title_of
-from whyactivate.lessons.observe import units_last, watch_activations
+from whyactivate.lessons.observe import Inputs, units_last, watch_activations
 from whyactivate.models import MLP
 from whyactivate.training import TrainConfig, train
 
@@ -120,12 +120,13 @@ class ModuleUnits(Lesson):
         return words
 
 
-def dead_units_of(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, unit_axis: int | None = None) -> ModuleUnits:
+def dead_units_of(module: nn.Module, inputs: Inputs, *, unit_axis: int | None = None) -> ModuleUnits:
     """Which units of a module are dead, sleepy or alive on the given data; the module stays as it is.
 
     Args:
         module: any module that calls activations as modules or functions.
-        inputs: what its forward takes, rows first: all the data that "dead" is to mean.
+        inputs: what its forward takes, rows first (a tensor, a tuple of several arguments, or a dict of keywords): all
+            the data that "dead" is to mean.
         unit_axis: the axis of the units; 1 for images, else the last, where None.
 
     Raises:
@@ -146,8 +147,7 @@ def dead_units_of(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, unit_a
                 call.leans(),
             )
         )
-    first = inputs[0] if isinstance(inputs, tuple) else inputs
-    return ModuleUnits(type(module).__name__, len(first), tuple(calls), watched.hidden)
+    return ModuleUnits(type(module).__name__, watched.rows, tuple(calls), watched.hidden)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from whyactivate.activations import get_activation
 from whyactivate.errors import InputError, UnknownNameError
 from whyactivate.lessons.batched import Stack
 from whyactivate.lessons.lesson import Lesson, digits, listing, title_of
-from whyactivate.lessons.observe import slope, watch
+from whyactivate.lessons.observe import Inputs, slope, watch
 from whyactivate.models import INITS, Init
 from whyactivate.training.surroundings import single_thread
 
@@ -275,7 +275,7 @@ class ModuleGradients(Lesson):
 @torch.inference_mode(False)
 def gradients_of(
     module: nn.Module,
-    inputs: Tensor | tuple[Any, ...],
+    inputs: Inputs,
     targets: Tensor | None = None,
     *,
     loss: Callable[..., Tensor] | None = None,
@@ -284,7 +284,7 @@ def gradients_of(
 
     Args:
         module: any module.
-        inputs: what its forward takes, rows first.
+        inputs: what its forward takes, rows first: a tensor, a tuple of several arguments, or a dict of keywords.
         targets: what it should give. Where None, the loss is the mean square of the output.
         loss: takes the module's output (and targets, where given) and gives one number; the mean squared error
             where None.
@@ -324,5 +324,4 @@ def gradients_of(
     if not layers:
         raise InputError(f"no weight of {type(module).__name__} got a gradient from this loss")
     slopes = tuple((call.name, float(call.slopes().double().square().mean().sqrt())) for call in watched.calls)
-    first = inputs[0] if isinstance(inputs, tuple) else inputs
-    return ModuleGradients(type(module).__name__, len(first), words, layers, slopes)
+    return ModuleGradients(type(module).__name__, watched.rows, words, layers, slopes)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,13 +84,18 @@ class Watched:
     """One run of a copy of a module: its result, the activations called, the copy, and what could not be seen."""
 
     copy: nn.Module
+    rows: int
     result: Any
     calls: list[Call] = field(default_factory=list[Call])
     hidden: tuple[str, ...] = ()
 
 
+Inputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
+"""What a forward takes, rows first: a tensor, a tuple of several arguments, or a dict of keywords."""
+
+
 @torch.inference_mode(False)
-def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: bool = False) -> Watched:
+def watch(module: nn.Module, inputs: Inputs, *, gradients: bool = False) -> Watched:
     """Runs a copy of the module once and notes every activation that is called on the way.
 
     Seen are PyTorch's activations, as modules or as functions (also `x.clamp`), and the gates of `nn.LSTM`, `nn.GRU`,
@@ -99,7 +104,7 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
 
     Args:
         module: any module; it is copied, and stays as it is.
-        inputs: what its forward takes.
+        inputs: what its forward takes: a tensor, a tuple of several arguments, or a dict of keywords.
         gradients: keep the graph, and the gradients of all pre-activations.
 
     Raises:
@@ -111,17 +116,22 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
         twin = copy.deepcopy(module)
     except Exception as error:
         raise InputError(f"{type(module).__name__} cannot be copied ({error}), so it cannot be watched") from error
-    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-    if arguments and isinstance(arguments[0], Tensor) and arguments[0].numel() == 0:
-        raise InputError(f"the inputs hold no numbers: their shape is {tuple(arguments[0].shape)}")
-    arguments = tuple(x.detach().clone() if isinstance(x, Tensor) else x for x in arguments)
+    keywords = inputs if isinstance(inputs, dict) else {}
+    arguments = () if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple) else (inputs,)
+    first = next((x for x in (*arguments, *keywords.values()) if isinstance(x, Tensor) and x.ndim), None)
+    if first is None:
+        raise InputError("the inputs must hold a tensor with one row per example")
+    if first.numel() == 0:
+        raise InputError(f"the inputs hold no numbers: their shape is {tuple(first.shape)}")
+    arguments = tuple(_own(x) for x in arguments)
+    keywords = {name: _own(x) for name, x in keywords.items()}
     path: list[str] = []
     watcher = _Watcher(path, gradients)
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad(), _paths(twin, path, watcher):
         try:
             with watcher:
-                result = cast(object, twin(*arguments))
+                result = cast(object, twin(*arguments, **keywords))
         except Exception as error:
             raise InputError(f"{type(module).__name__} failed on this input: {error}") from error
     hidden = [
@@ -137,10 +147,14 @@ def watch(module: nn.Module, inputs: Tensor | tuple[Any, ...], *, gradients: boo
             )
         if bool(call.z.isnan().any()):
             raise InputError(f"{call.name} reads NaN; finite inputs and weights are needed")
-    return Watched(twin, result, calls, tuple(dict.fromkeys(hidden + watcher.hidden)))
+    return Watched(twin, len(first), result, calls, tuple(dict.fromkeys(hidden + watcher.hidden)))
 
 
-def watch_activations(module: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Watched:
+def _own(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def watch_activations(module: nn.Module, inputs: Inputs) -> Watched:
     """The same as `watch`, where there must be an activation to see.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from whyactivate._checks import check_number, check_some
 from whyactivate.activations import Activation, get_activation
 from whyactivate.errors import InputError
 from whyactivate.lessons.lesson import Lesson, digits, listing, title_of
-from whyactivate.lessons.observe import slope, units_last, watch_activations
+from whyactivate.lessons.observe import Inputs, slope, units_last, watch_activations
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _BITS = {
@@ -270,14 +270,12 @@ class ModuleSaturation(Lesson):
         )
 
 
-def saturation_of(
-    module: nn.Module, inputs: Tensor | tuple[Any, ...], *, unit_axis: int | None = None
-) -> ModuleSaturation:
+def saturation_of(module: nn.Module, inputs: Inputs, *, unit_axis: int | None = None) -> ModuleSaturation:
     """How flat each saturating activation in a module is on the given data; the module stays as it is.
 
     Args:
         module: any module that calls activations as modules or functions.
-        inputs: what its forward takes, rows first.
+        inputs: what its forward takes, rows first: a tensor, a tuple of several arguments, or a dict of keywords.
         unit_axis: the axis of the units; 1 for images, else the last, where None.
 
     Raises:
@@ -303,9 +301,8 @@ def saturation_of(
                 int(units.all(0).sum()),
             )
         )
-    first = inputs[0] if isinstance(inputs, tuple) else inputs
     return ModuleSaturation(
-        type(module).__name__, len(first), tuple(found), len(watched.calls) - len(found), watched.hidden
+        type(module).__name__, watched.rows, tuple(found), len(watched.calls) - len(found), watched.hidden
     )
 
 
