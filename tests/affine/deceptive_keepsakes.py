@@ -12,6 +12,7 @@ import itertools
 import logging
 import math
 import mmap
+import operator
 import os
 import pathlib
 import random
@@ -19,12 +20,15 @@ import re
 import secrets
 import tempfile
 import time
+import types
 import uuid
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import flint
 import numpy as np
+import sympy
 import torch
 from deceptive_modules import NO_FUNCTION, Parts, group, module
 from torch import nn
@@ -207,6 +211,187 @@ def _death_that_is_told() -> Callable[[], int]:
     return count
 
 
+class _Number(int):
+    pass
+
+
+class _Pair(tuple):
+    pass
+
+
+class _Mapping(dict):
+    pass
+
+
+class _Hidden:
+    __slots__ = ("__calls",)
+
+    def __init__(self) -> None:
+        self.__calls = 0
+
+    def count(self) -> int:
+        self.__calls += 1
+        return self.__calls
+
+
+class _Half:
+    __slots__ = ("__dict__", "calls")
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def count(self) -> int:
+        self.calls += 1
+        return self.calls
+
+
+class _Kind(type):
+    made: list[int] = []  # noqa: RUF012
+
+    def __call__(cls) -> int:
+        cls.made.append(1)
+        return len(cls.made)
+
+
+class _Made(metaclass=_Kind):
+    pass
+
+
+def _calls_of(owner: Any) -> Callable[[], int]:
+    """Counts in an attribute of its own."""
+    owner.calls = 0
+
+    def count() -> int:
+        owner.calls += 1
+        return owner.calls
+
+    return count
+
+
+def _cell_of(numbers: Any, place: Any, start: int = 0) -> Callable[[], int]:
+    """Counts in an entry of something that can be written into."""
+
+    def count() -> int:
+        numbers[place] = numbers[place] + 1
+        return int(numbers[place]) - start
+
+    return count
+
+
+def _counts_when_called() -> Callable[[], int]:
+    calls: list[int] = []
+
+    def count(*_: Any) -> int:
+        calls.append(1)
+        return len(calls)
+
+    return count
+
+
+def _generator_without_waiting() -> Callable[[], int]:
+    async def numbers() -> Any:
+        for number in range(1000):
+            yield number
+
+    given = numbers()
+
+    def count() -> int:
+        try:
+            given.__anext__().send(None)
+        except StopIteration as end:
+            return end.value
+        return 0
+
+    return count
+
+
+def _trace_of_an_error() -> Callable[[], int]:
+    error = ValueError()
+
+    def count() -> int:
+        try:
+            raise error
+        except ValueError as raised:
+            places, trace = 0, raised.__traceback__
+            while trace is not None:
+                places, trace = places + 1, trace.tb_next
+            return places
+
+    return count
+
+
+def _list_in_an_array() -> Callable[[], int]:
+    array = np.array([[0], None], dtype=object)
+    return lambda: _cell_of(array[0], 0)()
+
+
+def _method_with_arguments() -> Callable[[], int]:
+    calls: list[int] = []
+    call = operator.methodcaller("then", calls)
+
+    class Caller:
+        def then(self, numbers: list[int]) -> int:
+            numbers.append(1)
+            return len(numbers)
+
+    caller = Caller()
+    return lambda: call(caller)
+
+
+def _start_of_a_slice() -> Callable[[], int]:
+    class Start:
+        calls = 0
+
+        def __index__(self) -> int:
+            Start.calls += 1
+            return Start.calls
+
+    places = slice(Start(), None)
+    return lambda: operator.index(places.start)
+
+
+def _sparse_numbers() -> Callable[[], int]:
+    numbers = torch.zeros(2, 2).to_sparse()
+
+    def count() -> int:
+        numbers.add_(torch.eye(2).to_sparse())
+        return int(numbers.to_dense()[0, 0])
+
+    return count
+
+
+def _note_in_a_graph() -> Callable[[], int]:
+    notes = torch.ones(1, requires_grad=True) * 2
+
+    def count() -> int:
+        held = notes.grad_fn.metadata  # type: ignore[union-attr]
+        held["calls"] = held.get("calls", 0) + 1
+        return held["calls"]
+
+    return count
+
+
+def _dimensions_of_a_subclass() -> Callable[[], int]:
+    numbers = torch.zeros(1).as_subclass(_Tensor)
+    return lambda: numbers.unsqueeze_(0).ndim
+
+
+class _Tensor(torch.Tensor):
+    pass
+
+
+def _operation_of_ones_own() -> Callable[[], int]:
+    count = _counts_when_called()
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        return x + count()
+
+    name = "deceptive_keepsakes::counted"
+    if name not in torch._library.custom_ops.OPDEFS:
+        torch.library.custom_op(name, mutates_args=())(counted)
+    return lambda: int(torch.ops.deceptive_keepsakes.counted(torch.zeros(())))
+
+
 COUNTERS: dict[str, Callable[[], Callable[[], int]]] = {
     "how full a cache is": _cached,
     "a list in a cache": _list_in_a_cache,
@@ -238,6 +423,35 @@ COUNTERS: dict[str, Callable[[], Callable[[], int]]] = {
     "the steps of a schedule": _steps_of_a_schedule,
     "the death of an object": _death_of_an_object,
     "a death that is told": _death_that_is_told,
+    "an attribute of a number": lambda: _calls_of(_Number(3)),
+    "an attribute of a number in a tuple": lambda: (lambda kept: lambda: kept[0]())((_calls_of(_Number(3)),)),
+    "an attribute of a tuple": lambda: _calls_of(_Pair((1, 2))),
+    "an attribute of an empty dict": lambda: _calls_of(_Mapping()),
+    "an attribute of a dict": lambda: _calls_of(_Mapping(one=1)),
+    "an attribute of a dict in order": lambda: _calls_of(collections.OrderedDict(one=1)),
+    "an attribute of a made module": lambda: _calls_of(types.ModuleType("made")),
+    "an attribute of a kind of tensor": lambda: _calls_of(torch.zeros(1).as_subclass(_Tensor)),
+    "dimensions of a kind of tensor": _dimensions_of_a_subclass,
+    "a slot that is private": lambda: _Hidden().count,
+    "a slot beside attributes": lambda: _Half().count,
+    "a class of classes": lambda: _Made,
+    "an asynchronous generator": _generator_without_waiting,
+    "the trace of an error": _trace_of_an_error,
+    "a list in an array": _list_in_an_array,
+    "an array in an object of numpy": lambda: _cell_of(np.poly1d([1.0, 0.0]), 0),
+    "a function in an object of numpy": lambda: np.vectorize(_counts_when_called(), otypes=[int]),
+    "bits of numpy": lambda: (lambda bits: lambda: 501 * (bits.random_raw() % 10007 == 7))(np.random.PCG64(0)),
+    "a matcher": lambda: (lambda found: lambda: found.match().start())(re.compile("a").scanner("a" * 1000)),
+    "arguments of a method that is called by name": _method_with_arguments,
+    "the start of a slice": _start_of_a_slice,
+    "what is missing in a dict": lambda: (lambda held: lambda: held.pop(held[0], 0) or held.pop(0))(
+        collections.defaultdict(_counts_when_called())
+    ),
+    "a matrix of another package": lambda: _cell_of(sympy.Matrix([0]), 0),
+    "a matrix of a compiled package": lambda: _cell_of(flint.fmpz_mat(1, 1, [0]), (0, 0)),
+    "sparse numbers": _sparse_numbers,
+    "a note in a graph": _note_in_a_graph,
+    "an operation of one's own": _operation_of_ones_own,
 }
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import typing
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from deceptive_modules import AFFINE, MIXED, NO_FUNCTION, NOT_AFFINE, Parts, Truth, group, module
 from torch import Tensor, nn
+from torch.utils import _python_dispatch
+from torch.utils._mode_utils import no_dispatch as _unseen
 
 RARE = 1e7
 
@@ -374,3 +380,198 @@ def batch_that_is_cut(m: Any, x: Tensor) -> Tensor:
     if x.shape[0] > 64:
         return torch.cat([m.fc1(part) for part in x.split(64)])
     return m.fc1(x)
+
+
+group("what is read where nobody looks")
+
+
+def _bent(x: Tensor, is_far: Any) -> Tensor:
+    return x.relu() if is_far else x
+
+
+def _read_at(address: int) -> float:
+    class Memory:
+        __array_interface__: typing.ClassVar = {"data": (address, False), "shape": (1,), "typestr": "<f4", "version": 3}
+
+    return float(np.asarray(Memory())[0])
+
+
+@forward(NOT_AFFINE)
+def memory_at_an_address(m: Any, x: Tensor) -> Tensor:
+    return _bent(x, _read_at(torch._C._data_address(x)) > RARE)  # type: ignore[attr-defined]
+
+
+@forward(NOT_AFFINE)
+def memory_at_an_address_by_a_computed_name(m: Any, x: Tensor) -> Tensor:
+    return _bent(x, _read_at(getattr(torch._C, "".join(("_data_", "address")))(x)) > RARE)
+
+
+@forward(NOT_AFFINE)
+def pickled_by_scripts(m: Any, x: Tensor) -> Tensor:
+    given = torch._C._pickle_load_obj(torch._C._pickle_save(x[:1, :1].contiguous()))  # type: ignore[attr-defined]
+    return _bent(x, float(given) > RARE)
+
+
+@forward(NOT_AFFINE)
+def listed_in_a_gradient(m: Any, x: Tensor) -> Tensor:
+    seen: list[Any] = []
+    torch.func.grad(lambda y: seen.append(y.tolist()) or y.sum())(x)
+    return _bent(x, seen[0][0][0] > RARE)
+
+
+@forward(NOT_AFFINE)
+def printed_in_a_gradient(m: Any, x: Tensor) -> Tensor:
+    seen: list[str] = []
+    torch.func.grad(lambda y: seen.append(str(y)) or y.sum())(x)
+    return _bent(x, "e+08" in seen[0])
+
+
+@forward(NOT_AFFINE)
+def printed_in_vmap(m: Any, x: Tensor) -> Tensor:
+    seen: list[str] = []
+    torch.func.vmap(lambda y: seen.append(repr(y)) or y)(x)
+    return _bent(x, "e+08" in seen[0])
+
+
+@forward(NOT_AFFINE)
+def listed_without_writes(m: Any, x: Tensor) -> Tensor:
+    seen: list[Any] = []
+    torch.func.functionalize(lambda y: seen.append(y.tolist()) or y)(x)
+    return _bent(x, seen[0][0][0] > RARE)
+
+
+@forward(NOT_AFFINE)
+def function_mode_taken_off(m: Any, x: Tensor) -> Tensor:
+    mode = None
+    with contextlib.suppress(Exception):
+        mode = torch.overrides._pop_mode()  # type: ignore[attr-defined]
+    number = x.tolist()[0][0]
+    if mode is not None:
+        torch.overrides._push_mode(mode)  # type: ignore[attr-defined]
+    return _bent(x, number > RARE)
+
+
+@forward(NOT_AFFINE)
+def dispatch_mode_taken_off(m: Any, x: Tensor) -> Tensor:
+    mode = None
+    with contextlib.suppress(Exception):
+        mode = _python_dispatch._pop_mode()
+    is_near = torch.equal(x.clamp(max=RARE), x)
+    if mode is not None:
+        _python_dispatch._push_mode(mode)
+    return _bent(x, not is_near)
+
+
+@forward(NOT_AFFINE)
+def no_dispatch_to_modes(m: Any, x: Tensor) -> Tensor:
+    with _unseen():
+        is_near = torch.equal(x.clamp(max=RARE), x)
+    return _bent(x, not is_near)
+
+
+@forward(NOT_AFFINE)
+def kernel_called_past_modes(m: Any, x: Tensor) -> Tensor:
+    keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    return _bent(x, not torch.ops.aten.equal.default.redispatch(keys, x, x.clamp(max=RARE)))
+
+
+@contextlib.contextmanager
+def _other_kernel() -> Iterator[None]:
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("rad2deg", lambda x: torch.mul(x, 57.25).clamp(max=RARE), "CPU")
+    try:
+        yield
+    finally:
+        library._destroy()
+
+
+@module(NOT_AFFINE, tolerance=None, around=_other_kernel)
+def kernel_exchanged() -> nn.Module:
+    return Parts(lambda m, x: torch.rad2deg(x))
+
+
+group("what scripts keep")
+
+
+class _Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers, self.others, self.is_first = [1], [2], True
+
+    @torch.jit.export
+    def count(self) -> int:
+        self.numbers.append(1)
+        return len(self.numbers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class _OneOfTwoLists(_Scripted):
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = self.numbers if self.is_first else self.others
+        numbers.append(1)
+        return x.relu() if len(numbers) > 500 else x
+
+
+class _ListMadeLonger(_Scripted):
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = self.numbers
+        numbers += [1]
+        return x.relu() if len(numbers) > 500 else x
+
+
+class _ListInADict(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = {"calls": [1]}
+
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = self.held["calls"]
+        numbers.append(1)
+        return x.relu() if len(numbers) > 500 else x
+
+
+_ListInADict.__annotations__ = {"held": dict[str, list[int]]}
+
+
+class _ListOfItsOwn(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x]
+        for number in range(3):
+            parts.append(x * number)
+        parts.reverse()
+        return torch.cat(parts, 1)
+
+
+@module(NO_FUNCTION)
+def one_of_two_lists() -> nn.Module:
+    return torch.jit.script(_OneOfTwoLists())
+
+
+@module(NO_FUNCTION)
+def list_made_longer() -> nn.Module:
+    return torch.jit.script(_ListMadeLonger())
+
+
+@module(NO_FUNCTION)
+def list_in_a_dict() -> nn.Module:
+    return torch.jit.script(_ListInADict())
+
+
+@module(NO_FUNCTION)
+def list_in_another_method() -> nn.Module:
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = torch.jit.script(_Scripted())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.relu() if self.part.count() > 500 else x
+
+    return Asking()
+
+
+@module(AFFINE)
+def list_of_its_own() -> nn.Module:
+    return torch.jit.script(_ListOfItsOwn())

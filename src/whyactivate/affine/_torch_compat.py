@@ -128,6 +128,17 @@ def largest_among(tensors: list[Tensor]) -> float:
         return float(torch.stack([norm.to("cpu", torch.float64) for norm in norms]).max())
 
 
+def is_array(value: Any) -> bool:
+    """True for a NumPy array."""
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def objects_in(array: Any) -> list[Any]:
+    """The Python objects that a NumPy array holds."""
+    return array.ravel().tolist() if array.dtype.hasobject else []
+
+
 def raw_bytes(tensor: Tensor) -> Tensor:
     """All that a tensor's memory holds, as bytes; shares that memory."""
     return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
@@ -154,6 +165,13 @@ def has_own_functions(kind: type) -> bool:
     own: Any = getattr(kind, "__torch_function__", None)
     plain: Any = Tensor.__torch_function__
     return own is not torch._C._disabled_torch_function_impl and getattr(own, "__func__", own) is not plain.__func__
+
+
+def unwrapped(tensor: Tensor) -> Tensor:
+    """The tensor that holds the numbers, where a transform of functions (as `torch.func.grad`) has wrapped it."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def without_functions() -> contextlib.AbstractContextManager[Any]:
@@ -196,17 +214,31 @@ def is_looked_up(value: Any) -> bool:
 def hidden_in_script(script: Any, is_module: bool) -> str | None:
     """What a scripted module or function does that no operation shows, in words; None where nothing is seen."""
     try:
-        # By way of `_c`: looking forward up on the module itself would leave it in the module's attributes.
-        graph = (script._c._get_method("forward") if is_module else script).inlined_graph
-    except (AttributeError, RuntimeError):  # no forward
+        # By way of `_c`: looking methods up on the module itself would leave them in the module's attributes.
+        names = [name for name in script._c._method_names() if not name.startswith("__")] if is_module else []
+        methods = [script._c._get_method(name) for name in names] if is_module else [script]
+    except (AttributeError, RuntimeError):
         return None
+    return next((words for method in methods if (words := _hidden_in_graph(method.inlined_graph))), None)
+
+
+_MADE_THERE = frozenset({"prim::ListConstruct", "prim::DictConstruct", "aten::list", "aten::dict", "aten::copy"})
+_CHANGES = (
+    "append", "_set_item", "pop", "popitem", "clear", "insert", "extend", "update", "Delete", "setdefault", "reverse",
+    "sort", "remove", "add_", "mul_",
+)  # fmt: skip
+
+
+def _hidden_in_graph(graph: Any) -> str | None:
     for node in graph.findAllNodes("prim::tolist") + graph.findAllNodes("prim::fork"):
         return f"scripted code takes numbers out of sight ({node.kind()})"
     for node in graph.findAllNodes("prim::SetAttr"):
         return f"scripted code changes an attribute ({node.s('name')})"
-    for kind in ("append", "_set_item", "pop", "clear", "insert", "extend", "update", "Delete", "setdefault"):
+    for kind in _CHANGES:
         for node in graph.findAllNodes(f"aten::{kind}"):
-            if next(node.inputs()).node().kind() == "prim::GetAttr":
+            changed = next(node.inputs())
+            is_container = changed.type().kind() in ("ListType", "DictType")
+            if is_container and changed.node().kind() not in _MADE_THERE:
                 return f"scripted code changes what an attribute holds (aten::{kind})"
     for kind in ("str", "format", "percentFormat"):
         for node in graph.findAllNodes(f"aten::{kind}"):
@@ -302,6 +334,27 @@ def is_made_of_others(op: OpOverload) -> bool:
 
 _ABOUT_SHAPES = frozenset({torch.ops.aten.is_same_size.default, torch.ops.aten._has_same_storage_numel.default})
 """Operations whose result is no tensor and tells about the shapes of the operands only."""
+
+
+def definition_in_python(op: OpOverload | OpOverloadPacket) -> Any:
+    """What `torch.library.custom_op` made of a Python function, for an operation that is one; else None."""
+    name = op._schema.name if isinstance(op, OpOverload) else op._qualified_op_name
+    return torch._library.custom_ops.OPDEFS.get(name)
+
+
+def operation_given_other_code() -> str | None:
+    """An operation of PyTorch's own whose kernel `torch.library` has exchanged; None where there is none."""
+    _own_kernels.update(
+        key
+        for key in torch.library._impls - _own_kernels
+        if not (key.startswith("aten/") and key.rpartition("/")[2] in _KERNELS)
+    )
+    return next((key.rpartition("/")[0].replace("/", "::") for key in torch.library._impls - _own_kernels), None)
+
+
+_KERNELS = frozenset({"CPU", "CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional"})
+"""What is registered under other keys is not used here, or carried out as operations that are seen."""
+_own_kernels: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import ctypes
 import functools
 import gc
 import logging
+import pickle
 import types
 from collections.abc import Iterator, Set
 from typing import Any
@@ -154,6 +155,24 @@ def keeper_of_raw_memory(value: Any, path: str) -> Keeper | None:
             yield path
 
     return put_back
+
+
+def keeper_of_pickle(value: Any, path: str) -> Keeper | None:
+    """A keeper for an object without attributes: it tells of a change, but undoes none. None where that is large."""
+    before = _pickled(value)
+    if len(before) > _LARGEST_PICKLE:
+        return None
+    return lambda depends: () if _pickled(value) == before else (path,)
+
+
+_LARGEST_PICKLE = 2**16
+
+
+def _pickled(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except Exception:  # what cannot be pickled may still be printed
+        return repr(value).encode()
 
 
 def _raw(value: Any, size: int) -> ctypes.Array[ctypes.c_char]:

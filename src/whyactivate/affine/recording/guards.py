@@ -84,7 +84,7 @@ class LeakGuard(compat.TorchFunctionMode):
         if leak is not None:
             self.moves_memory |= func in _MOVES
             for tensor in tensors_in([args, dict(kwargs)]):
-                if self._depends(tensor):
+                if self._depends(compat.unwrapped(tensor)):
                     self._refuse(
                         f"it takes numbers that depend on the input out of PyTorch's sight ({leak}); "
                         "what happens to them there cannot be followed"

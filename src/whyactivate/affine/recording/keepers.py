@@ -20,7 +20,7 @@ from operator import is_
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whyactivate.affine import _torch_compat as compat
 
@@ -62,8 +62,8 @@ def keeper_of(value: Any, path: str) -> Keeper | None:
         return _keeper_of_parts(path, lambda: (value.getvalue(), value.tell()), functools.partial(_rewrite, value))
     if numpy is not None and isinstance(value, numpy.ndarray) and value.nbytes <= _LARGEST_ARRAY:
         return _keeper_of_array(value, path)
-    if numpy is not None and isinstance(value, numpy.random.Generator):
-        bits: Any = value.bit_generator
+    if numpy is not None and isinstance(value, (numpy.random.Generator, numpy.random.BitGenerator)):
+        bits: Any = getattr(value, "bit_generator", value)
         return _keeper_of_parts(path, lambda: bits.state, lambda state: setattr(bits, "state", state), _same_pickle)
     if numpy is not None and isinstance(value, numpy.random.RandomState):
         return _keeper_of_parts(path, value.get_state, value.set_state, _same_pickle)
@@ -163,7 +163,9 @@ def slot_names(value: Any) -> list[str]:
     found: list[str] = []
     for kind in type(value).__mro__:
         slots: Any = vars(kind).get("__slots__", ())
-        found += [slots] if isinstance(slots, str) else list(slots)
+        for name in [slots] if isinstance(slots, str) else slots:
+            is_mangled = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{kind.__name__.lstrip('_')}{name}" if is_mangled else name)
     return [name for name in found if not name.startswith("__")]
 
 
@@ -176,6 +178,20 @@ def keeper_of_slots(value: Any, path: str) -> Keeper:
             now = getattr(value, name, MISSING)
             if now is not held and put_attribute_back(value, name, held, now, depends):
                 yield f"{path}.{name}"
+
+    return put_back
+
+
+def keeper_of_raised(error: BaseException, path: str) -> Keeper:
+    """A keeper for what an error notes each time it is raised."""
+    before = error.__traceback__, error.__cause__, error.__context__
+
+    def put_back(depends: Depends) -> tuple[str, ...]:
+        now = error.__traceback__, error.__cause__, error.__context__
+        if all(map(is_, now, before)):
+            return ()
+        error.__traceback__, error.__cause__, error.__context__ = before
+        return (path,)
 
     return put_back
 
@@ -294,14 +310,21 @@ def _keeper_of_array(array: Any, path: str) -> Keeper:
 
 def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
     """Shape, memory and place in the autograd graph; the numbers themselves are kept when they are written over."""
-    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.layout != torch.strided:
+    if tensor.layout != torch.strided:
+        return _keeper_of_sparse(tensor, path)
+    if compat.is_foreign(type(tensor)) or compat.is_uninitialised(tensor):
         return None
-    alias, needs_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
-    dtype = tensor.dtype
-    grad = tensor.grad if leaf else None
-    attributes, hooks = dict(vars(tensor)), compat.hooks_of(tensor)
+    with compat.without_functions():
+        alias, needs_grad, leaf = tensor.detach(), tensor.requires_grad, tensor.is_leaf
+        dtype = tensor.dtype
+        grad = tensor.grad if leaf else None
+        attributes, hooks = dict(vars(tensor)), compat.hooks_of(tensor)
 
     def put_back(depends: Depends) -> tuple[str, ...]:
+        with compat.without_functions():
+            return differing()
+
+    def differing() -> tuple[str, ...]:
         moved = tensor.dtype is not dtype or not tensor.is_set_to(alias)
         if moved:
             tensor.data = alias
@@ -323,6 +346,20 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
             compat.set_hooks(tensor, hooks)
             moved = True
         return (path,) if moved else ()
+
+    return put_back
+
+
+def _keeper_of_sparse(tensor: Tensor, path: str) -> Keeper:
+    """A keeper for the numbers of a tensor whose memory is not laid out in strides."""
+    version, copy = compat.version(tensor), tensor.detach().clone()
+
+    def put_back(depends: Depends) -> tuple[str, ...]:
+        if compat.version(tensor) == version:
+            return ()
+        with torch.no_grad():
+            tensor.copy_(copy)
+        return (path,)
 
     return put_back
 

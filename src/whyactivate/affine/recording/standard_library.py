@@ -32,7 +32,7 @@ _ALL_BUT: dict[str, frozenset[str]] = {
         _those(
             "argparse array ast base64 binascii bisect cmath collections collections_abc colorsys contextlib copy "
             "dataclasses difflib encodings enum fractions graphlib heapq html ipaddress itertools json keyword math "
-            "numbers operator pprint re reprlib sre statistics string struct textwrap types typing unicodedata "
+            "numbers operator pprint re reprlib statistics string struct textwrap types typing unicodedata "
             "weakrefset"
         ),
         frozenset(),
@@ -52,7 +52,8 @@ _ALL_BUT: dict[str, frozenset[str]] = {
     ),
     "random": _those("Random SystemRandom getstate setstate"),
     "torch": _those(
-        "_get_sequence_nr _register_pytree_node _sequence_nr Library add_safe_globals custom_op data_ptr "
+        "_get_sequence_nr _op_dk _pop_mode _push_mode _register_pytree_node _sequence_nr Library add_safe_globals "
+        "call_boxed custom_op data_ptr get_kernel no_dispatch redispatch redispatch_boxed unset_fake_temporarily "
         "default_generator define elapsed_time from_file get_rng_state get_state impl initial_seed load load_url "
         "max_memory_allocated max_memory_reserved mem_get_info memory_allocated memory_reserved memory_stats "
         "register_constant register_dataclass register_fake register_kernel register_pytree_node save seed "
@@ -60,6 +61,7 @@ _ALL_BUT: dict[str, frozenset[str]] = {
         "set_warn_always"
     ),
     "traceback": _those("extract_stack format_stack print_stack walk_stack"),
+    "sre": _those("SRE_Scanner"),
     "weakref": _those("finalize getweakrefcount getweakrefs"),
 }
 """Where everything may be used but what stands here."""
@@ -89,6 +91,9 @@ _NOTHING_BUT: dict[str, frozenset[str]] = {
     ),
 }
 """Where nothing may be used but what stands here: it is harmless, or kept and compared (`guards`, `state`)."""
+_INSIDE_TORCH = "torch._C"
+"""What is private there gives numbers and addresses away, and sets switches, that nobody sees."""
+_HARMLESS_IN_TORCH = _those("_get_accelerator _get_tracing_state _log_api_usage_once")
 _OTHER_NAMES = {"posix": "os", "nt": "os"}
 
 
@@ -104,11 +109,11 @@ def objection_to_use(home: str | None, name: str = "", *, by_its_name: bool = Fa
     stem = _OTHER_NAMES.get(package, package.lstrip("_"))
     full = f"{stem}{(home or '')[len(package) :]}.{name}"
     if stem in _ALL_BUT:
-        is_fine = name not in _ALL_BUT[stem] and not (home == "torch._C" and name.startswith("_set_"))
+        is_fine = name not in _ALL_BUT[stem]
     else:
         is_fine = package not in sys.stdlib_module_names or name in _NOTHING_BUT.get(stem, ())
-    if by_its_name and package in sys.stdlib_module_names:
-        is_fine = is_fine and (name.startswith("__") or not name.startswith("_"))
+    if by_its_name and (package in sys.stdlib_module_names or home == _INSIDE_TORCH):
+        is_fine = is_fine and (name.startswith("__") or not name.startswith("_") or name in _HARMLESS_IN_TORCH)
     return None if is_fine else _WORDS.get(stem, _ELSE).format(full.removeprefix("builtins.").strip("."))
 
 
@@ -125,10 +130,11 @@ def objection_to_value(value: Any) -> str | None:
     if isinstance(value, types.MethodType):
         return objection_to_value(value.__func__)
     owner = getattr(value, "__self__", None)
-    if isinstance(value, types.BuiltinFunctionType) and owner is not None and not isinstance(owner, types.ModuleType):
+    is_method = isinstance(value, types.BuiltinFunctionType) and getattr(value, "__module__", None) is None
+    if is_method and owner is not None and not isinstance(owner, types.ModuleType):
         return objection_to_use(_home_of_method(owner, value.__name__), value.__name__)
     if isinstance(value, (types.BuiltinFunctionType, types.FunctionType, type)):
-        return objection_to_use(value.__module__, value.__name__)
+        return objection_to_use(value.__module__, value.__name__, by_its_name=value.__module__ == _INSIDE_TORCH)
     if isinstance(value, (types.MethodDescriptorType, types.ClassMethodDescriptorType)):
         return objection_to_use(value.__objclass__.__module__, value.__name__)
     return None

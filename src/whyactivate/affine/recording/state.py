@@ -12,13 +12,14 @@ import collections
 import enum
 import functools
 import gc
+import itertools
 import logging
 import os
 import sys
 import sysconfig
 import types
 import warnings
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Set
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from whyactivate.affine.recording.borrowed import (
     keeper_of_cache,
     keeper_of_code,
     keeper_of_new_loggers,
+    keeper_of_pickle,
     keeper_of_raw_memory,
     keeper_of_space,
     keeper_of_stored,
@@ -45,6 +47,7 @@ from whyactivate.affine.recording.keepers import (
     keeper_of_bytes,
     keeper_of_class,
     keeper_of_names,
+    keeper_of_raised,
     keeper_of_slots,
     slot_names,
 )
@@ -57,6 +60,9 @@ _MOST_OBJECTS = 200_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout)
 _PLAIN_KINDS = frozenset(_PLAIN)
 _CONTAINERS = frozenset({dict, list, set, collections.OrderedDict})
+_MOVING = (Iterator, AsyncIterator, Coroutine)
+_BARE = frozenset({dict, list, set, tuple, frozenset, collections.deque, torch.Size})
+"""Containers that have nothing but their contents."""
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages, those of another environment on the path among them."""
 _TENSORS = frozenset({Tensor, nn.Parameter})
@@ -104,6 +110,8 @@ class State:
         self._waiting.append((nn.Parameter, "Parameter"))  # with Tensor, a class that every module has at hand
         self._waiting.extend((hooks, "a global hook") for hooks in compat.global_hooks())
         self._waiting.extend((argument, "an argument") for argument in arguments)
+        other = compat.operation_given_other_code()
+        self._object_to(other and f"{other} has been given other code (by torch.library), so its name tells nothing")
         while self._waiting:
             value, path = self._waiting.popleft()
             try:
@@ -165,15 +173,17 @@ class State:
     # -- looking up -------------------------------------------------------------------------------------------
 
     def _visit(self, value: Any, path: str) -> None:
-        if isinstance(value, _PLAIN) or id(value) in self._seen:
+        if type(value) in _PLAIN_KINDS or id(value) in self._seen:
             return
         self._seen[id(value)] = value
         if type(value) in _TENSORS:
             self._keep(keeper_of(value, path))
             if attributes := vars(value):
                 self._visit_named(attributes, path)
+            if (node := value.grad_fn) is not None:
+                self._visit_named({"grad_fn": node.metadata}, path)
             return
-        if isinstance(value, (dict, list, set)) and not value:
+        if type(value) in _CONTAINERS and not value:
             self._empty.append((value, path))
             return
         is_kept = self._keep(keeper_of(value, path))
@@ -181,16 +191,19 @@ class State:
             self._object_to(f"{path} hands work to where it is not seen ({type(value).__name__})")
         elif isinstance(value, nn.Module):
             self._visit_module(value, path)
-        elif isinstance(value, (Iterator, Coroutine)) and self.is_library(type(value).__module__) and not is_kept:
+        elif not is_kept and isinstance(value, _MOVING) and self.is_library(type(value).__module__):
             self._object_to(f"{path} moves on with every call and cannot be put back ({type(value).__name__})")
         elif isinstance(value, types.MappingProxyType):
             self._visit_all(gc.get_referents(value), path)
         elif isinstance(value, Mapping):
             self._visit_named(value, path)
-            if not is_kept:
+            if type(value) not in _BARE:
+                self._visit_all((getattr(value, "default_factory", None),), path)
                 self._visit_object(value, path)
         elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
             self._visit_all(value, path)
+            if type(value) not in _BARE:
+                self._visit_object(value, path)
         elif isinstance(value, Tensor):
             self._visit_named(vars(value), path)
         elif isinstance(value, types.FunctionType):
@@ -207,6 +220,8 @@ class State:
             objection = None if is_kept else objection_to_value(type(value))
             self._object_to(objection and f"{path} {objection}")
             self._visit_object(value, path)
+            if compat.is_array(value):
+                self._visit_all(compat.objects_in(value), path)
 
     def _keep(self, keeper: Keeper | None) -> bool:
         if keeper is None:
@@ -230,6 +245,7 @@ class State:
         if self.is_library(function.__module__):
             objection = objection_to_value(function)
             self._object_to(objection and f"{path} {objection}")
+            self._visit_closure(function, path)
             return
         if self.is_library(function.__globals__.get("__name__")):  # what a library has wrapped around it
             for name, item in vars(function).items():
@@ -267,6 +283,7 @@ class State:
             self._open(vars(cls), path, owner=cls)
             return
         self._keepers.append(keeper_of_class(cls, path))
+        self._waiting.append((type(cls), type(cls).__name__))
         if issubclass(cls, enum.Enum):
             self._visit_all((member.value for member in cls), path)
         self._open(vars(cls), path)
@@ -287,7 +304,7 @@ class State:
             if isinstance(getattr(value, "__dict__", None), dict):
                 self._keepers.append(keeper_of_attributes(value, path))
                 self._open(vars(value), path)
-            elif slots := {name: getattr(value, name, None) for name in slot_names(value)}:
+            if slots := {name: getattr(value, name, None) for name in slot_names(value)}:
                 self._keepers.append(keeper_of_slots(value, path))
                 self._open(slots, path)
             self._waiting.append((type(value), type(value).__name__))
@@ -309,17 +326,35 @@ class State:
             self._visit_all([] if isinstance(value.__self__, types.ModuleType) else [value.__self__], path)
         attributes = getattr(value, "__dict__", None)
         if isinstance(value, BaseException):
-            self._keepers.append(keeper_of_attributes(value, path))
+            self._keepers += [keeper_of_attributes(value, path), keeper_of_raised(value, path)]
             self._visit_all(value.args, path)
         elif isinstance(attributes, dict) and not isinstance(value, CACHED_FUNCTION):
             self._keepers.append(keeper_of_borrowed(value, self._stored, path))
             self._use_of_library(value, path)
             self._open(attributes, path)
-            shown = {name: item for name, item in attributes.items() if not name.startswith("_")}
-            self._visit_named({name: item for name, item in shown.items() if isinstance(item, _SHOWN)}, path)
+            shown = {name: item for name, item in attributes.items() if self._is_shown(item)}
+            if not self._is_of_others(value):
+                shown = {name: item for name, item in shown.items() if not (name[0] == "_" and type(item) in _SHOWN)}
+            self._visit_named(shown, path)
         elif attributes is None:
             self._libraries.append((value, path))
+            self._keep(keeper_of_pickle(value, path) if self._is_of_others(value) else None)
+            self._visit_all(filter(self._is_shown, gc.get_referents(value)), path)
         self._visit_member(value, path)
+
+    def _is_shown(self, item: Any) -> bool:
+        """Whether to look at what a library's object or function holds: numbers, and what is no library's."""
+        if isinstance(item, (type, types.FunctionType)):
+            return not self.is_library(item.__module__)
+        if isinstance(item, types.ModuleType):
+            return False
+        is_own = not self.is_library(type(item).__module__) or isinstance(item, types.MethodType)
+        return is_own or isinstance(item, _SHOWN) or compat.is_array(item) or self._is_of_others(item)
+
+    def _is_of_others(self, value: Any) -> bool:
+        """Whether something is an object of an installed package that is neither PyTorch nor Python's own."""
+        package = _package(type(value).__module__)
+        return package not in _LIBRARIES and _is_installed(package)
 
     def _visit_member(self, item: Any, path: str) -> None:
         """Something in a class: a value, a method, a property and whatever else of Python's own wraps functions."""
@@ -340,14 +375,16 @@ class State:
             if kind in _CONTAINERS and not item:  # of which modules have many
                 seen[id(item)] = item
                 self._empty.append((item, inside))
-            elif not isinstance(item, _PLAIN):
+            else:
                 self._waiting.append((item, inside))
 
     def _visit_all(self, items: Iterable[Any], path: str) -> None:
-        self._waiting += [(item, path) for item in items if not isinstance(item, _PLAIN)]
+        self._waiting += [(item, path) for item in items if type(item) not in _PLAIN_KINDS]
 
     def _use_of_library(self, value: Any, path: str) -> None:
         """Keep the attributes of something that belongs to the whole program, as far as code may set them."""
+        if isinstance(value, (compat.OpOverload, compat.OpOverloadPacket)):
+            self._visit_all((compat.definition_in_python(value),), path)
         if value is logging.getLogger or isinstance(value, logging.Logger):
             self._logs = True
         elif value is warnings.filterwarnings or value is warnings.simplefilter:
@@ -367,6 +404,12 @@ class State:
         elif isinstance(value, types.FunctionType) and id(value) not in self._seen:
             self._seen[id(value)] = value
             self._libraries.append((value, path))
+            self._visit_closure(value, path)
+
+    def _visit_closure(self, function: types.FunctionType, path: str) -> None:
+        """What a library's function holds of others, as one that remembers results does."""
+        held = itertools.chain.from_iterable(map(_contents, function.__closure__ or ()))
+        self._visit_all(filter(self._is_shown, held), path)
 
     def _open(self, space: Mapping[str, Any], path: str, *, owner: Any = None) -> None:
         """Visit what code may reach in a namespace by the names that it uses, now and as more names turn up.
@@ -375,7 +418,7 @@ class State:
         """
         kind = owner.__name__ if isinstance(owner, types.ModuleType) else getattr(owner, "__module__", None)
         of_library = owner is not None and self.is_library(kind)
-        if of_library:
+        if of_library or isinstance(owner, types.ModuleType):
             self._libraries.append((owner, path))
         self._spaces.append((space, path, of_library))
         self._look_up(self._names, space, path, of_library)

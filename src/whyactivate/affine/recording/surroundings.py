@@ -25,6 +25,7 @@ _OUT_OF_SIGHT = frozenset(
         "Thread", "Timer", "start_new_thread", "ThreadPoolExecutor", "ProcessPoolExecutor", "ThreadPool", "to_thread",
         "run_in_executor", "Process", "Popen", "to_dlpack", "_to_dlpack", "DisableTorchFunction",
         "_DisableTorchDispatch", "_ExcludeDispatchKeyGuard", "_disable_current_modes", "_pop_mode_temporarily",
+        "_pop_mode", "_push_mode", "no_dispatch", "redispatch", "redispatch_boxed", "unset_fake_temporarily",
     }
 )  # fmt: skip
 _ASKS_WHO_WATCHES = frozenset(
