@@ -27,7 +27,7 @@ from torch import nn
 import whyactivate as wa
 from whyactivate.activations import ACTIVATIONS
 from whyactivate.training.stacked.optimise import StackedAdam
-from whyactivate.training.stacked.stack import Company, Pass, Stack, parameter_count
+from whyactivate.training.stacked.stack import Company, Pass, Stack, perceptron_size
 from whyactivate.training.stacked.weights import draw_row
 
 FILE = Path(__file__).with_name("compare.json")
@@ -36,7 +36,7 @@ MODULES = {"identity": nn.Identity, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tan
 ARTICLE = wa.TrainConfig(shuffle=False)
 CASES = ((("relu",), 1), (("relu",), 10), (("relu",), 100), (("relu",), 1000), (FIVE, 10), (FIVE, 100))
 WIDTHS = (10, 18, 18, 4, 1)
-WEIGHTS = parameter_count(WIDTHS)
+WEIGHTS = perceptron_size(WIDTHS)
 INTO_FIRST, BIASES_ABOVE = 18 * 11, 18 + 4 + 1
 MULTIPLICATIONS = 3 * WEIGHTS - INTO_FIRST - BIASES_ABOVE
 """For one row: forward, slopes in the weights, slopes in the inputs (not for biases, nor below the first layer)."""

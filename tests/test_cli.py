@@ -84,6 +84,12 @@ def test_version_and_help_need_nothing_heavy() -> None:
         assert expected in done.stdout
 
 
+def test_the_package_itself_can_be_run() -> None:
+    done = subprocess.run([sys.executable, "-m", "whyactivate", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: whyactivate [OPTIONS] COMMAND" in done.stdout
+
+
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
 
 

@@ -238,6 +238,11 @@ def test_there_are_at_least_twelve_each_with_a_solution_and_hints() -> None:
     assert list(EXERCISES)[-1] == "fool-the-jacobian"
 
 
+def test_looking_at_an_exercise_at_a_prompt_gives_no_hint_away():
+    for exercise in EXERCISES.values():
+        assert repr(exercise) == f"<Exercise: {exercise.name}: {exercise.title.rstrip('.')}>"
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_solution_is_accepted_and_explained(name: str) -> None:
     graded = check(name, SOLUTIONS[name]())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.image import imread
 
+import whyactivate as wa
 from demo_run import classes, contest, quick_parts, quick_result
 from whyactivate.datasets import load_dataset
 from whyactivate.demo.phrases import number
@@ -69,6 +72,14 @@ def test_the_same_run_gives_the_same_file_without_a_date(tmp_path: Path) -> None
     assert line is not None
     paths = [save_figure(plot_line(line, title="t"), tmp_path, name)[1] for name in ("one", "two")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_notebook_shows_a_figure_without_being_told_to() -> None:
+    figure = wa.lessons.xor().plot()
+    shown, _ = DisplayFormatter().format(figure)
+    assert shown["image/png"].startswith(b"\x89PNG")
+    again = pickle.loads(pickle.dumps(figure))
+    assert svg_of(again) == svg_of(figure)
 
 
 def test_no_global_state_moves() -> None:

@@ -19,12 +19,11 @@ from torch import Tensor, nn
 from whyactivate._checks import check_path
 from whyactivate.activations import ACTIVATIONS, get_activation
 from whyactivate.errors import InputError
-from whyactivate.models import MLP
+from whyactivate.models import DTYPES, MLP
 
 FORMAT = "whyactivate-mlp/1"
 """The mark in the metadata of the files that `save_weights` writes."""
 
-_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _NESTED = ("state_dict", "model_state_dict", "model")
 
 
@@ -250,8 +249,8 @@ def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
             f"{path}: {name} with shape {tuple(tensor.shape)} is not the weight (2 dimensions) or bias (1) of an "
             "affine layer; only a chain of affine layers with one activation between them can be read"
         )
-    dtypes = ", ".join(str(dtype).removeprefix("torch.") for dtype in _DTYPES)
-    if tensor.dtype not in _DTYPES or tensor.device.type != "cpu":
+    dtypes = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+    if tensor.dtype not in DTYPES or tensor.device.type != "cpu":
         raise InputError(f"{path}: {name} is {tensor.dtype} on {tensor.device}; known dtypes: {dtypes}")
     if not tensor.numel():
         raise InputError(f"{path}: {name} with shape {tuple(tensor.shape)} is empty")

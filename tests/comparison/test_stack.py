@@ -13,7 +13,7 @@ from whyactivate.models import INITS, MLP
 from whyactivate.training.stacked.activate import Bent, derivative_by_autograd
 from whyactivate.training.stacked.losses import CrossEntropy, SquaredError
 from whyactivate.training.stacked.optimise import StackedAdam, StackedSGD
-from whyactivate.training.stacked.stack import Company, Pass, Stack, parameter_count
+from whyactivate.training.stacked.stack import Company, Pass, Stack, perceptron_size
 from whyactivate.training.stacked.weights import draw_row, layers_of, put_row, row_of
 
 WIDTHS = (3, 5, 4, 2)
@@ -199,7 +199,7 @@ class TestRows:
     def test_draws_what_a_perceptron_draws(self, init, dtype: torch.dtype):
         model = MLP(WIDTHS, init=init, seed=5, dtype=dtype)
         assert np.array_equal(draw_row(WIDTHS, init, 5, dtype), row_of(layers_of(model)))
-        assert len(row_of(layers_of(model))) == parameter_count(WIDTHS)
+        assert len(row_of(layers_of(model))) == perceptron_size(WIDTHS)
 
     def test_there_and_back(self):
         model = MLP(WIDTHS, seed=1)

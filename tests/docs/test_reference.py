@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def test_every_public_name_is_on_one_page_and_in_the_overview(language):
     assert [chapter for chapter in wa._CHAPTERS if f"`whyactivate.{chapter}`" not in overview] == []
     # The command line has a sentence of its own below the table.
     assert [page.name for page in pages if f"({page.name})" not in overview] == ["index.md"]
+
+
+@pytest.mark.parametrize("chapter", [*wa._CHAPTERS, "activations"])
+def test_every_name_of_a_chapter_is_in_the_reference(chapter):
+    pages = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "en").rglob("*.md"))]
+    entries = {entry.rpartition(".")[2] for text in pages for entry in ENTRY.findall(text)}
+    assert [name for name in import_module(f"whyactivate.{chapter}").__all__ if name not in entries] == []
 
 
 def test_an_entry_is_no_module():

@@ -30,6 +30,8 @@ def collapse_linear(
         NotAffineError: the module is not affine; `.analysis.counterexample` shows it.
         UndecidedError: it is neither proved affine nor refuted; `.analysis.blame` says why.
         RowsMixError: it is affine, but no layer acts on each row alone.
+        CannotCollapseError: the parent of these three; it is raised itself where the module has several inputs or
+            outputs, or where the one layer would not fit into memory.
         InputError: the input cannot be used, or was left out and cannot be inferred.
     """
     if example_input is None:

@@ -12,10 +12,10 @@ import torch
 from whyactivate.activations import get_activation
 from whyactivate.comparison.block import Block, Recipe, Source
 from whyactivate.comparison.grid import Choice
-from whyactivate.comparison.member import Member, Place
+from whyactivate.comparison.member import ONE_FOR_ALL, Member, Place
 from whyactivate.training import TrainConfig
 from whyactivate.training.stacked.activate import Array
-from whyactivate.training.stacked.stack import parameter_count
+from whyactivate.training.stacked.stack import perceptron_size
 from whyactivate.training.stacked.weights import draw_row
 
 Key = tuple[Place, int]
@@ -34,7 +34,7 @@ class Chunk:
     Attributes:
         keys: place and seed of each member.
         choices: the activations by name.
-        sources: the data of each seed; one for all under -1.
+        sources: the data of each seed, or one for all.
         config: what all members have in common.
         double: float64 instead of float32.
         keep_weights: send the final weights back.
@@ -52,12 +52,16 @@ class Chunk:
         """Roughly the multiplications that it takes."""
         place, seed = self.keys[0]
         data = self.source(seed).data
-        weights = parameter_count((data.features, *place.hidden, data.outputs))
+        weights = perceptron_size((data.features, *place.hidden, data.outputs))
         return float(len(self.keys)) * weights * len(data.train_x) * self.config.epochs
 
     def source(self, seed: int) -> Source:
         """The data for a seed."""
-        return self.sources[seed if seed in self.sources else -1]
+        return self.sources[self.shared(seed)]
+
+    def shared(self, seed: int) -> int:
+        """The seed, or what stands for all of them where they share their data."""
+        return seed if seed in self.sources else ONE_FOR_ALL
 
     def train(self, done: Callable[[Member], object], tick: Callable[[float], object] | None = None) -> None:
         """Trains the members.
@@ -69,10 +73,9 @@ class Chunk:
         kinds = {name: get_activation(choice) for name, choice in self.choices.items()}
         names = list(self.choices)
         ordered = sorted(self.keys, key=lambda key: names.index(key[0].activation))
-        used = sorted({seed if seed in self.sources else -1 for _, seed in ordered})
+        used = sorted({self.shared(seed) for _, seed in ordered})
         recipes = [
-            Recipe(place, seed, kinds[place.activation], used.index(seed if seed in self.sources else -1))
-            for place, seed in ordered
+            Recipe(place, seed, kinds[place.activation], used.index(self.shared(seed))) for place, seed in ordered
         ]
         first = self.source(ordered[0][1]).data
         widths = (first.features, *ordered[0][0].hidden, first.outputs)
@@ -99,7 +102,7 @@ class Chunk:
             count = -(-len(keys) // size)
             for number in range(count):
                 part = keys[number * len(keys) // count : (number + 1) * len(keys) // count]
-                seeds = {seed if seed in self.sources else -1 for _, seed in part}
+                seeds = {self.shared(seed) for _, seed in part}
                 names = {place.activation for place, _ in part}
                 yield Chunk(
                     tuple(part), {n: c for n, c in self.choices.items() if n in names},
@@ -110,7 +113,7 @@ class Chunk:
         """How many members of this shape are trained fastest together."""
         data = self.source(seed).data
         number = 8 if self.double else 4
-        weights = parameter_count((data.features, *hidden, data.outputs))
+        weights = perceptron_size((data.features, *hidden, data.outputs))
         rows = (len(data.train_x) * (data.features + 1) + len(data.test_x)) * number
         return max(1, min(_CACHE // (5 * number * weights), _MOST_ROWS // rows))
 

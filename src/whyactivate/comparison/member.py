@@ -9,6 +9,9 @@ from whyactivate.models import Init
 from whyactivate.training.history import Stopped
 from whyactivate.training.stacked.activate import Array
 
+ONE_FOR_ALL = -1
+"""In place of a seed: what is the same for all of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

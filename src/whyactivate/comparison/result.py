@@ -19,7 +19,7 @@ from torch import Tensor
 
 from whyactivate._checks import check_path
 from whyactivate.comparison import words
-from whyactivate.comparison.member import COLUMNS, Member, Place
+from whyactivate.comparison.member import COLUMNS, ONE_FOR_ALL, Member, Place
 from whyactivate.comparison.summary import Summary, summarise
 from whyactivate.datasets import Task
 from whyactivate.errors import InputError, UnknownNameError
@@ -148,7 +148,7 @@ class ComparisonResult:
         for name, value in mine.items():
             if value != theirs[name]:
                 raise InputError(f"cannot resume: {name} was {value!r} and is {theirs[name]!r} now")
-        if (-1 in self.fingerprints) != (-1 in other.fingerprints):
+        if (ONE_FOR_ALL in self.fingerprints) != (ONE_FOR_ALL in other.fingerprints):
             raise InputError("cannot resume: one of the two draws data for each seed and the other does not")
         for seed in set(self.fingerprints) & set(other.fingerprints):
             if self.fingerprints[seed] != other.fingerprints[seed]:

@@ -16,20 +16,19 @@ from whyactivate._checks import check_whole
 from whyactivate.comparison.block import Source
 from whyactivate.comparison.chunk import Chunk, Key, train_chunk
 from whyactivate.comparison.grid import ARTICLE_FIVE, Choice, Grid, make_grid, read_layers
-from whyactivate.comparison.member import Member
+from whyactivate.comparison.member import ONE_FOR_ALL, Member
 from whyactivate.comparison.result import ComparisonResult
 from whyactivate.datasets import Dataset, load_dataset
 from whyactivate.errors import InputError, WhyActivateError, WorkerError
 from whyactivate.floor import linear_floor
 from whyactivate.training import TrainConfig
-from whyactivate.training.stacked.stack import parameter_count
+from whyactivate.training.stacked.stack import perceptron_size
 
 if TYPE_CHECKING:
     from whyactivate.models import Init
 
 Progress = Callable[[int, int, float | None], object]
 
-_ONE_FOR_ALL = -1
 _MOST_WEIGHTS = 50_000_000
 """A network with more, its slopes and means beside it, would fill a gigabyte."""
 _PAUSE = 0.1
@@ -134,7 +133,7 @@ def _check(data: object, config: object, dtype: object, keep: object, executor: 
 
 def _check_size(grid: Grid, data: Dataset) -> None:
     for place in grid.places:
-        weights = parameter_count((data.features, *place.hidden, data.outputs))
+        weights = perceptron_size((data.features, *place.hidden, data.outputs))
         if weights > _MOST_WEIGHTS:
             raise InputError(
                 f"a network with {len(place.hidden)} hidden layers, up to {max(place.hidden, default=0)} wide, has "
@@ -143,9 +142,9 @@ def _check_size(grid: Grid, data: Dataset) -> None:
 
 
 def _load(data: Dataset | str, seeds: Sequence[int]) -> dict[int, Dataset]:
-    """The data of each seed, or of all of them under -1."""
+    """The data of each seed, or of all of them."""
     if isinstance(data, Dataset):
-        return {_ONE_FOR_ALL: data}
+        return {ONE_FOR_ALL: data}
     return {seed: load_dataset(data, seed) for seed in seeds}
 
 
@@ -220,7 +219,7 @@ class _Job:
         seeds = {seed for _, seed in keys}
         sources: dict[int, Source] = {}
         for seed, one in self.data.items():
-            if seed == _ONE_FOR_ALL or seed in seeds:
+            if seed == ONE_FOR_ALL or seed in seeds:
                 floor = linear_floor(one)
                 sources[seed] = Source(one, floor.loss, floor.test_loss)
         return Chunk(keys, self.grid.choices, sources, self.config, self.double, self.keep_weights)

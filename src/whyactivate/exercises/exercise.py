@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whyactivate._checks import check_whole
+from whyactivate._told import Told
 from whyactivate.errors import InputError
 
 
@@ -66,8 +67,8 @@ class Refused(Exception):
     """An answer that cannot be looked at further, with the reason: a point that does not hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exercise:
+@dataclass(frozen=True, slots=True, repr=False)
+class Exercise(Told):
     """A task, hints, and a grader that accepts every right answer.
 
     Attributes:

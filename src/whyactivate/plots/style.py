@@ -115,7 +115,7 @@ def style() -> Generator[None]:
 
 def new_figure(height: float) -> Figure:
     """An empty figure of the common width, known to no global state."""
-    from matplotlib.figure import Figure
+    from whyactivate.plots.figure import Figure
 
     return Figure(figsize=(WIDTH, height), layout="constrained")
 

@@ -64,7 +64,7 @@ class Stack:
         return views
 
 
-def parameter_count(widths: Sequence[int]) -> int:
+def perceptron_size(widths: Sequence[int]) -> int:
     """The number of weights and biases of a perceptron with these widths."""
     return sum(units * (inputs + 1) for inputs, units in pairwise(widths))
 

@@ -11,13 +11,13 @@ from torch import nn
 
 from whyactivate.models import MLP, Init, SimpleModel, draw_layer
 from whyactivate.training.stacked.activate import Array
-from whyactivate.training.stacked.stack import parameter_count
+from whyactivate.training.stacked.stack import perceptron_size
 
 
 def draw_row(widths: Sequence[int], init: Init, seed: int, dtype: torch.dtype) -> Array:
     """The first weights and biases that `MLP(widths, init=init, seed=seed)` draws, as one row."""
     generator = torch.Generator().manual_seed(seed)
-    row = torch.empty(parameter_count(widths), dtype=dtype)
+    row = torch.empty(perceptron_size(widths), dtype=dtype)
     start = 0
     for inputs, units in pairwise(widths):
         weight, bias = torch.empty(units, inputs, dtype=dtype), torch.empty(units, dtype=dtype)
