@@ -58,6 +58,12 @@ class Halved(nn.Module):
         lambda m, x: m.b(torch.relu(m.a(x)) if x.shape[1] > 10 else m.a(x)).tanh(),
         lambda m, x: m.b(m.a(x) if not x.shape[1] // 10 else torch.relu(m.a(x))).tanh(),
         lambda m, x: both(m, x) * m.halved(both(m, x))[1],
+        lambda m, x: both(m, x)[:, :9],
+        lambda m, x: both(m, x).narrow(1, 0, 5),
+        lambda m, x: both(m, x).split(5, 1)[0],
+        lambda m, x: both(m, x).view(-1, 5, 4),
+        lambda m, x: both(m, x).expand(-1, 5, -1),
+        lambda m, x: both(m, x).unflatten(1, (5, -1)).squeeze(2),
         masked,
     ],
 )
@@ -98,6 +104,8 @@ def test_an_image_of_another_size_gets_the_right_answer_or_none(forward):
         (lambda m, x: F.layer_norm(both(m, x), (4,)), (1, 4)),
         (lambda m, x: both(m, x) * x.shape[0], None),
         (lambda m, x: m.b(m.a(x)).tanh() / x.shape[1], (9, 4)),
+        (lambda m, x: torch.relu(2 * m.b(m.a(x)))[...], (9, 4)),
+        (lambda m, x: (torch.relu(m.b(m.a(x)) + m.a(x)) @ m.a.weight.T + m.b.weight[0]).tanh(), (1, 4)),
     ],
 )
 def test_a_forward_that_holds_no_size_takes_sequences_of_any_length(forward, other):
@@ -115,11 +123,15 @@ def test_a_forward_that_holds_no_size_takes_sequences_of_any_length(forward, oth
         lambda m, x: m.head(F.adaptive_avg_pool2d(filtered(m, x), 1).flatten(1)),
         lambda m, x: m.head(filtered(m, x).mean((2, 3))),
         lambda m, x: m.up(filtered(m, x)),
+        lambda m, x: x + (2 * m.b(m.a(x.permute(0, 2, 3, 1)).relu())).permute(0, 3, 1, 2),
+        lambda m, x: m.n(m.padded(x)) + x,
+        lambda m, x: F.pad(filtered(m, x), (0, 1)),
     ],
 )
 def test_a_network_of_convolutions_takes_images_of_any_size(forward):
     net = pictures(forward)
     net.head, net.up = nn.Linear(4, 2).double(), nn.Upsample(scale_factor=2)
+    net.padded = nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect").double()
     copied = wa.collapse_runs(net, rows(2, 4, 6, 6))
     assert isinstance(copied, torch.fx.GraphModule)
     for size in ((6, 6), (4, 8), (9, 5)):

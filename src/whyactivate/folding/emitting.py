@@ -6,6 +6,7 @@ import inspect
 import operator
 from collections.abc import Sequence
 from keyword import iskeyword
+from math import prod
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from whyactivate.folding.planning import Piece, Term
 from whyactivate.folding.program import Program, feature_key, key_of
 from whyactivate.folding.regions import Region, Vector, left_over
 from whyactivate.folding.replacing import PRODUCTS, Calls, CannotPlace, calls_device, check_memory
-from whyactivate.folding.scope import Scope, Unknown
+from whyactivate.folding.scope import Bound, Scope, Unknown
 
 aten = torch.ops.aten
 
@@ -223,6 +224,10 @@ class _Emitter(Scope):
         assert output is not None
         assert other is not None
         self._check_birth(last)
+        whole = self._on_all_axes(piece)
+        if whole is not None:
+            self.bound[key_of(output)] = whole
+            return
         total: fx.Node | None = None
         pending = piece.shift
         # The shift goes to the first layer that has a bias; a scale takes it where there is no such layer.
@@ -239,6 +244,27 @@ class _Emitter(Scope):
             vector = self._vector(piece, pending, len(output.geometry.size))
             total = self.graph.call_function(aten.add.Tensor, (total, vector))
         self.bind(output, total, other.geometry)
+
+    def _on_all_axes(self, piece: Piece) -> Bound | None:
+        """The layer on the last axis of a tensor of several, where the program flattens the others and puts them back.
+
+        So the graph holds none of their sizes.
+        """
+        term, *others = piece.terms
+        given = self.known(term.key)
+        seen, made = term.geometry, piece.geometry
+        last = (term.axis == len(seen.size) - 1, piece.axis == len(made.size) - 1)
+        in_order = all(one.is_contiguous for one in (given.here, given.there, seen, made))
+        if others or not isinstance(term.map, Dense) or not all(last) or not in_order:
+            return None
+        same = (seen.offset, seen.numel, seen.size[-1]) == (given.here.offset, given.here.numel, given.here.size[-1])
+        if not same or made.numel * seen.size[-1] != seen.numel * made.size[-1] or len(given.here.size) < 3:
+            return None
+        device, axis = calls_device(self.calls, self.call), len(given.here.size) - 1
+        layer, name = layer_for(term.map, piece.shift, given.here, axis, device), self._name(piece)
+        self.region.layers[name] = layer
+        node = self.graph.call_module(name, (given.node,))
+        return Bound(node, *(_with_last(one, made) for one in (given.here, given.there)))
 
     def _term(self, piece: Piece, term: Term, shift: Shift, twin: Geometry) -> fx.Node:
         source, view, axis = self._source(piece, term)
@@ -324,6 +350,13 @@ class _Emitter(Scope):
             number += 1
         self.taken.add(f"{start}{number}")
         return f"{start}{number}"
+
+
+def _with_last(geometry: Geometry, flat: Geometry) -> Geometry:
+    """A geometry in order with as many entries on its last axis as another."""
+    size = (*geometry.size[:-1], flat.size[-1])
+    stride = tuple(prod(size[i + 1 :]) for i in range(len(size)))
+    return Geometry(flat.offset, size, stride, flat.dtype)
 
 
 def _others(geometry: Geometry, axis: int) -> tuple[int, ...]:

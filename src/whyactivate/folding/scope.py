@@ -18,7 +18,7 @@ from whyactivate.affine.tape import Constant, Geometry, Value
 from whyactivate.folding.calls import Fixed
 from whyactivate.folding.program import Key, Program, key_of
 from whyactivate.folding.replacing import CannotPlace
-from whyactivate.folding.views import cut, picked, steps
+from whyactivate.folding.views import Block, block, cut, picked, steps
 
 aten = torch.ops.aten
 
@@ -133,17 +133,35 @@ class Scope:
             if way[0] is not None:
                 node = self.graph.call_function(aten.permute.default, (node, list(way[0])))
             shape = [self.whole(a, b) for a, b in zip(way[1], other[1], strict=True)]
-            node = self.graph.call_method("reshape", (node, shape))
+            sizes = [[one.size[i] for i in way[0] or range(len(one.size))] for one in (bound.here, bound.there)]
+            if sizes != [[*way[1]], [*other[1]]] or 1 in here.size:  # else it only permutes
+                node = self.graph.call_method("reshape", (node, shape))
             if (way[0], way[2]) == (None, None) and _is_row_by_row(bound.here, here) and shape[0] is self._batch:
                 self.open.add(node)
             return node if way[2] is None else self.graph.call_function(aten.permute.default, (node, list(way[2])))
-        part = cut(bound.here, here)
-        if part is not None and part == cut(bound.there, there):
-            return self.graph.call_method("narrow", (bound.node, *part))
+        slice_ = cut(bound.here, here)
+        if slice_ is not None and slice_ == cut(bound.there, there):
+            return self.graph.call_method("narrow", (bound.node, *slice_))
         place = picked(bound.here, here)
         if place is not None and place == picked(bound.there, there):
             return self.graph.call_function(aten.select.int, (bound.node, *place))
+        part, twin = block(bound.here, here), block(bound.there, there)
+        if part is not None and twin is not None and part.is_like(twin):
+            return self._shown_block(bound.node, part, twin)
         raise CannotPlace("a view in it is neither a reshape, nor a permutation, nor a slice")
+
+    def _shown_block(self, node: fx.Node, here: Block, there: Block) -> fx.Node:
+        shape = [self.whole(a, b) for a, b in zip(here.shape, there.shape, strict=True)]
+        node = self.graph.call_method("reshape", (node, shape))
+        for (axis, start, a), (_, _, b) in zip(here.slices, there.slices, strict=True):
+            node = self.graph.call_method("narrow", (node, axis, start, self.whole(a, b)))
+        if here.entry is not None:
+            node = self.graph.call_function(aten.select.int, (node, len(shape) - 1, here.entry))
+        node = self.graph.call_function(aten.permute.default, (node, list(here.order)))
+        if here.spread is None or there.spread is None:
+            return node
+        size = [self.whole(a, b) for a, b in zip(here.spread, there.spread, strict=True)]
+        return self.graph.call_method("expand", (node, size))
 
     def _check_given(self, node: fx.Node, here: Any, there: Any, given: str) -> None:
         """The graph was recorded for this value, and says so where it is called with another."""

@@ -100,7 +100,7 @@ class SizeWatch(TorchFunctionMode):
 
     Attributes:
         asked: the questions so far.
-        looked: the paths of modules whose code looked at a size at all.
+        looked: the paths of modules whose code looked at a size at all, or did what goes by one.
         counted: the paths of those whose code looked at the number of axes.
     """
 
@@ -155,7 +155,8 @@ class SizeWatch(TorchFunctionMode):
             raise
         for what, numbers in cuts(func, given, named):
             self.note(what, *numbers)
-        path = self._where() if func in _SIZES or func in _RANKS or func is Tensor.__len__ else None
+        asks = func in _SIZES or func in _RANKS or func is Tensor.__len__
+        path = self._where() if asks or _goes_by_sizes(func, given) else None
         if path is not None:
             (self.counted if func in _RANKS else self.looked).add(path)
         if func is Tensor.__len__:
@@ -175,6 +176,21 @@ class SizeWatch(TorchFunctionMode):
             numbers: tuple[int, ...] = result
             return tuple(Size(self, n) for n in numbers)
         return Size(self, result) if type(result) is int else result
+
+
+def _goes_by_sizes(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether a function may leave a tensor as it is for one size, and not for another: `x[:, :512]`."""
+    if func is not Tensor.__getitem__:
+        return getattr(func, "__name__", "") in _SHAPING
+    items: list[Any] = list(args[1]) if isinstance(args[1], tuple) else [args[1]]  # pyright: ignore[reportUnknownArgumentType]
+    return any(type(item) is slice and not item.start is item.stop is item.step is None for item in items)
+
+
+_SHAPING = frozenset({
+    "as_strided", "broadcast_tensors", "broadcast_to", "chunk", "dsplit", "expand", "expand_as", "hsplit", "narrow",
+    "reshape", "reshape_as", "split", "split_with_sizes", "squeeze", "squeeze_", "tensor_split", "unflatten",
+    "unfold", "view", "view_as", "vsplit",
+})  # fmt: skip
 
 
 def _is_asked_by_us() -> bool:

@@ -1,8 +1,9 @@
-"""How one view of a tensor is made out of another: by permutation and reshape, by a slice, or by an index."""
+"""How one view of a tensor is made out of another: by permutation and reshape, by slices, or by an index."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import torch
 
@@ -65,3 +66,51 @@ def picked(base: Geometry, view: Geometry) -> tuple[int, int] | None:
             if rest == 0 and 0 <= index < base.size[axis]:
                 return axis, index
     return None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A reshape to `shape`, slices (axis, start, length), one `entry` of an axis behind these, and a permutation.
+
+    `order` says where the axes of the view lie then, `spread` to which size they are repeated; `entry` is None where
+    there is no such axis, `spread` where nothing is repeated.
+    """
+
+    shape: tuple[int, ...]
+    slices: tuple[tuple[int, int, int], ...]
+    entry: int | None
+    order: tuple[int, ...]
+    spread: tuple[int, ...] | None
+
+    def is_like(self, other: Block) -> bool:
+        """Whether both are the same but for sizes."""
+        places = [[one[:2] for one in block.slices] for block in (self, other)]
+        whole = [(block.entry, block.order, block.spread is None) for block in (self, other)]
+        return whole[0] == whole[1] and places[0] == places[1]
+
+
+def block(base: Geometry, view: Geometry) -> Block | None:
+    """How a view is a block of a tensor that lies in order, such as the queries among queries, keys and values."""
+    kept = sorted(range(len(view.size)), key=lambda i: (-view.stride[i], i))
+    span, rest = base.numel, view.offset - base.offset
+    shape: list[int] = []
+    slices: list[tuple[int, int, int]] = []
+    for i in kept:
+        size, stride = view.size[i], view.stride[i]
+        if not stride:
+            shape.append(1)
+            continue
+        if span % stride:
+            return None
+        start, rest = divmod(rest, stride)
+        if start < 0 or start + size > span // stride:
+            return None
+        if size != span // stride:
+            slices.append((len(shape), start, size))
+        shape.append(span // stride)
+        span = stride
+    if not base.is_contiguous or rest >= span:
+        return None
+    inner = (span,) if span > 1 else ()
+    order, spread = tuple(map(kept.index, range(len(kept)))), view.size if 0 in view.stride else None
+    return Block((*shape, *inner), tuple(slices), rest if inner else None, order, spread)
