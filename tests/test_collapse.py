@@ -308,3 +308,16 @@ def test_nonsense_is_refused_with_what_was_expected(kind, options, words: str) -
     collapse = wa.collapse_linear(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)))
     with pytest.raises(InputError, match=words):
         collapse.prove(kind, **options)
+
+
+@pytest.mark.parametrize("first", [nn.Conv2d(1, 2, 3), nn.Embedding(5, 8), nn.LSTM(3, 8), nn.ConvTranspose1d(1, 2, 3)])
+def test_an_input_is_not_guessed_behind_another_layer(first):
+    module = nn.Sequential(first, nn.Linear(8, 2))
+    for door in (wa.collapse_linear, wa.ablate):
+        with pytest.raises(InputError, match=r"its first layer is not an nn\.Linear\. Pass example_input"):
+            door(module)
+
+
+def test_an_input_is_guessed_behind_what_keeps_its_shape():
+    module = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(8), nn.Linear(8, 2)).eval()
+    assert wa.collapse_linear(module).input_shape == (8,)

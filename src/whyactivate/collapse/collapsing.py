@@ -15,6 +15,12 @@ from whyactivate.collapse.result import Collapse, Step, modes_of
 from whyactivate.errors import CannotCollapseError, InputError, NotAffineError, RowsMixError, UndecidedError
 from whyactivate.proof import LinearRounding, RoundedStep
 
+_OTHER_LAYERS = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.Embedding, nn.EmbeddingBag, nn.Bilinear, nn.RNNBase,
+)  # fmt: skip
+"""What takes something else than the `nn.Linear` behind it."""
+
 
 def collapse_linear(
     module: nn.Module, example_input: Tensor | tuple[Any, ...] | dict[str, Any] | None = None
@@ -91,6 +97,8 @@ def infer_input(module: nn.Module) -> Tensor:
     """
     if isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
         for part in module.modules():
+            if isinstance(part, _OTHER_LAYERS):
+                break
             if isinstance(part, nn.Linear):
                 # Not part.weight: where that is computed (spectral_norm), asking for it changes the module.
                 first = next(part.parameters(), torch.empty(0, device="cpu"))
