@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import whyactivate as wa
+from modules import Call
 from whyactivate.affine.evaluating.replay import ExactConstants, Replay
 from whyactivate.affine.recording import Example, record_all
 from whyactivate.affine.searching.rare import rare_pairs
@@ -203,3 +204,12 @@ def test_rare_pairs_are_the_same_every_time() -> None:
     for (a, b), (c, d) in zip(one, other, strict=True):
         assert np.array_equal(a[0], c[0])
         assert np.array_equal(b[0], d[0])
+
+
+def test_a_counterexample_tells_its_values_sharply_where_one_does() -> None:
+    """At 0, the middle of opposite inputs, the determinant is not known well enough to say which side of 0 it is on."""
+    module = Call(lambda x: torch.bucketize(torch.linalg.det(x.reshape(-1, 2, 2)), torch.tensor([-1.0, 0.0, 2.0])))
+    found = wa.analyze(module, torch.randn(3, 4, generator=torch.Generator().manual_seed(0))).counterexample
+    assert found is not None
+    mix = float(found.weights[0]) * found.a[0] + float(found.weights[1]) * found.b[0]
+    assert float(module(mix.float())) == found.at_mix

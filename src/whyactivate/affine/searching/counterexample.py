@@ -39,6 +39,8 @@ _SHARP = 2.0**-40
 """Where all intervals are wider, as a part of the largest number, more bits are of more use than other inputs."""
 _TOO_WIDE = 2.0**-10
 """Where the intervals at the next precision would still be wider, that precision is passed over."""
+_VAGUE = 2.0**-10
+"""Where the intervals of a counterexample are wider, as a part of the gap between them, others are looked for."""
 _WORTH_CROPPING = 2
 """By which factor a crop must be less work to be tried first."""
 _MIXES = ((Fraction(1, 2), Fraction(1, 2)), (Fraction(2), Fraction(-1)))
@@ -108,15 +110,18 @@ def _first(
         for weights in mixes
     )
     tried: list[tuple[float, _Question]] = []
+    vague: Counterexample | None = None
     for question in questions:
         answer = question.answer(arithmetic)
         if answer.counterexample is not None:
-            return answer.counterexample
+            if answer.blur <= _VAGUE or arithmetic == "enclosed":
+                return answer.counterexample
+            vague = vague or answer.counterexample
         tried.append((answer.blur, question))
         if len(tried) >= _TRIES_BEFORE_HOPELESS and min(tried, key=itemgetter(0))[0] > _HOPELESS:
             break
     if not most_wide or not tried:
-        return None
+        return vague
     tried.sort(key=itemgetter(0))
     width = tried[0][0] * 2.0**53  # of the intervals that a single bit would give: each further one halves them
     for bits, more_bits in itertools.zip_longest(_WIDE_BITS, _WIDE_BITS[1:]):
@@ -161,6 +166,7 @@ class _Answer(NamedTuple):
     Attributes:
         counterexample: None where none was verified.
         blur: how wide the narrowest interval is, as a multiple of the largest number; 0 where that was not looked at.
+            Of a counterexample, how wide its intervals are, as a multiple of the gap.
     """
 
     counterexample: Counterexample | None
@@ -203,8 +209,9 @@ class _Question:
             if flat.points == 1:
                 continue
             at_mix, mix_of = flat.at(2), flat.at(0) * first + flat.at(1) * second
-            gap = _lower_gap(at_mix, mix_of)
-            where = int(gap.argmax())
+            gap, width = _lower_gap(at_mix, mix_of), _width(at_mix) + _width(mix_of)
+            clear = torch.where(width <= gap * _VAGUE, gap, 0.0)
+            where = int((clear if bool(clear.any()) else gap).argmax())
             if float(gap[where]) > 0:
                 found = Counterexample(
                     a=self._shown(self.a),
@@ -216,7 +223,7 @@ class _Question:
                     gap=float(gap[where]),
                     arithmetic=arithmetic,
                 )
-                return _Answer(found)
+                return _Answer(found, float(width[where]) / found.gap)
             if not isinstance(flat, ExactArray):
                 blur = max(blur, min(_blur(flat), growth.blur()))
         return _Answer(None, blur)
@@ -227,6 +234,13 @@ _CONVERSIONS: dict[str, Callable[[ExactArray], Numbers]] = {
     "balls": BallArray.from_exact,
     "enclosed": EnclosureArray.from_exact,
 }
+
+
+def _width(numbers: Numbers) -> Tensor:
+    """How wide each interval is, at a single point."""
+    if isinstance(numbers, ExactArray):
+        return torch.zeros(numbers.shape, dtype=torch.float64, device="cpu")
+    return (numbers.upper() - numbers.lower())[0]
 
 
 def _blur(numbers: BallArray | EnclosureArray) -> float:
