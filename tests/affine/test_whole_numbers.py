@@ -54,6 +54,11 @@ REFUTED: dict[str, Forward] = {
     "one hot": lambda m, x: (largest(m, x) == torch.arange(4)).float(),
     "values and places": lambda m, x: x.max(-1),
     "sorted": lambda m, x: x.sort(-1),
+    "sorted by hand": lambda m, x: x.take_along_dim(x.argsort(-1), -1),
+    "counted": lambda m, x: (x > 0).sum(-1),
+    "every second one": lambda m, x: (x.argmax(-1) * 3 + 1) % 2,
+    "label not used": lambda m, x: (x.argmax(-1), x.relu())[1],
+    "order not used": lambda m, x: (x.sort(-1), x.topk(2), x.relu())[2],
     "logits and label": lambda m, x: (m.linear(x), m.linear(x).argmax(-1)),
 }
 
@@ -84,6 +89,8 @@ NEVER_REFUTED: dict[str, Forward] = {
     "one hot, added up": lambda m, x: x + (largest(m, x) == torch.arange(4)).float().sum(-1, keepdim=True),
     "the only one, gathered": lambda m, x: x[:, :1].gather(1, x[:, :1].argmax(-1, keepdim=True)),
     "sorted and put back": lambda m, x: x.sort(-1).values.gather(1, x.argsort(-1).argsort(-1)),
+    "places that are none": lambda m, x: x + (x.argmax(-1, keepdim=True) // 4),
+    "places that cancel": lambda m, x: x + (x.argsort(-1).sum(-1, keepdim=True) - 6),
     "equal numbers": lambda m, x: torch.stack([x[:, 0], x[:, 0]], -1).argsort(-1).float(),
     "numbers, and places that are none": lambda m, x: (m.linear(x), x.argmax(-1) * 0),
     "numbers, and whether they are none": lambda m, x: (m.linear(x), torch.isnan(x)),
@@ -98,6 +105,16 @@ def test_what_is_constant_after_all_is_not_refuted(name: str) -> None:
 @pytest.mark.parametrize("name", ["numbers, and places that are none", "numbers, and whether they are none"])
 def test_outputs_in_whole_numbers_are_never_called_affine(name: str) -> None:
     assert wa.analyze(Parts(NEVER_REFUTED[name]), rows()).verdict == "undecided"
+
+
+@pytest.mark.parametrize("unused", [lambda x: x.argmax(-1), lambda x: x.sort(-1), lambda x: x.long()])
+def test_whole_numbers_that_nobody_uses_do_not_stand_in_the_way(unused: Callable[[Tensor], Any]) -> None:
+    assert wa.analyze(Parts(lambda m, x: (unused(x), m.linear(x))[1]), rows()).verdict == "affine"
+
+
+def test_whole_numbers_that_outgrow_their_dtype_refute_nothing() -> None:
+    wrapped = Parts(lambda m, x: x.to(torch.int8) * 100)
+    assert wa.analyze(wrapped, 100 * rows()).verdict == "undecided"
 
 
 def test_places_of_the_weights_are_constants() -> None:

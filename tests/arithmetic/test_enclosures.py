@@ -157,6 +157,15 @@ def test_functions_are_computed_far_better_than_is_taken_for_granted(name: str, 
             assert abs(arb(value) - true) <= abs(true) * 2.0**-50, at
 
 
+def test_a_quotient_that_is_whole_is_exact() -> None:
+    a, b = (
+        EnclosureArray.from_tensor(torch.tensor(numbers))
+        for numbers in ([0.0, 6.0, -6.0, 7.0, 1.5], [4.0, 3.0, 3.0, 2.0, 0.25])
+    )
+    exact = (a / b == EnclosureArray.from_tensor(torch.tensor([0.0, 2.0, -2.0, 3.5, 6.0]))).tolist()
+    assert exact == [[True, True, True, False, True]]
+
+
 def test_what_is_exact_stays_exact() -> None:
     x = EnclosureArray.from_tensor(torch.tensor([2.0, -1.5, 0.0]))
     assert (x == x).all()
@@ -230,6 +239,16 @@ def test_where_takes_both_branches_where_the_order_is_open() -> None:
     assert chosen[1].upper().item() == pytest.approx(-1)
     assert chosen[2].contains(1).all()
     assert chosen[2].contains(-1).all()
+
+
+@pytest.mark.parametrize("kind", [EnclosureArray, BallArray])
+def test_an_interval_around_one_whole_number_is_that_number(kind: Any) -> None:
+    near = kind.from_fraction(Fraction(1, 3)) * 3 + 4
+    wide = near + (near - near) * 2**140
+    assert (near.as_whole() == 5).all()
+    assert not (near == 5).any()
+    assert wide.as_whole().contains(5).all()
+    assert not (wide.as_whole() == 5).any()
 
 
 def test_balls_are_enclosed() -> None:

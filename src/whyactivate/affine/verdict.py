@@ -248,8 +248,9 @@ def _is_silent(node: Node) -> bool:
     rule = find_rule(node.op)
     if rule is None or any(depends(node.arguments.get(name)) for name in rule.selectors):
         return False
-    dtypes = [output.geometry.dtype for output in node.outputs if output is not None]
-    return all(is_real(dtype) or dtype == torch.bool for dtype in dtypes)
+    first = next((output.geometry.dtype for output in node.outputs if output is not None), None)
+    sound = first is None or rule.gives_whole or is_real(first) or first == torch.bool
+    return sound and not node.arguments.get("check_errors")
 
 
 def _names(module: nn.Module) -> dict[int, str]:

@@ -216,6 +216,10 @@ class BallArray(PointsArray):
         """The largest whole number not above."""
         return self.apply(lambda x: x.floor())
 
+    def as_whole(self) -> Self:
+        """The same numbers, of which it is known that they are whole: a ball around one of them is that one."""
+        return self.apply(lambda x: x if (whole := x.unique_fmpz()) is None else arb(whole))
+
     def sin(self) -> Self:
         """The sine."""
         return self.apply(lambda x: x.sin())

@@ -160,7 +160,11 @@ class EnclosureArray(PointsArray):
         middle = a.real / b.real
         smallest = (np.abs(b.real) - b.imag * _GENEROUS) / _GENEROUS
         radius = (a.imag + np.abs(middle) * b.imag) / smallest + np.abs(middle) * _ROUNDING
-        return self._made(middle, np.where(smallest > _TINY, radius, math.inf))
+        quotient = self._made(middle, np.where(smallest > _TINY, radius, math.inf))
+        if a.imag.any() or b.imag.any():
+            return quotient
+        is_whole = (np.fmod(a.real, b.real) == 0) & (np.abs(middle) < 2.0**53)
+        return type(self).where(is_whole, ~is_whole, self._of_floats(np.rint(middle)), quotient)
 
     def __rtruediv__(self, other: Numbers) -> Self:
         if not self._takes(other):
@@ -268,6 +272,12 @@ class EnclosureArray(PointsArray):
     def floor(self) -> Self:
         """The largest whole number not above."""
         return self._rising(np.floor, 0.0)
+
+    def as_whole(self) -> Self:
+        """The same numbers, of which it is known that they are whole: an interval around one of them is that one."""
+        lower, upper = (function(end) for function, end in zip((np.ceil, np.floor), _ends(self.pairs), strict=True))
+        single = lower == upper
+        return type(self)(_paired(np.where(single, lower, self._middle), np.where(single, 0.0, self._radius)))
 
     def sin(self) -> Self:
         """The sine."""

@@ -19,6 +19,7 @@ from whyactivate.affine.evaluating.lifetimes import last_reads
 from whyactivate.affine.rules import Rule, find_rule
 from whyactivate.affine.rules.left_out import LeftOut, find_left_out
 from whyactivate.affine.rules.rule import CannotEvaluate, NoValue, depends, is_real
+from whyactivate.affine.rules.whole import KEEP_WHOLE, in_dtype
 from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
@@ -155,7 +156,7 @@ class Replay:
         if rule is None or rule.formula is None:
             raise CannotEvaluate(f"{node.op} has no formula here")
         first = next((output for output in node.outputs if output is not None), None)
-        if first is not None and not (is_real(first.geometry.dtype) or rule.gives_whole):
+        if first is not None and not (is_real(first.geometry.dtype) or rule.gives_whole or node.op in KEEP_WHOLE):
             raise CannotEvaluate(f"{node.op} gives numbers that are not real ones")
         if self.part is not Part.WHOLE and node.reason is not None:
             raise CannotEvaluate(f"{node.op} has no linear part: {node.reason}")
@@ -163,6 +164,12 @@ class Replay:
 
     def evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
         """The results of one node on `memory`, which stays as it is."""
+        return [
+            result if output is None else in_dtype(result, output.geometry.dtype, output.geometry.dtype)
+            for output, result in zip(node.outputs, self._evaluate(node, memory), strict=False)
+        ]
+
+    def _evaluate(self, node: Node, memory: Mapping[int, Numbers]) -> Sequence[Numbers]:
         rule = self._rule(node)
         added = rule.constant_terms(node.arguments) if self.part is not Part.WHOLE else frozenset[str]()
         numeric, dtype = number_operands(node.op), _dtype_of(node)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whyactivate.affine.rules.masks import in_dtype
 from whyactivate.affine.rules.places import along_axis
 from whyactivate.affine.rules.rule import Label, depends, is_real, shape_of
 from whyactivate.affine.rules.table import affine
+from whyactivate.affine.rules.whole import in_dtype
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
 
@@ -167,7 +167,7 @@ def mean_all(self: Any) -> Any:
 )
 def to_copy(self: Any, call: Any) -> Any:
     dtype = call.arguments.get("dtype")
-    return self if dtype is None else in_dtype(self, dtype)
+    return self if dtype is None else in_dtype(self, dtype, call.dtype("self"))
 
 
 @affine(aten.clone.default, aten.lift_fresh_copy.default, form="self")
@@ -177,7 +177,7 @@ def clone(self: Any) -> Any:
 
 @affine(aten.copy.default, form="src", passive=frozenset({"self"}), roundings=1, gives_whole=True)
 def copy(self: Any, src: Any, call: Any) -> Any:
-    return in_dtype(src.expand(self.shape), call.dtype("self"))
+    return in_dtype(src.expand(self.shape), call.dtype("self"), call.dtype("src"))
 
 
 @affine(aten.fill.Tensor, aten.fill.Scalar, form="value", passive=frozenset({"self"}), roundings=1)

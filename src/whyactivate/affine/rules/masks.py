@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from whyactivate.affine.rules.places import in_one_arithmetic
-from whyactivate.affine.rules.rule import CannotEvaluate, Label, NoValue, depends, is_real
+from whyactivate.affine.rules.rule import Label, NoValue, depends
 from whyactivate.affine.rules.table import nonlinear
 from whyactivate.affine.tape import Argument, Constant, Value
 from whyactivate.arithmetic.exact import ExactArray
-from whyactivate.arithmetic.floats import INTEGER_DTYPES
 
 aten = torch.ops.aten
 
@@ -72,29 +71,6 @@ def floor(array: Any) -> Any:
     if isinstance(array, ExactArray):
         return ExactArray(array.ints * array.unit.numerator // array.unit.denominator)
     return array.floor()
-
-
-def in_dtype(array: Any, dtype: torch.dtype) -> Any:
-    """The numbers as a cast to `dtype` makes them: whole ones are cut off, truth is held as 1 and 0.
-
-    Raises:
-        NoValue: a number is too large for whole numbers of the dtype, so that PyTorch promises nothing.
-        CannotEvaluate: the dtype holds neither whole numbers nor real ones.
-    """
-    if is_real(dtype) or dtype.is_complex:
-        return array
-    if dtype == torch.bool:
-        return unequal(array, 0)
-    if dtype not in INTEGER_DTYPES:
-        raise CannotEvaluate(f"a cast to {dtype} has no formula here")
-    whole, info = _towards_zero(array), torch.iinfo(dtype)
-    fits = (whole >= info.min) & (whole <= info.max)
-    if fits.all():
-        return whole
-    if isinstance(array, ExactArray):
-        raise NoValue(f"a number is too large for {dtype}")
-    unknown = type(array).from_fraction(1) / 0
-    return type(array).where(fits, ~fits, whole, unknown)
 
 
 _KINK: dict[str, Any] = {"label": Label.PIECEWISE, "gives_whole": True, "kinks": ("other",)}
@@ -214,16 +190,17 @@ def ceil(self: Any) -> Any:
 
 @nonlinear(aten.trunc.default, label=Label.PIECEWISE)
 def trunc(self: Any) -> Any:
-    return _towards_zero(self)
+    return towards_zero(self)
 
 
-def _towards_zero(array: Any) -> Any:
+def towards_zero(array: Any) -> Any:
+    """The whole numbers that are left when the places after the point are cut off."""
     return floor(array.maximum(0)) - floor((-array).maximum(0))
 
 
 @nonlinear(aten.frac.default, label=Label.PIECEWISE)
 def frac(self: Any) -> Any:
-    return self - _towards_zero(self)
+    return self - towards_zero(self)
 
 
 @nonlinear(aten.copysign.Tensor, aten.copysign.Scalar, label=Label.PIECEWISE)
@@ -250,7 +227,7 @@ def _divided(a: Any, b: Any, rounding_mode: str | None) -> Any:
     quotient = a / b
     if rounding_mode is None:
         return quotient
-    return floor(quotient) if rounding_mode == "floor" else _towards_zero(quotient)
+    return floor(quotient) if rounding_mode == "floor" else towards_zero(quotient)
 
 
 def _divides(arguments: Mapping[str, Argument]) -> bool:
