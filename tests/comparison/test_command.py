@@ -35,6 +35,7 @@ def test_in_a_narrow_terminal_the_table_is_cut_between_columns(columns: int):
     heads = [line for line in result.stdout.splitlines() if "train loss" in line or "test loss − none" in line]
     assert len(heads) == 2
     assert "ReLU" in result.stdout[result.stdout.index("further columns") :]
+    assert "\n\n\n" not in result.stdout
 
 
 def test_json_is_all_there_is_on_stdout():

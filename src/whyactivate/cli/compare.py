@@ -112,10 +112,9 @@ def _show(result: ComparisonResult, save: Path | None, figure: Path | None) -> N
 
     console = stdout()
     say(console, words.title(result), style="bold")
-    caption = "medians with 95 % intervals, and the linear floor"
-    for columns, *rows in words.split(*result.table(), console.width - 4):
-        show_table(console, caption, columns, [row for row in rows if any(row[1:])])
-        caption = "the same, further columns"
+    for part, (columns, *rows) in enumerate(words.split(*result.table(), console.width - 4)):
+        caption = "the same, further columns" if part else "medians with 95 % intervals, and the linear floor"
+        show_table(console, caption, columns, [row for row in rows if any(row[1:])], follows=part > 0)
     for sentence in words.sentences(result):
         say(console, sentence)
     for name, path in (("Networks", save), ("Figure", figure)):

@@ -111,8 +111,18 @@ def say(console: Console, text: str, style: str = "", indent: int = 0) -> None:
             console.print(Text(" " * margin + part.plain, style=style), soft_wrap=True)
 
 
-def show_table(console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table of texts; row by row where the terminal is too narrow for it."""
+def show_table(
+    console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, follows: bool = False
+) -> None:
+    """Prints a table of texts between empty lines; row by row where the terminal is too narrow for it.
+
+    Args:
+        console: where.
+        caption: the line above it.
+        columns: their names.
+        rows: a text for each column.
+        follows: it comes after another table, which has left an empty line.
+    """
     from rich import box
     from rich.measure import Measurement
     from rich.padding import Padding
@@ -125,7 +135,8 @@ def show_table(console: Console, caption: str, columns: Sequence[str], rows: Seq
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     indented = Padding(table, (0, 0, 0, 2), expand=False)
-    console.print()
+    if not follows:
+        console.print()
     say(console, caption, style="italic", indent=2)
     room = console.options.update(max_width=10_000)
     if Measurement.get(console, room, indented).maximum <= console.width:
