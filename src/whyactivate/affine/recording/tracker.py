@@ -275,7 +275,7 @@ class _Recorder(compat.DispatchMode):
         reason = _objection(rule, arguments) if rule else f"no rule of the table covers {op}"
         if facts.is_random:
             reason = f"{facts.op} draws random numbers"
-        if facts.needs_data and reason is not None:
+        if facts.needs_data and reason is not None and not _only_picks(op, arguments):
             self._refuse(
                 f"{facts.op} turns numbers that depend on the input into a Python number or a shape, "
                 "so which operations run may depend on the input"
@@ -453,6 +453,14 @@ def _objection(rule: Rule, arguments: Mapping[str, Argument]) -> str | None:
 
 _OBJECTIONS: dict[tuple[int, tuple[str, ...]], tuple[Rule, str | None]] = {}
 """What was said before, by rule and operands."""
+
+
+def _only_picks(op: compat.OpOverload, arguments: Mapping[str, Argument]) -> bool:
+    """True where numbers are picked by places alone: the shape then does not depend on what a mask holds."""
+    if op is not torch.ops.aten.index.Tensor:
+        return False
+    dtypes = [value.geometry.dtype for value in _values({"indices": arguments["indices"]})]
+    return torch.bool not in dtypes and torch.uint8 not in dtypes
 
 
 def _values(arguments: Mapping[str, Argument]) -> list[Value]:
