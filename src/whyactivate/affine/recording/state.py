@@ -339,8 +339,18 @@ class State:
         elif attributes is None:
             self._libraries.append((value, path))
             self._keep(keeper_of_pickle(value, path) if self._is_of_others(value) else None)
-            self._visit_all(filter(self._is_shown, gc.get_referents(value)), path)
+            self._visit_all(self._shown_among(gc.get_referents(value), path), path)
         self._visit_member(value, path)
+
+    def _shown_among(self, items: Iterable[Any], path: str) -> Iterator[Any]:
+        """What to look at of what a library's object holds, by itself or in lists."""
+        for item in items:
+            if type(item) in (list, tuple) and id(item) not in self._seen:
+                self._seen[id(item)] = item
+                self._keep(keeper_of(item, path))
+                yield from self._shown_among(item, path)
+            elif self._is_shown(item):
+                yield item
 
     def _is_shown(self, item: Any) -> bool:
         """Whether to look at what a library's object or function holds: numbers, and what is no library's."""
