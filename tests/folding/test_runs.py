@@ -250,3 +250,41 @@ def test_a_plan_prints_counts_and_serialises():
     assert as_dict["runs"][0]["becomes"] == ("Linear(8, 4)",)
     assert as_dict["before"] == {"multiply_adds": 224, "kernels": 4}
     assert wa.plan_runs is plan_runs
+
+
+@pytest.mark.parametrize(
+    ("net", "whole"),
+    [
+        (lambda: [nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(2)], "Conv2d(3, 4, 4×4, stride 2, padding 1)"),
+        (
+            lambda: [nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.AvgPool2d((1, 3), (2, 1))],
+            "Conv2d(3, 4, 1×3, stride 2×1)",
+        ),
+        (lambda: [nn.AvgPool2d(2, divisor_override=3), nn.Conv2d(3, 3, 3, groups=3)], None),
+        (lambda: [nn.Conv2d(3, 4, 3), nn.AvgPool2d(2, padding=1)], None),
+        (lambda: [nn.Conv2d(3, 4, 3), nn.AvgPool2d(2, padding=1, count_include_pad=False)], None),
+        (lambda: [nn.Conv2d(3, 4, 3), nn.AvgPool2d(2, ceil_mode=True)], None),
+        (lambda: [nn.AvgPool2d(2), nn.Conv2d(3, 4, 1)], None),
+        (lambda: [nn.AvgPool2d(2), nn.BatchNorm2d(3), nn.AvgPool2d(2)], None),
+    ],
+)
+def test_an_average_after_a_convolution_is_part_of_it(net, whole):
+    module = settled(nn.Sequential(*net(), nn.ReLU()))
+    assert becomes(module, rows(2, 3, 9, 8)) == ([whole] if whole else [])
+    copied = folded(module, rows(2, 3, 9, 8))
+    close(copied(x := rows(3, 3, 12, 7)), module(x))
+
+
+def test_a_shortcut_that_averages_goes_into_the_convolution_beside_it():
+    def forward(m, x):
+        return torch.relu(m.wide(x) + m.narrow(m.mean(x)))
+
+    net = settled(Spoken(forward, wide=nn.Conv2d(3, 4, 3, 2, 1), mean=nn.AvgPool2d(2), narrow=nn.Conv2d(3, 4, 1)))
+    assert becomes(net, rows(2, 3, 8, 8)) == ["Conv2d(3, 4, 3×3, stride 2, padding 1)"]
+    folded(net, rows(2, 3, 8, 8))
+
+
+def test_an_average_over_three_axes_is_part_of_the_convolution_before_it():
+    net = settled(nn.Sequential(nn.Conv3d(2, 3, 2), nn.AvgPool3d(2)))
+    assert becomes(net, rows(2, 2, 5, 5, 5)) == ["Conv3d(2, 3, 3×3×3, stride 2)"]
+    folded(net, rows(2, 2, 5, 5, 5))

@@ -14,7 +14,8 @@ class Cost:
     """What it takes to compute something.
 
     Attributes:
-        multiply_adds: per row of the batch; one for each number that is only added or scaled.
+        multiply_adds: per row of the batch; one for each number that is only added or scaled, none for what weights
+            are computed from.
         kernels: operations that run, each a pass over memory.
     """
 

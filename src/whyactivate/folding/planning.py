@@ -30,6 +30,8 @@ _MOST_SHARED = 16
 _OUTPUTS_FIRST = (aten.linear.default, aten.mv.default, aten.addmv.default)
 """Products whose weights are stored as `(out, into)`."""
 
+_AVERAGES = (aten.avg_pool2d.default, aten.avg_pool3d.default)
+
 Price = tuple[float, int]
 """Multiply-adds per row, and kernels."""
 
@@ -177,9 +179,10 @@ class Planner:
             raise CannotFold("it reads what nobody is seen to write")
 
     def _is_layer(self, node: Node) -> bool:
+        """Whether it is a product with weights."""
         found = self.readings[node.index].operands[0].map
         product = isinstance(found, (Dense, Kernel)) and not isinstance(found, Placement)
-        return product or node.op is aten.convolution.default
+        return (product and node.op not in _AVERAGES) or node.op is aten.convolution.default
 
     def _forced(self) -> set[Key]:
         """The tensors that must exist: outputs, and what operations read that are left alone."""

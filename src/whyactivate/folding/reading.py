@@ -282,6 +282,21 @@ def _convolution(node: Node, args: dict[str, Any]) -> Reading:
     return Reading((Operand(value, found, 1),), shift, 1, elementwise=False)
 
 
+def _average(node: Node, args: dict[str, Any]) -> Reading:
+    """The mean of a window as a convolution of each channel by itself."""
+    value, axes = _value(args["self"]), 2 if node.op is aten.avg_pool2d.default else 3
+    if len(value.geometry.size) != axes + 2:
+        raise CannotFold("what is averaged has no batch axis")
+    given = (args["kernel_size"], args["stride"] or args["kernel_size"], args["padding"])
+    size, stride, padding = (tuple(one) * (axes if len(one) == 1 else 1) for one in given)
+    if args["ceil_mode"] or (any(padding) and not args["count_include_pad"]):
+        raise CannotFold("it averages over fewer numbers at the border")
+    channels, share = value.geometry.size[1], 1 / (args["divisor_override"] or math.prod(size))
+    weight = Lazy(lambda: torch.full((channels, 1, *size), share, dtype=torch.float64))
+    window = Kernel(channels, channels, channels, size, stride, padding, (1,) * axes, weight)
+    return Reading((Operand(value, window, 1),), None, 1, elementwise=False)
+
+
 _Reader = Callable[[Node, dict[str, Any]], Reading]
 _READERS: dict[Any, _Reader] = {
     aten.mul.Tensor: _mul,
@@ -306,4 +321,6 @@ _READERS: dict[Any, _Reader] = {
     aten.bmm.default: _product_of_one,
     aten.cat.default: _cat,
     aten.convolution.default: _convolution,
+    aten.avg_pool2d.default: _average,
+    aten.avg_pool3d.default: _average,
 }
