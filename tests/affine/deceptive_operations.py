@@ -475,6 +475,109 @@ def kernel_called_past_modes(m: Any, x: Tensor) -> Tensor:
     return _bent(x, not torch.ops.aten.equal.default.redispatch(keys, x, x.clamp(max=RARE)))
 
 
+class _Tells(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, seen: list[Any]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.seen = seen
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        ctx.seen.append(ctx.saved_tensors[0].tolist()[0][0])
+        return grad, None
+
+
+def _followed(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_(True)
+
+
+@forward(NOT_AFFINE)
+def listed_in_a_backward(m: Any, x: Tensor) -> Tensor:
+    seen: list[float] = []
+    with torch.enable_grad():
+        _Tells.apply(_followed(x), seen).sum().backward()
+    return _bent(x, seen[0] > RARE)
+
+
+@forward(NOT_AFFINE)
+def copied_to_numpy_in_a_hook(m: Any, x: Tensor) -> Tensor:
+    seen: list[float] = []
+    with torch.enable_grad():
+        y = _followed(x) * 1
+        y.register_hook(lambda grad: seen.append(float(np.asarray(grad)[0, 0])))
+        y.backward(x.detach())
+    return _bent(x, seen[0] > RARE)
+
+
+@forward(NOT_AFFINE)
+def printed_where_it_is_saved(m: Any, x: Tensor) -> Tensor:
+    seen: list[str] = []
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(lambda y: seen.append(str(y)) or y, lambda y: y):
+        _followed(x) ** 2
+    return _bent(x, "e+08" in seen[0])
+
+
+@forward(NOT_AFFINE)
+def listed_by_an_index(m: Any, x: Tensor) -> Tensor:
+    seen: list[float] = []
+
+    class Index:
+        def __index__(self) -> int:
+            seen.append(x.tolist()[0][0])
+            return 0
+
+    x[Index()]
+    return _bent(x, seen[0] > RARE)
+
+
+@forward(NOT_AFFINE)
+def listed_by_a_distance(m: Any, x: Tensor) -> Tensor:
+    seen: list[float] = []
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        seen.append(a.tolist()[0][0])
+        return (a - b).sum(1)
+
+    F.triplet_margin_with_distance_loss(x, x, x, distance_function=distance)
+    return _bent(x, seen[0] > RARE)
+
+
+@forward(AFFINE)
+def numbers_of_weights_read_in_all_ways(m: Any, x: Tensor) -> Tensor:
+    weight = m.fc1.weight
+    numbers = weight.tolist()[0][0], weight[0, 0].item(), float(weight.detach().numpy()[0, 0]), float(f"{weight[0, 0]}")
+    return x * sum(numbers) * len(str(weight)[:1])
+
+
+@forward(NOT_AFFINE)
+def memory_of_numpy_that_nobody_wrote(m: Any, x: Tensor) -> Tensor:
+    return _bent(x, abs(np.empty(4)[0]) > 1e300)
+
+
+class _Pair(tuple):
+    pass
+
+
+@forward(NOT_AFFINE)
+def returned_as_a_key(m: Any, x: Tensor) -> Any:
+    return {x.relu(): x}
+
+
+@forward(NOT_AFFINE)
+def returned_in_an_attribute(m: Any, x: Tensor) -> Any:
+    pair = _Pair((x,))
+    pair.bent = x.relu()
+    return pair
+
+
+@forward(NOT_AFFINE)
+def returned_in_an_attribute_of_a_tensor(m: Any, x: Tensor) -> Tensor:
+    y = x + 1
+    y.bent = x.relu()
+    return y
+
+
 @contextlib.contextmanager
 def _other_kernel() -> Iterator[None]:
     library = torch.library.Library("aten", "IMPL")

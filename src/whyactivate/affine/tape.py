@@ -161,7 +161,8 @@ class Tape:
     would not follow; where it is not None the tape is not the whole program. `state` names what the
     module changed about itself. Complex numbers stand on it as pairs of reals, along a last axis of two;
     `complex_inputs` and `complex_outputs` tell for each input and output whether it is such pairs;
-    `complex_constants` are the complex tensors of which parts stand on it.
+    `complex_constants` are the complex tensors of which parts stand on it. `reads` counts how often numbers of tensors
+    were seen to be read by Python.
     """
 
     inputs: tuple[Value, ...]
@@ -177,6 +178,7 @@ class Tape:
     complex_inputs: tuple[bool, ...] = ()
     complex_outputs: tuple[bool, ...] = ()
     complex_constants: tuple[Constant, ...] = ()
+    reads: int = 0
 
     @property
     def changed(self) -> str:

@@ -72,6 +72,16 @@ def leaves_of(tree: Any) -> list[Any]:
     return [tree] if parts is None else [leaf for part in parts for leaf in leaves_of(part)]
 
 
+def tensors_beside(tree: Any) -> list[Tensor]:
+    """The tensors in attributes of a tree's tensors and containers, and among its keys, that are none of its leaves."""
+    parts = [] if isinstance(tree, Tensor) else _parts(tree) or []
+    keys = [*cast("dict[Any, Any]", tree)] if isinstance(tree, dict) else []
+    is_shown = isinstance(tree, (Tensor, tuple, list, dict)) and hasattr(tree, "__dict__")
+    held = [*keys, *(vars(tree).values() if is_shown else ())]
+    own = [one for one in held if isinstance(one, Tensor) and not any(one is part for part in parts)]
+    return own + [tensor for part in parts for tensor in tensors_beside(part)]
+
+
 def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
     """The tree with each leaf changed; containers are new, and of the types that they were. Dataclasses are leaves."""
     if isinstance(tree, dict):

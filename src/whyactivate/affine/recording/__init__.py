@@ -28,6 +28,9 @@ FEW = range(2, 9)
 _MOST_SIZES, _MOST_NUMBERS = 8, 2**20
 """Of the batch sizes that code names: how many are tried, and of how many numbers at most."""
 _STRAYED = "it did something else when it was run again"
+_READ_UNSEEN = (
+    "it reads numbers of tensors where that is not seen: in a hook, a backward or another function that PyTorch calls"
+)
 _FAR = 2.0**10
 """How large the numbers of some of the inputs are, so that what happens only far from 0 may be met."""
 
@@ -320,6 +323,8 @@ class _Takes:
             unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, calls)
             if self._state.follow(calls.ran):
                 unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, calls)
+            if calls.reads > pairs[0].reads:
+                calls.notes.append((_READ_UNSEEN, Location()))
             if calls.changed:
                 changed = ", ".join(dict.fromkeys(calls.changed))
                 calls.notes.append((f"the module changes itself while it runs ({changed})", Location()))

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
+from torch import Tensor
+
+from whyactivate.affine.recording.guards import READERS
 from whyactivate.affine.recording.standard_library import objection_to_call, objection_to_use
 from whyactivate.affine.tape import Location
 
@@ -22,11 +25,13 @@ class Calls:
         notes: what the module's own code called that may answer otherwise at the next call, and where.
         ran: its code that ran, with the namespaces in which that looks up names.
         changed: what had changed after a run.
+        reads: how often it asked a tensor for its numbers or its memory, in the last run.
     """
 
     notes: list[tuple[str, Location]] = field(default_factory=list)
     ran: dict[CodeType, dict[str, Any]] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    reads: int = 0
 
 
 @contextlib.contextmanager
@@ -40,6 +45,7 @@ def watched_calls(is_own: Callable[[str | None], bool], calls: Calls) -> Generat
         calls: what was seen so far.
     """
     known: dict[CodeType, bool] = {}
+    calls.reads = 0
 
     def counts(frame: FrameType) -> bool:
         own = known.get(frame.f_code)
@@ -56,8 +62,11 @@ def watched_calls(is_own: Callable[[str | None], bool], calls: Calls) -> Generat
             return
         if event == "c_call":
             objection = objection_to_call(called, frame.f_code)
+            calls.reads += called.__name__ in READERS and isinstance(called.__self__, Tensor)
         else:
-            objection = objection_to_use(frame.f_globals.get("__name__"), frame.f_code.co_name)
+            home, name = frame.f_globals.get("__name__"), frame.f_code.co_name
+            objection = objection_to_use(home, name)
+            calls.reads += name in READERS and home == Tensor.__module__ + "._tensor"
         if objection is not None:
             calls.notes.append((f"{caller.f_code.co_name} {objection}", _place(caller)))
 

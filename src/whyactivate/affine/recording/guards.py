@@ -47,6 +47,8 @@ _COLLECTS = {
     **_methods("new_tensor", "new", "set_"),
     Tensor.data.__set__: "assignment to .data",  # pyright: ignore[reportAttributeAccessIssue]
 }
+READERS = frozenset({*_READS.values(), *_LENDS.values()})
+"""The names of the methods that do so."""
 _COPIES = frozenset({torch.tensor, Tensor.new_tensor})
 _MOVES = frozenset(func for func, name in _COLLECTS.items() if name in ("set_", "assignment to .data"))
 _LEAKS = {**_READS, **_LENDS, **_COLLECTS}
@@ -63,6 +65,7 @@ class LeakGuard(compat.TorchFunctionMode):
 
     Attributes:
         moves_memory: whether a tensor was laid over other memory.
+        reads: how often numbers were read or memory was given away.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class LeakGuard(compat.TorchFunctionMode):
         super().__init__()
         self._depends, self._refuse, self._lend, self._own = depends, refuse, lend, own
         self.moves_memory = False
+        self.reads = 0
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -83,6 +87,7 @@ class LeakGuard(compat.TorchFunctionMode):
         leak = _LEAKS.get(func)
         if leak is not None:
             self.moves_memory |= func in _MOVES
+            self.reads += 1
             for tensor in tensors_in([args, dict(kwargs)]):
                 if self._depends(compat.unwrapped(tensor)):
                     self._refuse(

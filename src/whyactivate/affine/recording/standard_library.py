@@ -47,8 +47,8 @@ _ALL_BUT: dict[str, frozenset[str]] = {
     "functools": _those("register"),
     "io": _those("open open_code FileIO"),
     "numpy": _those(
-        "RandomState SeedSequence _rand default_rng fromfile genfromtxt get_state load loadtxt memmap save savetxt "
-        "savez set_state tofile"
+        "RandomState SeedSequence _rand default_rng empty empty_like fromfile genfromtxt get_state load loadtxt memmap "
+        "save savetxt savez set_state tofile"
     ),
     "random": _those("Random SystemRandom getstate setstate"),
     "torch": _those(

@@ -28,6 +28,7 @@ from whyactivate.affine.trees import (
     leaves_of,
     map_leaves,
     tensors_among,
+    tensors_beside,
     tensors_in,
 )
 
@@ -99,6 +100,7 @@ class _Recorder(compat.DispatchMode):
         self._root_count = 0
         self._nodes: list[Node] = []
         self._complex_constants: list[Constant] = []
+        self._reads = 0
         self._refusal: str | None = None
         self._refused_at = Location()
         self._notes: dict[str, None] = {}
@@ -158,6 +160,7 @@ class _Recorder(compat.DispatchMode):
             notes=tuple(self._notes),
             complex_inputs=tuple(complex_inputs),
             complex_constants=tuple(self._complex_constants),
+            reads=self._reads,
             complex_outputs=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
         )
         if self._writer is not None and tape.refusal is None and not tape.state:
@@ -172,6 +175,9 @@ class _Recorder(compat.DispatchMode):
             result = context.run(self._module, *args, **kwargs)
             with compat.without_functions():
                 shown = [_settled(leaf) for leaf in leaves_of(result) if not isinstance(leaf, PLAIN_KINDS)]
+                if any(map(memory.depends, tensors_beside(result))):
+                    self._refuse("the module returns numbers in attributes, or as keys, of what it returns")
+        self._reads = guard.reads
         if self._writer is not None and (guard.moves_memory or memory.is_any_lent):
             self._writer.spoil()
         return shown
