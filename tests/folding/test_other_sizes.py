@@ -289,3 +289,11 @@ def test_a_copy_that_checks_sizes_is_exported_compiled_and_folded_once_more(how)
     else:
         other = torch.compile(copied, backend="eager") if how == "compile" else wa.collapse_runs(copied, x)
     close(other(y := rows(7, 5, 4)), net(y))
+
+
+def test_a_graph_does_not_take_tensors_of_other_axes():
+    net = mixed(lambda m, x: torch.relu(torch.cat([m.a(x), m.b(x)], 1)))
+    copied = wa.collapse_runs(net, rows(2, 4))
+    close(copied(x := rows(3, 4)), net(x))
+    with pytest.raises(AssertionError, match="fold the original again"):
+        copied(rows(3, 5, 4))

@@ -49,7 +49,8 @@ class Scope:
         parameters: tensors of the module that the graph reads, by path.
         checks: what makes sure that the graph is given tensors of the sizes that it was recorded with.
         sizes: these sizes, in words.
-        open: what is right for any sizes that it can be carried out for: some reshapes, and the batch size itself.
+        open: what is right for any sizes that it can be carried out for: some reshapes, the batch size itself, and
+            the number of axes.
     """
 
     def __init__(self, module: nn.Module, program: Program) -> None:
@@ -182,9 +183,12 @@ class Scope:
         fixed = [(axis, a) for axis, (a, b) in enumerate(zip(here, there, strict=True)) if a == b]
         words = f"{given}: {' × '.join(str(a) if a == b else 'any' for a, b in zip(here, there, strict=True))}"
         told = f"this folded copy was made for {words} numbers; fold the original again for other sizes"
-        found = [(self.graph.call_method("dim", (node,)), len(here))]
-        found += [(self.graph.call_function(aten.sym_size.int, (node, axis)), size) for axis, size in fixed]
-        for number, expected in found:
+        axes = self.graph.call_method("dim", (node,))
+        same = self.graph.call_function(operator.eq, (axes, len(here)))
+        self.graph.call_function(check_in_graph, (same, told))
+        self.open.add(axes)
+        for axis, expected in fixed:
+            number = self.graph.call_function(aten.sym_size.int, (node, axis))
             same = self.graph.call_function(operator.eq, (number, expected))
             self.checks += [number, same, self.graph.call_function(check_in_graph, (same, told))]
         self.sizes.append(words)
