@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from whyactivate._told import Told
 from whyactivate.affine import Analysis, analyze
 from whyactivate.affine.depth import Depth, count_depth
+from whyactivate.affine.recording import check_module
 from whyactivate.folding import Plan, plan_runs
 from whyactivate.folding.tables import behind_tables
 
@@ -76,6 +77,7 @@ def inspect_module(module: nn.Module, example_input: Tensor | tuple[Any, ...] | 
     Raises:
         InputError: not a module, an input that cannot be used, or a forward that raises on it.
     """
+    check_module(module, "inspect_module")
     judged, judged_on, note = behind_tables(module, example_input)
     analysis = analyze(judged, judged_on)
     if note is not None:

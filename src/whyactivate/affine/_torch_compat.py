@@ -36,6 +36,7 @@ __all__ = [
     "bind",
     "caller_frame",
     "eager",
+    "find_operation",
     "functional_form",
     "is_random",
     "is_uninitialised",
@@ -302,6 +303,13 @@ def caller_frame() -> FrameType | None:
 def short_name(op: OpOverload) -> str:
     """An operation's bare name: `relu` for `aten.relu_.default`."""
     return op._schema.name.split("::")[-1].strip("_")
+
+
+def find_operation(name: str) -> OpOverload:
+    """The operation of a name like aten::add.Tensor."""
+    space, _, rest = name.partition("::")
+    packet, _, overload = rest.partition(".")
+    return getattr(getattr(getattr(torch.ops, space), packet), overload or "default")
 
 
 @cache

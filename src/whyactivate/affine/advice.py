@@ -54,7 +54,10 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         ("no formula", "no rule of the table", "no canonical form"),
         "analyse the parts of the module before and after this operation on their own, or register a rule for it",
     ),
-    (("does not run on a batch", "the number of rows decides"), "let forward do the same for any number of rows"),
+    (
+        ("does not run on a batch", "the number of rows decides"),
+        "let forward do the same for any number of rows; of a single row x as the example, pass x[None]",
+    ),
     (
         ("not real numbers", "not real ones", "numbers is read as", "its size or its type"),
         "analyse the part of the module whose inputs and outputs are floating tensors",

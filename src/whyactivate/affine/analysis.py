@@ -72,7 +72,7 @@ class AffineRun:
         return f"{' · '.join(name or '(its own weights)' for name in self.modules)} → {self.ends_at}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Counterexample:
     """Two inputs and two weights with sum 1 at which f(λa + μb) and λf(a) + μf(b) differ, verified.
 
@@ -110,7 +110,7 @@ class Counterexample:
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Analysis(Told):
     """Whether a module is affine, what stands in the way, and what that was concluded from.
 

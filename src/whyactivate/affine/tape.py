@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from whyactivate.affine._torch_compat import OpOverload, version
+from whyactivate.affine._torch_compat import OpOverload, find_operation, version
 from whyactivate.errors import InputError
 
 _Leaf = TypeVar("_Leaf")
@@ -85,6 +85,14 @@ class Constant:
             )
         return self.tensor.detach()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy counts its own versions.
+        return _constant, (self.read(),)
+
+
+def _constant(tensor: Tensor) -> Constant:
+    return Constant(tensor, version(tensor))
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -138,6 +146,15 @@ class Node:
     def constants(self) -> Iterator[Constant]:
         """The tensor operands that do not depend on the input."""
         return iter(_among(self.arguments.values(), Constant))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # PyTorch's operations cannot be copied or pickled; their names can.
+        others = (self.arguments, self.outputs, self.location, self.reason, self.root)
+        return _node, (self.index, self.op.name(), *others)
+
+
+def _node(index: int, name: str, *others: Any) -> Node:
+    return Node(index, find_operation(name), *others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ def find_tables(module: nn.Module, numbers: WholeNumbers) -> Tables | str:
         sharing = [
             name
             for name, other in own.named_parameters(remove_duplicate=False)
-            if storage_key(other) == storage_key(part.weight) and name != f"{path}.weight"
+            if storage_key(other) == storage_key(part.weight) and name != f"{path}.weight".removeprefix(".")
         ]
         if any(len(shape) != 1 for shape in shapes):
             reasons.append(f"{path} is called more than once")

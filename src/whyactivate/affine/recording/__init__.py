@@ -110,11 +110,15 @@ class Example:
             example = cls((example_input,), {})
         floating = [tensor for tensor in example._tensors() if _is_input(tensor)]
         if not floating:
-            came = [str(tensor.dtype) for tensor in example._tensors()] or [type(example_input).__name__]
+            came = [str(tensor.dtype) for tensor in example._tensors()]
+            advice = (
+                "For integer inputs (an embedding), analyse the part of the module that comes after them."
+                if came
+                else "Numbers in lists and arrays become one by torch.as_tensor."
+            )
             raise InputError(
-                "example_input must hold at least one floating tensor, batch dimension first: affinity is a "
-                f"question about real inputs. What came: {', '.join(came)}. For integer inputs (an embedding), "
-                "analyse the part of the module that comes after them."
+                "example_input must hold at least one floating tensor, batch dimension first: affinity is a question "
+                f"about real inputs. What came: {', '.join(came) or type(example_input).__name__}. {advice}"
             )
         first = floating[0]
         if first.ndim == 0 or first.shape[0] == 0:
