@@ -321,10 +321,6 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
         attributes, hooks = dict(vars(tensor)), compat.hooks_of(tensor)
 
     def put_back(depends: Depends) -> tuple[str, ...]:
-        with compat.without_functions():
-            return differing()
-
-    def differing() -> tuple[str, ...]:
         moved = tensor.dtype is not dtype or not tensor.is_set_to(alias)
         if moved:
             tensor.data = alias
@@ -347,7 +343,11 @@ def _keeper_of_tensor(tensor: Tensor, path: str) -> Keeper | None:
             moved = True
         return (path,) if moved else ()
 
-    return put_back
+    def put_back_plainly(depends: Depends) -> tuple[str, ...]:
+        with compat.without_functions():
+            return put_back(depends)
+
+    return put_back_plainly if compat.has_own_functions(type(tensor)) else put_back
 
 
 def _keeper_of_sparse(tensor: Tensor, path: str) -> Keeper:
