@@ -125,6 +125,7 @@ def test_a_forward_that_holds_no_size_takes_sequences_of_any_length(forward, oth
         lambda m, x: m.up(filtered(m, x)),
         lambda m, x: x + (2 * m.b(m.a(x.permute(0, 2, 3, 1)).relu())).permute(0, 3, 1, 2),
         lambda m, x: m.n(m.padded(x)) + x,
+        lambda m, x: m.c(x) * m.padded.bias.view(1, -1, 1, 1),
         lambda m, x: F.pad(filtered(m, x), (0, 1)),
     ],
 )

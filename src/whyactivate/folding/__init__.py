@@ -58,9 +58,9 @@ def collapse_runs(module: nn.Module, example_input: Tensor | tuple[Any, ...] | d
 
     Three things stay in the copy as they were recorded: the mode (train or eval); whether gradients are recorded,
     where that changes nothing; and what the code reads from outside the module. Images and sequences may have other
-    sizes than the example's, except where a forward became a graph that holds such a size: it refuses others with an
-    AssertionError, and the plan says so (other numbers of axes any graph refuses). What sizes compiled code of others goes by cannot be seen; the comparison
-    below finds that out for the batch sizes that it tries.
+    sizes than the example's, except where a forward became a graph that holds such a size: it refuses others with
+    an AssertionError, and the plan says so; any graph refuses other numbers of axes. What sizes compiled code of
+    others goes by cannot be seen; the comparison below finds that out for the batch sizes that it tries.
 
     The copy is run beside the original on random inputs of several batch sizes (1, 2, 5, that of the example, and 67
     where rows are small), with and without gradients, before it is returned. In the

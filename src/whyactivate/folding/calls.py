@@ -134,6 +134,11 @@ class _Reporter:
             raise Caught(call.path)
         call.result = self._marked(result)
 
+    def follows(self, tensor: Tensor) -> bool:
+        """Whether a tensor depends on the input."""
+        with without_functions():
+            return storage_key(tensor) in self.followed
+
     def cut(self, result: Any, quiet: bool) -> None:
         """Gradients end or are looked at: a tensor is detached or hooked, or given without gradients (`quiet`)."""
         with without_functions():
@@ -211,7 +216,7 @@ def record_calls(module: nn.Module, example: Example, rows: int, turned: int | N
         if name:
             peeks.watch(part, name)
     changed = example.with_rows(rows)
-    sizes = SizeWatch(lambda: reporter.open[-1].path if reporter.open else None, turned)
+    sizes = SizeWatch(lambda: reporter.open[-1].path if reporter.open else None, turned, reporter.follows)
     with (
         _Watch(marked, reporter, partial(sizes.note, "made")) as watch,
         sizes,

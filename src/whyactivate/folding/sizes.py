@@ -97,6 +97,7 @@ class SizeWatch(TorchFunctionMode):
     Args:
         where: the path of the module whose code runs; None where none does.
         turned: the number of a question to which the answer is to be the other one; None for none.
+        follows: whether a tensor depends on the input.
 
     Attributes:
         asked: the questions so far.
@@ -104,8 +105,9 @@ class SizeWatch(TorchFunctionMode):
         counted: the paths of those whose code looked at the number of axes.
     """
 
-    def __init__(self, where: Callable[[], str | None], turned: int | None = None) -> None:
+    def __init__(self, where: Callable[[], str | None], turned: int | None, follows: Callable[[Tensor], bool]) -> None:
         super().__init__()
+        self._follows = follows
         self.asked: list[Asked] = []
         self.looked: set[str] = set()
         self.counted: set[str] = set()
@@ -156,7 +158,8 @@ class SizeWatch(TorchFunctionMode):
         for what, numbers in cuts(func, given, named):
             self.note(what, *numbers)
         asks = func in _SIZES or func in _RANKS or func is Tensor.__len__
-        path = self._where() if asks or _goes_by_sizes(func, given) else None
+        shapes = _goes_by_sizes(func, given) and any(map(self._follows, tensors_in([given, named])))
+        path = self._where() if asks or shapes else None
         if path is not None:
             (self.counted if func in _RANKS else self.looked).add(path)
         if func is Tensor.__len__:
