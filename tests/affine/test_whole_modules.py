@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import whyactivate as wa
 from modules import Call
@@ -155,3 +155,39 @@ def test_a_function_of_some_numbers_only_is_refuted_where_it_has_values(function
 def test_what_is_affine_where_it_has_values_is_not_refuted(function: Any) -> None:
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     assert wa.analyze(Call(function), x).verdict != "not_affine"
+
+
+class Transformer(nn.Module):
+    """Looks at an image from where it finds best: a spatial transformer."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__()
+        self.locate, self.how = nn.Sequential(nn.Flatten(), nn.Linear(30, 6)), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = F.affine_grid(self.locate(x).view(-1, 2, 3), x.shape, align_corners=False)
+        return F.grid_sample(x, grid, **self.how)
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_a_grid_that_depends_on_the_input_is_followed(padding_mode: str, align_corners: bool) -> None:
+    torch.manual_seed(0)
+    module, x = Transformer(padding_mode=padding_mode, align_corners=align_corners).double(), t(2, 1, 5, 6)
+    found = wa.analyze(module, x).counterexample
+    assert found is not None
+    first, second = map(float, found.weights)
+    mix = module(first * found.a[0] + second * found.b[0]).flatten()[found.output_index]
+    torch.testing.assert_close(float(mix.detach()), found.at_mix)
+
+
+def test_a_grid_in_three_dimensions_is_followed() -> None:
+    module = Call(lambda x: F.grid_sample(x, x[:, 0, ..., None].expand(*x[:, 0].shape, 3), align_corners=False))
+    assert wa.analyze(module, t(2, 1, 2, 3, 2)).verdict == "not_affine"
+
+
+def test_places_of_a_grid_that_cancel_are_not_refuted() -> None:
+    x = t(2, 1, 5, 6)
+    grid = torch.rand(1, 5, 6, 2, dtype=torch.float64) - 0.5
+    module = Call(lambda x: F.grid_sample(x, grid + 0 * x.mean(), align_corners=False))
+    assert wa.analyze(module, x[:1]).verdict != "not_affine"

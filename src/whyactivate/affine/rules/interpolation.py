@@ -17,7 +17,7 @@ from torch import Tensor
 
 from whyactivate.affine._torch_compat import OpOverload
 from whyactivate.affine.rules.places import along_axis, along_last
-from whyactivate.affine.rules.rule import Call, CannotEvaluate, Label, shape_of
+from whyactivate.affine.rules.rule import Call, CannotEvaluate, Label, depends, shape_of
 from whyactivate.affine.rules.table import affine
 from whyactivate.affine.tape import Argument
 from whyactivate.arithmetic.exact import ExactArray
@@ -95,17 +95,31 @@ def interpolate(self: Any, output_size: Sequence[int], align_corners: bool, call
     return _interpolated(self, output_size, _squares(call), call, align_corners)
 
 
+def _degree(arguments: Mapping[str, Argument]) -> int:
+    """Where the grid depends on the input, as well, it is in one factor per axis."""
+    return len(shape_of(arguments["input"])) - 1 if depends(arguments["grid"]) else 1
+
+
+_LINEAR, _ZEROS, _BORDER = 0, 0, 1
+"""Among the numbers by which grid sampling is told how."""
+
+
 @affine(
     aten.grid_sampler_2d.default, aten.grid_sampler_3d.default, form="input", label=Label.KERNEL,
-    selectors=frozenset({"grid"}), roundings=40, note=NOTE.format("grid sampling"),
+    selectors=frozenset({"grid"}), masks=frozenset({"grid"}), power=_degree, roundings=40,
+    note=NOTE.format("grid sampling"),
 )  # fmt: skip
 def grid_sampler(
-    input: Any, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, call: Call
+    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool, call: Call
 ) -> Any:
     batch, channels, *size = input.shape
     places = prod(grid.shape[1:-1])
     if prod(size) * max(prod(size), places) > MOST_ENTRIES:
         raise CannotEvaluate(f"grid sampling of {prod(size)} places has more coefficients than can be read off")
+    if not isinstance(grid, Tensor):
+        if interpolation_mode != _LINEAR or padding_mode not in (_ZEROS, _BORDER):
+            raise CannotEvaluate("only linear sampling, between zeros or the border, has a formula in its grid")
+        return _sampled(input, grid, padding_mode == _BORDER, align_corners)
     dtype = torch.float32 if call.dtype("input") in HALVES else call.dtype("input")
     basis = torch.eye(prod(size), dtype=dtype, device="cpu").reshape(1, prod(size), *size)
     results: list[Any] = []
@@ -113,3 +127,20 @@ def grid_sampler(
         at = call.op(basis, grid[row : row + 1].to(dtype), interpolation_mode, padding_mode, align_corners)
         results.append(along_last(input[row].reshape(channels, prod(size)), at.reshape(prod(size), places).T))
     return type(results[0]).stack(results).reshape(batch, channels, *grid.shape[1:-1])
+
+
+def _sampled(input: Any, grid: Any, clamped: bool, align_corners: bool) -> Any:
+    """Every place of the input, times how near the grid comes to it along each axis: 1 at the place, 0 at the next."""
+    batch, channels, *size = input.shape
+    points = grid.reshape(batch, prod(grid.shape[1:-1]), 1, len(size))
+    weights: Any = None
+    for axis, extent in enumerate(size):
+        at = points[..., len(size) - 1 - axis] + 1  # the last axis comes first in a grid
+        at = at * (extent - 1) / 2 if align_corners else (at * extent - 1) / 2
+        if clamped:
+            at = at.maximum(0).minimum(extent - 1)
+        near = 1 - abs(at - ExactArray.from_tensor(torch.arange(extent, device="cpu")))
+        near = near.maximum(0).reshape(batch, points.shape[1], *(1,) * axis, extent, *(1,) * (len(size) - 1 - axis))
+        weights = near if weights is None else weights * near
+    weights = weights.reshape(batch, points.shape[1], prod(size)).swap(-1, -2)
+    return (input.reshape(batch, channels, prod(size)) @ weights).reshape(batch, channels, *grid.shape[1:-1])
