@@ -257,6 +257,15 @@ class _Made(metaclass=_Kind):
     pass
 
 
+def _annotated() -> None:
+    pass
+
+
+def _counts_in_annotations() -> int:
+    _annotated.__annotations__["calls"] = _annotated.__annotations__.get("calls", 0) + 1
+    return _annotated.__annotations__["calls"]
+
+
 def _calls_of(owner: Any) -> Callable[[], int]:
     """Counts in an attribute of its own."""
     owner.calls = 0
@@ -435,6 +444,7 @@ COUNTERS: dict[str, Callable[[], Callable[[], int]]] = {
     "a slot that is private": lambda: _Hidden().count,
     "a slot beside attributes": lambda: _Half().count,
     "a class of classes": lambda: _Made,
+    "the annotations of a function": lambda: _counts_in_annotations,
     "an asynchronous generator": _generator_without_waiting,
     "the trace of an error": _trace_of_an_error,
     "a list in an array": _list_in_an_array,

@@ -264,6 +264,7 @@ class State:
         self._keepers += [keeper_of_attributes(function, path), keeper_of_code(function, path)]
         self._visit_all(function.__defaults__ or (), path)
         self._visit_named(function.__kwdefaults__ or {}, path)
+        self._keep(keeper_of(function.__annotations__, f"{path}.__annotations__"))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._waiting.append((cell, f"{name} in {path}"))
         self._keepers.append(keeper_of_names(function.__globals__, names, "global "))
