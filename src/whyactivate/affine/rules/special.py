@@ -48,7 +48,6 @@ FUNCTIONS: dict[Any, Callable[[arb], arb]] = {
     aten.lgamma.default: _log_gamma,
     aten.digamma.default: arb.digamma,
     aten.erfinv.default: arb.erfinv,
-    aten.logit.default: lambda x: (x / (1 - x)).log(),
     aten.i0.default: lambda x: x.bessel_i(0),
     aten.special_i0e.default: lambda x: x.bessel_i(0) * (-abs(x)).exp(),
     aten.special_i1.default: lambda x: x.bessel_i(1),
@@ -72,6 +71,12 @@ def _enter(op: Any, function: Callable[[arb], arb]) -> None:
 
 for _op, _function in FUNCTIONS.items():
     _enter(_op, _function)
+
+
+@nonlinear(aten.logit.default, label=Label.SMOOTH, kinks=("eps",))
+def logit(self: Any, eps: float | None) -> Any:
+    share = self if eps is None else self.maximum(eps).minimum(1 - eps)
+    return (share / (1 - share)).log()
 
 
 @nonlinear(aten.atan2.default, **_SLOWLY)
