@@ -82,6 +82,7 @@ class TestCode:
             ("their_model:Net", "no module 'their_model' here"),
             ("their_models.inner:Net", "no module 'their_models.inner' here"),
             ("their_models:Nett", "did you mean 'Net'?"),
+            ("their_models.py:Net", "not as a file: their_models:Net"),
             ("their_models:number", "is of type int"),
             ("their_models:wrong", "gives something of type int"),
             ("their_models:needs", "write a function without any"),

@@ -127,6 +127,9 @@ def _make(text: str) -> nn.Module:
     from torch import nn
 
     path, _, attributes = text.partition(":")
+    if path.endswith(".py"):
+        name = path.removesuffix(".py")
+        raise InputError(f"{text}: a module is named as it is imported, not as a file: {name}:{attributes}")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
