@@ -3,15 +3,13 @@
 A graph holds what was recorded at two batch sizes, with whole numbers written as a·B + c. That is right for sums and
 products of sizes; a comparison, a remainder or a look-up may come out differently at a third batch size. So while a
 program is recorded, sizes are numbers that report such questions (see `asking`); PyTorch's functions get plain ones.
-So is what len() gives, which Python's own len() cannot be made to give: in its thread it is another function meanwhile.
+So is what len() gives (see `lengths`).
 """
 
 from __future__ import annotations
 
-import builtins
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from operator import attrgetter
@@ -26,6 +24,7 @@ from whyactivate.affine._torch_compat import TorchFunctionMode, without_function
 from whyactivate.affine.trees import leaves_of, tensors_in
 from whyactivate.folding.asking import Shape, Size, plain, plain_in
 from whyactivate.folding.cuts import cuts
+from whyactivate.folding.lengths import plain_length, told_of_lengths
 
 
 @dataclass(frozen=True)
@@ -112,26 +111,26 @@ class SizeWatch(TorchFunctionMode):
         self.looked: set[str] = set()
         self.counted: set[str] = set()
         self._where, self._turned, self._on = where, turned, False
+        self._lengths = told_of_lengths(self._length)
 
     def __enter__(self) -> SizeWatch:
-        self._on, self._thread, self._len = True, threading.get_ident(), builtins.len
-        builtins.len = self._length
+        self._on = True
+        self._lengths.__enter__()
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        self._on, builtins.len = False, self._len
+        self._on = False
+        self._lengths.__exit__(None, None, None)
         super().__exit__(*error)
 
-    def _length(self, thing: Any, /) -> Any:
+    def _length(self, thing: Any) -> Any:
         """What len() gives: of a tensor, in a module's code, a size that reports."""
-        if not isinstance(thing, Tensor) or threading.get_ident() != self._thread:
-            return self._len(thing)
-        path = self._where()
-        if path is None or _is_ours(sys._getframe(1)):  # pyright: ignore[reportPrivateUsage]
-            return self._len(thing)
+        path = self._where() if isinstance(thing, Tensor) else None
+        if path is None or _is_ours(sys._getframe(2)):  # pyright: ignore[reportPrivateUsage]
+            return plain_length(thing)
         self.looked.add(path)
         with without_functions():
-            return Size(self, self._len(thing))
+            return Size(self, plain_length(thing))
 
     def note(self, what: str, *numbers: Any) -> None:
         """Somebody asks."""
