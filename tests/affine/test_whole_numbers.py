@@ -136,3 +136,5 @@ def test_a_matrix_that_may_be_singular_is_refuted_but_never_called_affine() -> N
     assert wa.analyze(Parts(lambda m, x: torch.linalg.solve(x, x)), square).verdict == "undecided"
     raises = Parts(lambda m, x: (torch.linalg.inv(x), x)[1])
     assert wa.analyze(raises, square).verdict == "undecided"
+    raises_on_several = Parts(lambda m, x: (torch.linalg.inv(x) if len(x) > 1 else None, x)[1])
+    assert wa.analyze(raises_on_several, square).verdict == "undecided"

@@ -85,7 +85,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     single = recordings.single
     assert single is not None  # or there would have been an obstacle
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
-    never = _why_never_affine(single)
+    never = next(filter(None, map(_why_never_affine, recordings.tapes)), None)
     try:
         judged = _judged(recordings, constants) if never is not None else recordings
         if judged is None:
