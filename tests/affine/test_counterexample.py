@@ -196,6 +196,20 @@ def test_switches_tell_how_far_operands_are_from_their_kinks() -> None:
     torch.testing.assert_close(outputs, function(Parts(function), x))
 
 
+@pytest.mark.parametrize("other", [torch.tensor(-1.0), torch.ones(3, 1, 1, 6)], ids=["of no axis", "of more axes"])
+def test_switches_broadcast_what_is_compared(other: Tensor) -> None:
+    functions: list[Forward] = [
+        lambda m, x: torch.maximum(x, other), lambda m, x: torch.minimum(x, other),
+        lambda m, x: torch.clamp(x, max=other), lambda m, x: (x > other).float(),
+    ]  # fmt: skip
+    x = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for function in functions:
+        tape = record_all(Parts(function), Example.of(rows())).single
+        assert tape is not None
+        _, switches = Switches(tape, ExactConstants()).at(x)
+        torch.testing.assert_close(switches, (x[:, None, None, None] - other.double()).reshape(4, -1))
+
+
 def test_rare_pairs_are_the_same_every_time() -> None:
     tape = record_all(Parts(RARELY_NOT_AFFINE["a bump in two coordinates"]), Example.of(rows())).single
     assert tape is not None

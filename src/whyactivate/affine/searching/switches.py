@@ -66,7 +66,7 @@ class Switches:
             kinks: Sequence[Tensor] = [self._numbers(other, memory, count)]
         else:
             kinks = [place[None] for place in _kinks(node)] or [torch.zeros(1, dtype=torch.float64, device="cpu")]
-        return [_thinned((numbers - kink).reshape(count, -1)) for kink in kinks]
+        return [_thinned(_difference(numbers, kink).reshape(count, -1)) for kink in kinks]
 
     def _numbers(self, operand: Value | Constant, memory: Memory, count: int) -> Tensor:
         return self._replay.read(operand, memory).at_points(count).to_float64()
@@ -90,6 +90,13 @@ def _kinks(node: Node) -> list[Tensor]:
     places = [node.arguments.get(kink) if isinstance(kink, str) else kink for kink in rule.kinks] if rule else []
     found = [place.read().double() if isinstance(place, Constant) else place for place in places]
     return [torch.as_tensor(p, dtype=torch.float64) for p in found if isinstance(p, (int, float, Tensor))]
+
+
+def _difference(numbers: Tensor, kink: Tensor) -> Tensor:
+    """Their difference point by point: what lies behind the first axis, that of the points, broadcasts."""
+    ndim = max(numbers.ndim, kink.ndim)
+    wide = [one.reshape(len(one), *[1] * (ndim - one.ndim), *one.shape[1:]) for one in (numbers, kink)]
+    return wide[0] - wide[1]
 
 
 def _thinned(switches: Tensor) -> Tensor:
