@@ -79,6 +79,24 @@ NETWORKS = {
         lambda: nn.Sequential(nn.ConvTranspose2d(4, 4, 3, 2, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1)),
         (4, 5, 5),
     ),
+    "computes once what two layers read": (
+        lambda: Spoken(
+            lambda m, x: (lambda h: (m.a(h).relu(), m.b(h).tanh()))(m.i(x)),
+            i=nn.Sequential(linear(), nn.BatchNorm1d(4)),
+            a=linear(),
+            b=linear(),
+        ),
+        (4,),
+    ),
+    "scales once what two layers read": (
+        lambda: Spoken(
+            lambda m, x: (lambda h: (m.a(h).relu(), m.b(h).tanh()))(x.sigmoid() * m.s),
+            s=nn.Parameter(torch.rand(4)),
+            a=linear(),
+            b=linear(),
+        ),
+        (3, 4),
+    ),
     "grouped": (
         lambda: nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4), ConvBN(4, 8), nn.Conv2d(8, 4, 1, groups=4)),
         (4, 5, 5),

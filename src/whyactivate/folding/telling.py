@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -58,6 +58,8 @@ class Teller:
     frozen: Mapping[int, str]
     looked_up: Mapping[Key, LookedUp]
     placed: Mapping[Key, Replacement]
+    _priced_before: set[int] = field(default_factory=set[int], init=False)
+    _priced_after: set[int] = field(default_factory=set[int], init=False)
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -99,7 +101,7 @@ class Teller:
             reason = f"it is one layer already{self._goes_on(key)}"
         modules = (*(one.table.path for one in tables), *self._modules(nodes))
         look_ups = [(0.0, 1)] * len(tables)
-        before = [self.planner.node_price(node) for node in nodes]
+        before = self._once(nodes, self._priced_before)
         after = [price for p in pieces if p.key not in merged for price in self._prices(p, inside)]
         return PlannedRun(
             run=AffineRun(tuple(dict.fromkeys(modules)), self._end(key)),
@@ -137,7 +139,13 @@ class Teller:
     def _prices(self, piece: Piece, folded: list[Piece]) -> list[tuple[float, int]]:
         if piece in folded:
             return [piece.price, *(one.extra for one in (self.placed.get(piece.key),) if one)]
-        return [self.planner.node_price(node) for node in self.program.nodes if node.index in piece.nodes]
+        return self._once([node for node in self.program.nodes if node.index in piece.nodes], self._priced_after)
+
+    def _once(self, nodes: list[Node], priced: set[int]) -> list[tuple[float, int]]:
+        """What the operations cost that were not priced before, as part of another run."""
+        fresh = [node for node in nodes if node.index not in priced]
+        priced |= {node.index for node in fresh}
+        return [self.planner.node_price(node) for node in fresh]
 
     def _modules(self, nodes: list[Node]) -> tuple[str, ...]:
         """Whose weights the operations read; where no module's forward does, the names of the parameters' owners."""
