@@ -63,6 +63,15 @@ def test_a_number_computed_in_float32_that_a_graph_holds_is_no_fault_of_the_fold
     assert torch.allclose(wa.collapse_runs(module, x)(x), module(x), atol=1e-5)
 
 
+def test_an_eps_that_is_that_of_the_dtype_is_no_fault_of_the_fold() -> None:
+    torch.manual_seed(0)
+    parts = {"n": nn.RMSNorm(4), "a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+    module = Spoken(lambda m, x: (lambda h: torch.relu(m.a(h)) * m.b(h))(m.n(x)), **parts)
+    x = torch.randn(7, 4)
+    assert wa.plan_runs(module, x).folds
+    assert torch.allclose(wa.collapse_runs(module, x)(x), module(x), atol=1e-5)
+
+
 class Pair(NamedTuple):
     first: Tensor
     second: int

@@ -105,7 +105,7 @@ def fold_runs(
             kept |= dict.fromkeys(misfit.nodes, str(misfit))
     if folding.plan.folds:
         computed = any("computed" in note for run in folding.plan.runs for note in run.notes)
-        computed = computed or any(region.constants for region in folding.regions)
+        computed = computed or any(region.constants for region in folding.regions) or folding.reads_dtype()
         verify(module, folded, _in_float64(folding, module), example, computed=computed)
     return folding.plan, folded
 

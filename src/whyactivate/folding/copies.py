@@ -1,13 +1,17 @@
-"""Copies of modules."""
+"""Copies of modules and of what they take."""
 
 from __future__ import annotations
 
 import copy
 import warnings
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from whyactivate.affine.recording import Example
+from whyactivate.affine.trees import map_leaves
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -26,3 +30,16 @@ def in_float64(module: _Module) -> _Module:
         if tensor.is_complex():
             tensor.data = tensor.data.to(torch.complex128)
     return wide
+
+
+def example_in_float64(example: Example) -> Example:
+    """The example in float64, its complex numbers in complex128."""
+
+    def cast(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor) and leaf.is_complex():
+            return leaf.to(torch.complex128)
+        return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+    return replace(
+        example, args=tuple(map_leaves(cast, list(example.args))), kwargs=map_leaves(cast, dict(example.kwargs))
+    )

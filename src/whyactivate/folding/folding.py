@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,10 +12,13 @@ from torch import nn
 from whyactivate.affine._torch_compat import global_hooks, only_checks_sizes, short_name
 from whyactivate.affine.recording import Example, Recordings, record_all
 from whyactivate.affine.recording.state import State
+from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.tape import Node, Tape
+from whyactivate.affine.trees import leaves_of
 from whyactivate.errors import InputError
 from whyactivate.folding.building import Rehearsal, leads_elsewhere
 from whyactivate.folding.calls import Caught, Recorded, record_calls
+from whyactivate.folding.copies import example_in_float64, in_float64
 from whyactivate.folding.plan import Plan
 from whyactivate.folding.program import Program, differ
 from whyactivate.folding.regions import Region
@@ -28,12 +31,16 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 @dataclass(frozen=True)
 class Folding:
-    """A plan, with the layers and regions that carry it out, and the example on which to try the copy."""
+    """A plan, with the layers and regions that carry it out, and the example on which to try the copy.
+
+    `reads_dtype` tells whether forward computes with other plain numbers in float64 (the eps of a dtype, say).
+    """
 
     plan: Plan
     replacements: tuple[Replacement, ...] = ()
     regions: tuple[Region, ...] = ()
     example: Example | None = None
+    reads_dtype: Callable[[], bool] = lambda: False
 
 
 def find_folding(module: nn.Module, example: Example, kept: Mapping[int, str]) -> Folding:
@@ -98,7 +105,28 @@ def _find(
     no_graph = _no_graph(recordings, recorded)
     search = Search(name, Program(recorded, other, rows), calls, rehearsal, no_graph, kept, tables)
     runs, replacements, regions = search.run()
-    return Folding(Plan(name, runs), replacements, regions, numbers)
+    return Folding(Plan(name, runs), replacements, regions, numbers, partial(_reads_dtype, module, example, recorded))
+
+
+def _reads_dtype(module: nn.Module, example: Example, recorded: Recorded) -> bool:
+    inputs = example_in_float64(example.with_rows(recorded.tape.inputs[0].geometry.size[0]))
+    try:
+        tape = record(in_float64(module), inputs.args, inputs.kwargs)
+    except Exception:  # then nothing is compared in float64
+        return False
+    return len(tape.nodes) != len(recorded.nodes) or any(map(_other_numbers, recorded.nodes, tape.nodes))
+
+
+def _other_numbers(one: Node, other: Node) -> bool:
+    """Whether plain numbers that an operation takes are others than those of another."""
+    return any(a != b for a, b in zip(_plain_numbers(one), _plain_numbers(other), strict=False) if a is not None)
+
+
+def _plain_numbers(node: Node) -> list[float | None]:
+    """The plain numbers that an operation takes, some of which come as tensors in float64; None for other tensors."""
+    plain = [leaf for leaf in leaves_of(list(node.arguments.values())) if isinstance(leaf, float)]
+    tensors = [constant.read() for constant in node.constants()]
+    return [*plain, *(float(t) if t.ndim == 0 and t.dtype == torch.float64 else None for t in tensors)]
 
 
 def _has_hooks(part: nn.Module) -> bool:

@@ -16,7 +16,7 @@ from whyactivate.affine.recording.tracker import run_unwatched
 from whyactivate.affine.trees import map_leaves, tensors_in
 from whyactivate.errors import FoldingError
 from whyactivate.folding.building import BATCHES
-from whyactivate.folding.copies import in_float64
+from whyactivate.folding.copies import example_in_float64, in_float64
 
 _Shaken = Callable[[], list[tuple[Tensor, ...]]]
 """What the original returns for inputs that are hardly others."""
@@ -47,8 +47,8 @@ def verify(
         folded: the copy that is to be returned.
         folded64: the same in float64, its folded layers not rounded; None where there is no such copy.
         example: what the modules take.
-        computed: whether weights of folded layers are computed in forward, and so hold the roundings of the original's
-            dtype in the float64 copy, too.
+        computed: whether what the copy holds fixed is computed in forward (weights, the eps of a dtype), and so is that
+            of the original's dtype in the float64 copy, too.
 
     Raises:
         FoldingError: an output differs by more than rounding explains, the copy does not run, or there is no finite
@@ -80,7 +80,7 @@ def verify(
         if not expected:
             continue  # the original does not run on so many rows
         found = run(folded, inputs)
-        wide = run(original64, _cast(inputs, torch.float64)) if original64 is not None else ()
+        wide = run(original64, example_in_float64(inputs)) if original64 is not None else ()
         exact = wide if _alike(wide, expected) else expected
         _compare(found, expected, exact, rows, "", 1.0, shaken(original, inputs))
         seen |= {_is_number(tensor): True for tensor in expected if tensor.numel()}
@@ -88,7 +88,7 @@ def verify(
             found, expected = run(folded, inputs, True), run(original, inputs, True)
             _compare(found, expected, exact, rows, "", 1.0, shaken(original, inputs, True))
         if folded64 is not None and original64 is not None and exact is wide:
-            inputs = _cast(inputs, torch.float64)
+            inputs = example_in_float64(inputs)
             found = run(folded64, inputs)
             if found:
                 own = 1.0 if computed else 0.0
@@ -201,14 +201,3 @@ def _in_float64(module: nn.Module) -> nn.Module | None:
         return in_float64(module)
     except Exception:  # some modules do not let themselves be cast
         return None
-
-
-def _cast(example: Example, dtype: torch.dtype) -> Example:
-    def cast(leaf: Any) -> Any:
-        if isinstance(leaf, Tensor) and leaf.is_complex():
-            return leaf.to(dtype.to_complex())
-        return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
-
-    return replace(
-        example, args=tuple(map_leaves(cast, list(example.args))), kwargs=map_leaves(cast, dict(example.kwargs))
-    )
