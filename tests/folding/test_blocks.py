@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from folding.blocks import (
@@ -14,9 +15,12 @@ from folding.blocks import (
     RepMixer,
     RepVGGBlock,
     Residual,
+    Spoken,
     becomes,
     folded,
+    fuse,
     layers,
+    only,
     settled,
 )
 
@@ -53,6 +57,38 @@ def test_a_convolutional_block_is_its_own_deploy_form(block):
     (conv,) = layers(copy, nn.Conv2d)
     same(conv, *block.deploy())
     assert not layers(copy, nn.BatchNorm2d)
+
+
+def test_the_dilated_branches_of_a_large_kernel_are_that_kernel():
+    """Ding et al., UniRepLKNet, 2024: kernels spread by a transposed convolution with the identity."""
+    forms = ((3, 1), (3, 2), (3, 3), (5, 1))
+    norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(5))
+    convs = nn.ModuleList(nn.Conv2d(4, 4, k, 1, d * (k // 2), d, 4, bias=False) for k, d in ((7, 1), *forms))
+
+    def forward(m: Spoken, x: Tensor) -> Tensor:
+        return torch.relu(sum(norm(conv(x)) for norm, conv in zip(m.norms, m.convs, strict=True)))
+
+    block, x = settled(Spoken(forward, convs=convs, norms=norms)), torch.randn(2, 4, 9, 11).double()
+    weight, bias = fuse(block.convs[0].weight, block.norms[0])
+    for conv, norm in zip(block.convs[1:], block.norms[1:], strict=True):
+        own, shift = fuse(conv.weight, norm)
+        spread = F.conv_transpose2d(own, torch.ones(1, 1, 1, 1).double(), stride=conv.dilation)
+        weight, bias = weight + F.pad(spread, [(7 - spread.shape[-1]) // 2] * 4), bias + shift
+    same(only(folded(block, x), nn.Conv2d), weight, bias)
+
+
+@pytest.mark.parametrize("order", ["abc", "bca", "cba"])
+def test_crossed_kernels_are_the_square_one_in_whatever_order_they_are_added(order):
+    """Ding et al., ACNet, 2019."""
+    parts = {
+        "a": ConvBN(4, 6, 3, 1, 1),
+        "b": ConvBN(4, 6, (3, 1), 1, (1, 0)),
+        "c": ConvBN(4, 6, (1, 3), 1, (0, 1)),
+    }
+    block = settled(Spoken(lambda m, x: torch.relu(sum(getattr(m, name)(x) for name in order)), **parts))
+    (wa, ba), (wb, bb), (wc, bc) = (getattr(block, name).deploy() for name in "abc")
+    layer = only(folded(block, torch.randn(2, 4, 9, 8).double()), nn.Conv2d)
+    same(layer, wa + F.pad(wb, [1, 1, 0, 0]) + F.pad(wc, [0, 0, 1, 1]), ba + bb + bc)
 
 
 def test_a_stack_of_blocks_folds_block_by_block_and_keeps_the_rest():

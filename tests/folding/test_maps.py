@@ -101,16 +101,34 @@ def test_a_branch_lies_where_the_centres_agree():
 
 
 @pytest.mark.parametrize(
+    ("forms", "whole"),
+    [  # size, padding, dilation
+        ([(3, 2, 2), (3, 1, 1)], (5, 2, 1)),
+        ([(3, 4, 4), (3, 2, 2), (1, 0, 1)], (5, 4, 2)),
+        ([(2, 3, 6), (3, 2, 2)], (7, 3, 1)),
+        ([(2, 1, 1), (4, 2, 1)], (4, 2, 1)),
+        ([(1, 0, 1), (2, 1, 2)], (3, 1, 1)),
+    ],
+)
+def test_branches_of_other_dilations_lie_on_a_common_grid(forms, whole):
+    kernels = [Kernel(2, 2, 1, (n,), (1,), (p,), (d,), Lazy.of(rows(2, 2, n))) for n, p, d in forms]
+    total, x = kernels[0], rows(2, 2, 15)
+    for kernel in kernels[1:]:
+        total = add(total, kernel, 1)
+    assert (total.size[0], total.padding[0], total.dilation[0]) == whole
+    torch.testing.assert_close(apply(total, x), sum(apply(kernel, x) for kernel in kernels), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("one", "two", "why"),
     [
         ({"stride": 2}, {}, "stride"),
-        ({"dilation": 2}, {}, "dilation"),
         ({"padding": 0}, {"padding": 2}, "does not fit"),
     ],
 )
 def test_branches_that_do_not_match_stay_apart(one, two, why):
-    def kernel(stride=1, padding=1, dilation=1):
-        return Kernel(1, 1, 1, (3,), (stride,), (padding,), (dilation,), Lazy.of(torch.ones(1, 1, 3)))
+    def kernel(stride=1, padding=1):
+        return Kernel(1, 1, 1, (3,), (stride,), (padding,), (1,), Lazy.of(torch.ones(1, 1, 3)))
 
     with pytest.raises(CannotFold, match=why):
         add(kernel(**one), kernel(**two), 1)

@@ -57,28 +57,36 @@ def convolved(outer: Kernel, inner: Kernel) -> Kernel:
 
 
 def overlaid(one: Kernel, other: Kernel) -> Kernel:
-    """Kernels on a common grid of offsets, the smaller laid into the larger where their centres agree."""
+    """Kernels on a common grid of offsets, as large as both need where they lie over each other."""
     if one.stride != other.stride or len(one.size) != len(other.size):
         raise CannotFold("the branches do not have the same stride")
-    large, small = (one, other) if math.prod(one.size) >= math.prod(other.size) else (other, one)
-    corner: list[int] = []
-    for i in range(len(large.size)):
-        if large.dilation[i] != small.dilation[i] and small.size[i] != 1 and large.size[i] != 1:
-            raise CannotFold("the branches do not have the same dilation")
-        dilation = large.dilation[i] if large.size[i] > 1 else 1
-        place, rest = divmod(large.padding[i] - small.padding[i], dilation)
-        if rest or place < 0 or place + small.size[i] > large.size[i]:
+    both, axes = (one, other), range(len(one.size))
+    before = [max(kernel.padding[i] for kernel in both) for i in axes]
+    behind = [max(_behind(kernel, i) for kernel in both) for i in axes]
+    for i in axes:  # else it would give more or fewer points than the branches
+        if all(before[i] - behind[i] != kernel.padding[i] - _behind(kernel, i) for kernel in both):
             raise CannotFold("one branch's kernel does not fit into the other's")
-        corner.append(place)
+    unit = [
+        math.gcd(one.padding[i] - other.padding[i], *(k.dilation[i] for k in both if k.size[i] > 1)) or 1 for i in axes
+    ]
+    size = tuple((before[i] + behind[i]) // unit[i] + 1 for i in axes)
     groups = math.gcd(one.groups, other.groups)
 
     def compute() -> Tensor:
-        result = _regrouped(large, groups).clone()
-        where = tuple(slice(place, place + n) for place, n in zip(corner, small.size, strict=True))
-        result[(slice(None), slice(None), slice(None), *where)] += _regrouped(small, groups)
+        result = torch.zeros(groups, one.out // groups, one.into // groups, *size, dtype=torch.float64)
+        for kernel in both:
+            start = [(before[i] - kernel.padding[i]) // unit[i] for i in axes]
+            step = [kernel.dilation[i] // unit[i] if kernel.size[i] > 1 else 1 for i in axes]
+            where = tuple(slice(start[i], start[i] + (kernel.size[i] - 1) * step[i] + 1, step[i]) for i in axes)
+            result[(slice(None), slice(None), slice(None), *where)] += _regrouped(kernel, groups)
         return result.flatten(0, 1)
 
-    return Kernel(large.out, large.into, groups, large.size, large.stride, large.padding, large.dilation, Lazy(compute))
+    return Kernel(one.out, one.into, groups, size, one.stride, tuple(before), tuple(unit), Lazy(compute))
+
+
+def _behind(kernel: Kernel, axis: int) -> int:
+    """How far the kernel reaches behind the point at which it begins to be laid down without padding."""
+    return (kernel.size[axis] - 1) * kernel.dilation[axis] - kernel.padding[axis]
 
 
 def _regrouped(kernel: Kernel, groups: int) -> Tensor:
