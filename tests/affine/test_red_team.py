@@ -80,3 +80,6 @@ def test_what_bends_on_one_row_and_not_on_the_rows_of_the_example_is_undecided()
     assert "not affine on one row, but on 100 rows" in analysis.blame[0].reason
     assert "let forward do the same" in str(analysis)
     assert wa.analyze(module, torch.randn(30, 3)).verdict is wa.Verdict.NOT_AFFINE
+    named = Calls(lambda x: x if len(x) == 7 else F.relu(x))
+    verdicts = [wa.analyze(named, torch.randn(rows, 3)).verdict for rows in (4, 7)]
+    assert verdicts == [wa.Verdict.NOT_AFFINE, wa.Verdict.UNDECIDED]

@@ -148,9 +148,18 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
 
 
 def _affine_sizes(recordings: Recordings) -> str:
-    """On how many rows a module that is not affine on one row runs nothing but affine operations; empty if on none."""
-    affine = [tape for tape in recordings.tapes if not tape.roots_of_outputs() - {0}]
-    return " and ".join(f"{rows} rows" for rows in sorted({tape.inputs[0].geometry.size[0] for tape in affine}))
+    """On how many rows a module that is not affine on one row runs nothing but affine operations; empty if on none.
+
+    Empty as well where the module runs others on as many rows as the example has: that is what was asked about.
+    """
+    affine = {_rows_of(tape): not tape.roots_of_outputs() - {0} for tape in recordings.tapes}
+    if not affine.get(recordings.rows, True):
+        return ""
+    return " and ".join(f"{rows} rows" for rows in sorted(affine) if affine[rows])
+
+
+def _rows_of(tape: Tape) -> int:
+    return tape.inputs[0].geometry.size[0]
 
 
 def _blame(recordings: Recordings) -> tuple[Blame, ...]:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from whyactivate.affine._torch_compat import DispatchMode, short_name, storage_key, without_functions
 from whyactivate.affine.recording import Example
+from whyactivate.affine.recording.asking import plain
+from whyactivate.affine.recording.size_watch import Asked, SizeWatch
 from whyactivate.affine.recording.tracker import record
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.rule import is_real
@@ -25,7 +27,6 @@ from whyactivate.affine.trees import leaves_of, map_leaves, tensors_in
 from whyactivate.folding.copies import copied
 from whyactivate.folding.gradients import GradientWatch
 from whyactivate.folding.peeking import Peeks
-from whyactivate.folding.sizes import Asked, SizeWatch, plain
 
 _SIGN = 0.7390851332151607
 _mark = torch.ops.aten.threshold.default

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from whyactivate.affine.recording.repetition import repeat
 from whyactivate.affine.recording.scripts import Script
 from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracker import record, run_unwatched
+from whyactivate.affine.recording.turning_points import questions, turning_points
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Location, Storage, Tape, Value
 from whyactivate.affine.trees import leaves_of, lying_as, map_leaves, tensors_in
@@ -27,6 +30,8 @@ FEW = range(2, 9)
 """Batch sizes at which it is always looked at whether rows mix."""
 _MOST_SIZES, _MOST_NUMBERS = 8, 2**20
 """Of the batch sizes that code names: how many are tried, and of how many numbers at most."""
+_MOST_ROWS, _MOST_ON_THE_WAY = 4096, 2**22
+"""Of those at which an answer about sizes changes: of how many rows at most, and of how many numbers on the way."""
 _STRAYED = "it did something else when it was run again"
 _READ_UNSEEN = (
     "it reads numbers of tensors where that is not seen: in a hook, a backward or another function that PyTorch calls"
@@ -48,6 +53,7 @@ class Recordings:
         unwatched: what the module returns for the second of `pairs` when it is not being recorded, and the input
             lies in memory as the example does.
         undecided_by_input: what it called then that may answer otherwise at the next call, and where.
+        rows: how many rows the example has.
     """
 
     singles: tuple[Tape, ...]
@@ -57,6 +63,7 @@ class Recordings:
     disagreement: str | None
     unwatched: tuple[Tensor, ...] = ()
     undecided_by_input: tuple[tuple[str, Location], ...] = ()
+    rows: int = 1
 
     @property
     def single(self) -> Tape | None:
@@ -170,10 +177,9 @@ class Example:
         return Example(tuple(map_leaves(change, list(self.args))), map_leaves(change, dict(self.kwargs)))
 
     def sizes_to_try(self, named: Iterable[int]) -> list[int]:
-        """The smallest of some batch sizes that are not tried anyway, as far as they are cheap."""
-        tried = {1, 2, self.rows, self.rows if self.rows in FEW and self.rows > 2 else 3}
+        """The smallest of some batch sizes, as far as they are cheap."""
         numbers = sum(tensor.numel() for tensor in self._tensors()) / self.rows
-        return [rows for rows in sorted({*named} - tried) if rows * numbers < _MOST_NUMBERS][:_MOST_SIZES]
+        return [rows for rows in sorted(named) if rows * numbers < _MOST_NUMBERS][:_MOST_SIZES]
 
     def given(self, rows: Tensor) -> Example:
         """These rows as the one floating tensor, and everything else as in the example, for as many rows."""
@@ -243,10 +249,11 @@ def _record_all(module: nn.Module, example: Example) -> Recordings:
     if example.rows > few:
         inputs.append(example)
     state = State(module, leaves_of([example.args, dict(example.kwargs)]))
-    named = [example.with_rows(rows, generator) for rows in example.sizes_to_try(state.sizes)]
     takes = _Takes(module, example, state)
-    if all(map(takes.take, inputs)) and all(takes.take(one, may_raise=True) for one in named) and takes.is_off_script:
-        all(map(takes.take, (example.with_rows(2, generator, _FAR), example.with_rows(1, generator, -_FAR))))
+    if all(map(takes.take, inputs)):
+        named = [example.with_rows(rows, generator) for rows in takes.sizes_to_try()]
+        if all(takes.take(one, may_raise=True) for one in named) and takes.is_off_script:
+            all(map(takes.take, (example.with_rows(2, generator, _FAR), example.with_rows(1, generator, -_FAR))))
     return takes.recordings(near)
 
 
@@ -294,6 +301,22 @@ class _Takes:
         self._tapes.setdefault(one.rows, []).append(tape)
         return tape.refusal is None and not tape.state
 
+    def sizes_to_try(self) -> list[int]:
+        """Other batch sizes for which the module's code may make a difference, as far as they are cheap."""
+        module, example, tried = self._module, self._example, self._tapes.keys()
+        named = example.sizes_to_try(self._state.sizes - tried)
+        if not self._state.asks_for_sizes:
+            return named
+        inputs = {rows: example.with_rows(rows) for rows in (2, 3)}
+        asked = {rows: questions(module, one.args, one.kwargs, self._state) for rows, one in inputs.items()}
+        points = sorted(turning_points(asked) - tried)
+        return sorted({*named, *[rows for rows in points if self._is_cheap(rows)][:_MOST_SIZES]})
+
+    def _is_cheap(self, rows: int) -> bool:
+        """Whether a run with so many rows makes few enough numbers, going by how many those so far made."""
+        made = {size: _numbers_on_the_way(tapes[0]) for size, tapes in [*self._tapes.items()][:3]}
+        return rows <= _MOST_ROWS and _extrapolated(made, rows) <= _MOST_ON_THE_WAY
+
     def _record(self, one: Example) -> Tape:
         found = self._tapes.get(one.rows, [])
         number = sum(map(len, self._tapes.values()))
@@ -340,7 +363,23 @@ class _Takes:
             self._disagreement,
             unwatched,
             tuple(dict.fromkeys(calls.notes)),
+            self._example.rows,
         )
+
+
+def _numbers_on_the_way(tape: Tape) -> int:
+    return sum(storage.numel for storage in tape.storages.values())
+
+
+def _extrapolated(values: Mapping[int, int], at: int) -> Fraction:
+    """The polynomial through some values, elsewhere."""
+    return sum(
+        (
+            Fraction(value) * prod(Fraction(at - other, place - other) for other in values if other != place)
+            for place, value in values.items()
+        ),
+        Fraction(0),
+    )
 
 
 def difference(one: Tape, other: Tape) -> str | None:

@@ -12,7 +12,20 @@ from whyactivate.affine.recording.uses import inner_codes
 _MOST_REMEMBERED = 4096
 _LARGEST = 64
 _ASKS_FOR_SIZES = frozenset({"len", "shape", "size", "numel", "__len__"})
+_GOES_BY_SIZES = _ASKS_FOR_SIZES | {
+    "nelement", "stride", "split", "split_with_sizes", "tensor_split", "chunk", "hsplit", "vsplit", "unfold", "unbind",
+}  # fmt: skip
 _TELLS_APART = ("COMPARE_OP", "CONTAINS_OP", "BINARY_OP")
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def asks_for_sizes(code: types.CodeType) -> bool:
+    """Whether code may ask for the size of something, or cut it."""
+    return (
+        not _GOES_BY_SIZES.isdisjoint(code.co_names)
+        or any("SLICE" in step.opname or type(step.argval) is slice for step in dis.get_instructions(code))
+        or any(map(asks_for_sizes, inner_codes(code)))
+    )
 
 
 @functools.lru_cache(maxsize=_MOST_REMEMBERED)

@@ -51,7 +51,7 @@ from whyactivate.affine.recording.keepers import (
     keeper_of_slots,
     slot_names,
 )
-from whyactivate.affine.recording.sizes import sizes_in
+from whyactivate.affine.recording.sizes import asks_for_sizes, sizes_in
 from whyactivate.affine.recording.standard_library import objection_to_value
 from whyactivate.affine.recording.surroundings import SETTERS, names_in, objection_to_code, stored_names_in
 from whyactivate.affine.recording.uses import imported_by, uses_of
@@ -88,6 +88,7 @@ class State:
     Attributes:
         obstacle: why running the module would not tell what it does, in words; None where it may.
         sizes: numbers of rows for which its code may make a difference.
+        asks_for_sizes: whether its code may ask for the sizes of tensors.
     """
 
     def __init__(self, module: nn.Module, arguments: Iterable[Any] = ()) -> None:
@@ -98,6 +99,7 @@ class State:
         self._memory: set[int] = set()
         self._seen: dict[int, object] = {}  # keeps what was visited alive, so that no address is taken twice
         self._own = {_package(type(part).__module__) for part in module.modules()} - _LIBRARIES
+        self.asks_for_sizes = any(map(_is_installed, self._own))  # of which not all code is looked at
         self._names = {"forward"}
         self._stored: set[str] = set()  # names of attributes that code may set
         self._libraries: list[tuple[Any, str]] = []  # their modules, classes and objects, on which it may
@@ -261,6 +263,7 @@ class State:
         self._object_to(objection and f"{path} {objection}")
         self._stored |= stored_names_in(function.__code__)
         self.sizes |= sizes_in(function.__code__)
+        self.asks_for_sizes |= asks_for_sizes(function.__code__)
         self._keepers += [keeper_of_attributes(function, path), keeper_of_code(function, path)]
         self._visit_all(function.__defaults__ or (), path)
         self._visit_named(function.__kwdefaults__ or {}, path)

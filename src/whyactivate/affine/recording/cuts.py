@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whyactivate.affine.recording.asking import plain
 from whyactivate.affine.trees import leaves_of
-from whyactivate.folding.asking import plain
 
 Cut = tuple[str, tuple[Any, ...]]
 """What is asked (a comparison, or a division with a remainder), and about which numbers."""

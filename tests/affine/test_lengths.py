@@ -6,7 +6,7 @@ import builtins
 import contextlib
 import threading
 
-from whyactivate.folding.lengths import plain_length, told_of_lengths
+from whyactivate.affine.recording.lengths import plain_length, told_of_lengths
 
 OWN = builtins.len
 
