@@ -125,6 +125,23 @@ def test_an_unknown_kind_of_proof_suggests_the_nearest():
         wa.collapse_linear(article()).prove("exat")
 
 
+def test_as_module_takes_any_number_of_rows_of_the_shape_that_was_collapsed_and_no_other():
+    torch.manual_seed(0)
+    blur = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(18, 3)).double().eval()
+    slim = wa.collapse_linear(blur, torch.zeros(1, 1, 8, 8).double()).as_module()
+    traced = torch.jit.trace(slim, torch.zeros(2, 1, 8, 8).double())
+    exported = torch.export.export(
+        slim, (torch.zeros(2, 1, 8, 8).double(),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+    ).module()
+    for count in (0, 1, 5):
+        x = torch.randn(count, 1, 8, 8).double()
+        for module in (slim, traced, exported):
+            torch.testing.assert_close(module(x), blur(x))
+    for shape in ((3, 64), (3, 8, 1, 8), (1, 8, 8), ()):
+        with pytest.raises(InputError, match=r"takes tensors of shape \(rows, 1, 8, 8\)"):
+            slim(torch.zeros(shape).double())
+
+
 def test_as_module_keeps_the_shapes():
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Linear(4, 6), nn.Unflatten(1, (3, 2)))
     slim = wa.collapse_linear(model, torch.zeros(1, 2, 3)).as_module()

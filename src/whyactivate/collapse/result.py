@@ -184,12 +184,13 @@ class Collapse(Told):
         """The one layer as a module that takes and gives the shapes of the original, complex numbers included.
 
         Where the map does the same to each place of the leading axes (each token of a text, say), it is an
-        `nn.Linear` on the last axis.
+        `nn.Linear` on the last axis. Else it takes any number of rows of the one shape that the original was collapsed
+        for, and raises InputError where it is given others.
         """
         places = prod(self.input_shape[:-1])
         takes, gives = self._is_complex
         if takes or gives:
-            return OnComplex(Reshaped(copy.deepcopy(self.layer), self.output_shape), takes, gives)
+            return OnComplex(Reshaped(copy.deepcopy(self.layer), self.input_shape, self.output_shape), takes, gives)
         if self._input_dtype == self.dtype and places > 1 and self.input_shape[:-1] == self.output_shape[:-1]:
             weight, bias = (part.to_float64()[0] for part in (self.exact.weight, self.exact.bias))
             blocks = weight.reshape(places, self.output_shape[-1], places, self.input_shape[-1]).transpose(1, 2)
@@ -197,7 +198,7 @@ class Collapse(Told):
             same = torch.block_diag(*[blocks[0, 0]] * places)
             if bool((weight == same).all()) and bool((shifts == shifts[0]).all()):
                 return linear_of(blocks[0, 0].to(self.layer.weight), shifts[0].to(self.layer.bias))
-        return Reshaped(copy.deepcopy(self.layer), self.output_shape)
+        return Reshaped(copy.deepcopy(self.layer), self.input_shape, self.output_shape)
 
     def prove(self, kind: ProofKind, **options: Any) -> Proof:
         """One of the four proofs that this collapse is right.
