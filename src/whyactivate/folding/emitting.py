@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from keyword import iskeyword
 from math import prod
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import fx
 
 from whyactivate.affine._torch_compat import check_in_graph, positional_names, storage_key
-from whyactivate.affine.tape import Geometry, Node
+from whyactivate.affine.tape import Geometry, Node, Value
 from whyactivate.affine.trees import map_leaves
 from whyactivate.folding.anysize import fits_any_size
 from whyactivate.folding.calls import Call
@@ -25,6 +25,7 @@ from whyactivate.folding.program import Program, feature_key, key_of
 from whyactivate.folding.regions import Region, Vector, left_over
 from whyactivate.folding.replacing import PRODUCTS, Calls, CannotPlace, calls_device, check_memory
 from whyactivate.folding.scope import Bound, Scope, Unknown
+from whyactivate.folding.spreading import axes_of, flattened
 
 aten = torch.ops.aten
 
@@ -229,11 +230,11 @@ class _Emitter(Scope):
             self.bound[key_of(output)] = whole
             return
         total: fx.Node | None = None
-        pending = piece.shift
+        pending, there = piece.shift, _as_in(piece, output.geometry, other.geometry)
         # The shift goes to the first layer that has a bias; a scale takes it where there is no such layer.
         ordered = sorted(piece.terms, key=lambda term: (not isinstance(term.map, (Dense, Kernel)), term.key))
         for term in ordered:
-            node = self._term(piece, term, pending, other.geometry)
+            node = self._term(piece, term, pending, there)
             if not isinstance(term.map, Scale):
                 pending = None
             total = node if total is None else self.graph.call_function(aten.add.Tensor, (total, node))
@@ -241,9 +242,9 @@ class _Emitter(Scope):
         if pending is not None and not isinstance(pending, Lazy):
             total = self.graph.call_function(aten.add.Tensor, (total, pending))
         elif isinstance(pending, Lazy):
-            vector = self._vector(piece, pending, len(output.geometry.size))
+            vector = self._vector(piece, pending, len(piece.geometry.size))
             total = self.graph.call_function(aten.add.Tensor, (total, vector))
-        self.bind(output, total, other.geometry)
+        self.bound[key_of(output)] = Bound(total, piece.geometry, there)
 
     def _on_all_axes(self, piece: Piece) -> Bound | None:
         """The layer on the last axis of a tensor of several, where the program flattens the others and puts them back.
@@ -297,12 +298,7 @@ class _Emitter(Scope):
 
     def _source(self, piece: Piece, term: Term) -> tuple[fx.Node, Geometry, int]:
         """The tensor that a term acts on, with the features where the result has them, if there is such a view."""
-        views = [
-            (here, there)
-            for node in self.program.nodes
-            for here, there in zip(node.values(), self.program.twin[node.index].values(), strict=True)
-            if key_of(here) == term.key
-        ]
+        views = [(here, there) for here, there in self._operands() if key_of(here) == term.key]
         bound = self.known(term.key)
         found = [(bound.here, bound.there), *((here.geometry, there.geometry) for here, there in views)]
         if term.axis is not None and piece.axis is not None and not isinstance(term.map, Kernel):
@@ -312,10 +308,16 @@ class _Emitter(Scope):
                     continue
                 if _others(here, piece.axis) == _others(piece.geometry, piece.axis):
                     return self.shown(bound, here, there), here, piece.axis
+        found += [(here.geometry, there.geometry) for here, there in self._operands()]
         for here, there in found:
             if here == term.geometry:
                 return self.shown(bound, here, there), here, term.axis or 0
         raise CannotPlace("what enters it is rearranged in between", piece.nodes)
+
+    def _operands(self) -> Iterator[tuple[Value, Value]]:
+        """What the operations read, at both batch sizes."""
+        for node in self.program.nodes:
+            yield from zip(node.values(), self.program.twin[node.index].values(), strict=True)
 
     def _vector(self, piece: Piece, numbers: Lazy, axes: int) -> fx.Node:
         assert piece.axis is not None
@@ -350,6 +352,12 @@ class _Emitter(Scope):
             number += 1
         self.taken.add(f"{start}{number}")
         return f"{start}{number}"
+
+
+def _as_in(piece: Piece, output: Geometry, there: Geometry) -> Geometry:
+    """What the piece gives, as it lies in memory at the other batch size."""
+    axes = axes_of(output, piece.geometry, piece.axis) if piece.axis is not None and piece.geometry != output else None
+    return there if axes is None else flattened(there, axes, piece.geometry, piece.axis or 0)
 
 
 def _with_last(geometry: Geometry, flat: Geometry) -> Geometry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product as pairs
@@ -14,9 +14,11 @@ import torch
 from whyactivate.affine.depth import weights_of
 from whyactivate.affine.tape import Geometry, Node, Value
 from whyactivate.folding.composing import add, add_shifts, after, shift_after
+from whyactivate.folding.lazy import Lazy
 from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Placement, Scale, Shift, Transposed
 from whyactivate.folding.program import Key, Made, Program, axis_in_view, feature_key, key_of
 from whyactivate.folding.reading import Operand, Reading, read
+from whyactivate.folding.spreading import axes_of, flattened, spread
 
 aten = torch.ops.aten
 
@@ -278,16 +280,35 @@ class Planner:
                 except CannotFold as reason:
                     self.reasons.setdefault(made.node.index, str(reason))
         ways: dict[tuple[object, ...], Piece] = {}
+        found: list[Piece] = [*self._before_unflattening(made, reading)]
         for parts in _combinations(options):
             try:
-                piece = self._joined(parts, made, reading)
+                found.append(self._joined(parts, made, reading))
             except CannotFold as reason:
                 self.reasons.setdefault(made.node.index, str(reason))
-                continue
+        for piece in found:
             same = tuple(sorted((term.key, str(term.geometry)) for term in piece.terms))
             if same not in ways or piece.total < ways[same].total:
                 ways[same] = piece
         return sorted(ways.values(), key=lambda piece: (piece.total, len(piece.nodes)))
+
+    def _before_unflattening(self, made: Made, reading: Reading) -> Iterator[Piece]:
+        """Pieces that scale or shift features where a view has not yet spread them, for what does so behind it."""
+        operand, *others = reading.operands
+        view, layout = operand.value.geometry, (made.geometry.size, made.geometry.stride)
+        alone = reading.elementwise and isinstance(operand.map, (Scale, Diagonal)) and not others
+        if not alone or layout != (view.size, view.stride):
+            return
+        for inner in self._candidates.get(key_of(operand.value), []):
+            axis, seen = inner.axis, inner.geometry
+            axes = axes_of(view, seen, axis) if axis is not None and view != seen else None
+            if axis is None or axes is None or reading.axis not in (None, *axes):
+                continue
+            sizes, place = [view.size[i] for i in axes], axes.index(reading.axis or axes[0])
+            flat = Operand(replace(operand.value, geometry=seen), _spread(operand.map, sizes, place), axis)
+            shift = spread(reading.shift, sizes, place) if isinstance(reading.shift, Lazy) else reading.shift
+            whole = replace(made, geometry=flattened(made.geometry, axes, seen, axis))
+            yield self._joined((self._applied(flat, whole, inner),), whole, Reading((flat,), shift, axis))
 
     def _leaf(self, value: Value) -> Piece:
         term = Term(key_of(value), value.geometry, Scale(1.0))
@@ -295,8 +316,10 @@ class Planner:
 
     def _applied(self, operand: Operand, made: Made, inner: Piece) -> Piece:
         """A piece for the operand's tensor, taken through the operand's map."""
-        view, axis = operand.value.geometry, inner.axis
-        moved = view != inner.geometry
+        view, at = operand.value.geometry, operand.axis
+        if inner.axis is not None and at is not None and axis_in_view(view, inner.geometry, inner.axis) is None:
+            inner = _flattened(inner, view, at)
+        axis, moved = inner.axis, view != inner.geometry
         if inner.axis is not None:
             axis = inner.axis if not moved else axis_in_view(view, inner.geometry, inner.axis)
             if axis is None:
@@ -382,6 +405,32 @@ class Planner:
         if isinstance(map, Transposed):
             return source.numel / self.program.rows * (map.out // map.groups) * prod(map.size), 1
         return cells * (map.into // map.groups) * prod(map.size), 1
+
+
+def _flattened(piece: Piece, view: Geometry, axis: int) -> Piece:
+    """The piece seen through a view that has its features and the axes behind them as one axis.
+
+    Raises:
+        CannotFold: the view is another, or the piece does more than to scale and to shift.
+    """
+    axes, own = axes_of(piece.geometry, view, axis), piece.axis
+    simple = all(isinstance(term.map, (Scale, Diagonal)) for term in piece.terms)
+    if axes is None or own is None or own not in axes or not simple:
+        raise CannotFold("the features are rearranged in between")
+    layout = (piece.geometry.size, piece.geometry.stride)
+    if any((term.geometry.size, term.geometry.stride) != layout for term in piece.terms):
+        raise CannotFold("the numbers are rearranged in between")
+    sizes, place = [piece.geometry.size[i] for i in axes], axes.index(own)
+    terms = tuple(
+        Term(term.key, replace(view, offset=term.geometry.offset), _spread(term.map, sizes, place), axis)
+        for term in piece.terms
+    )
+    shift = spread(piece.shift, sizes, place) if isinstance(piece.shift, Lazy) else piece.shift
+    return replace(piece, geometry=view, terms=terms, shift=shift, axis=axis)
+
+
+def _spread(map: Map, sizes: Sequence[int], place: int) -> Map:
+    return Diagonal(prod(sizes), spread(map.entries, sizes, place)) if isinstance(map, Diagonal) else map
 
 
 def _sum(prices: Iterable[Price]) -> Price:
