@@ -51,6 +51,30 @@ def test_what_bends_from_some_number_of_rows_on_is_not_affine(name: str) -> None
     assert wa.analyze(Limited(BRANCHES[name]), x).verdict is wa.Verdict.UNDECIDED
 
 
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 70
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] > self.most or len(x) == 150:
+            return x.relu()
+        return x
+
+
+def _of_many_rows(x: Tensor) -> Tensor:
+    if x.shape[0] > 100:
+        return x.relu()
+    return x
+
+
+def test_numbers_that_scripted_code_compares_are_tried() -> None:
+    x = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    inner, function = torch.jit.script(nn.Sequential(nn.Linear(4, 4), Scripted())), torch.jit.script(_of_many_rows)
+    for module in (inner, nn.Sequential(inner), Limited(lambda m, x: function(x))):
+        assert wa.analyze(module, x).verdict is wa.Verdict.UNDECIDED
+
+
 AFFINE: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "cut and glued": lambda m, x: torch.cat([2 * part for part in x.split(m.most)]),
     "padded": lambda m, x: nn.functional.pad(x, (0, 0, 0, -len(x) % 128))[: len(x)],

@@ -214,13 +214,40 @@ def is_looked_up(value: Any) -> bool:
 
 def hidden_in_script(script: Any, is_module: bool) -> str | None:
     """What a scripted module or function does that no operation shows, in words; None where nothing is seen."""
+    return next((words for graph in _graphs_of(script, is_module) if (words := _hidden_in_graph(graph))), None)
+
+
+def _graphs_of(script: Any, is_module: bool) -> list[Any]:
     try:
         # By way of `_c`: looking methods up on the module itself would leave them in the module's attributes.
         names = [name for name in script._c._method_names() if not name.startswith("__")] if is_module else []
         methods = [script._c._get_method(name) for name in names] if is_module else [script]
     except (AttributeError, RuntimeError):
-        return None
-    return next((words for method in methods if (words := _hidden_in_graph(method.inlined_graph))), None)
+        return []
+    return [method.inlined_graph for method in methods]
+
+
+def compared_in_script(script: Any, is_module: bool) -> set[int]:
+    """The whole numbers that a scripted module or function compares with others, or divides by."""
+    return {
+        number
+        for graph in _graphs_of(script, is_module)
+        for kind in ("gt", "ge", "lt", "le", "eq", "ne", "remainder", "floordiv")
+        for node in graph.findAllNodes(f"aten::{kind}")
+        for operand in node.inputs()
+        if type(number := _value_in_script(operand, script)) is int
+    }
+
+
+def _value_in_script(operand: Any, script: Any) -> Any:
+    """What a constant or an attribute holds in a graph of a scripted module or function; None for anything else."""
+    node = operand.node()
+    if node.kind() == "prim::Param":
+        return script._c if isinstance(script, torch.jit.ScriptModule) and operand.type() == script._c._type() else None
+    if node.kind() != "prim::GetAttr":
+        return operand.toIValue()
+    owner = _value_in_script(next(node.inputs()), script)
+    return owner.getattr(node.s("name")) if isinstance(owner, torch._C.ScriptObject) else None
 
 
 _MADE_THERE = frozenset({"prim::ListConstruct", "prim::DictConstruct", "aten::list", "aten::dict", "aten::copy"})

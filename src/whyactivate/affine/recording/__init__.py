@@ -304,7 +304,7 @@ class _Takes:
     def sizes_to_try(self) -> list[int]:
         """Other batch sizes for which the module's code may make a difference, as far as they are cheap."""
         module, example, tried = self._module, self._example, self._tapes.keys()
-        named = example.sizes_to_try(self._state.sizes - tried)
+        named = [rows for rows in example.sizes_to_try(self._state.sizes - tried) if rows <= 64 or self._is_cheap(rows)]
         if not self._state.asks_for_sizes:
             return named
         inputs = {rows: example.with_rows(rows) for rows in (2, 3)}

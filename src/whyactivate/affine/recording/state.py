@@ -214,6 +214,7 @@ class State:
             self._visit_class(value, path)
         elif isinstance(value, torch.jit.ScriptFunction):
             self._object_to(compat.hidden_in_script(value, is_module=False))
+            self._compare_with(compat.compared_in_script(value, is_module=False))
         elif isinstance(value, types.ModuleType):
             objection = objection_to_value(value)
             self._object_to(objection and f"{path} {objection}")
@@ -242,6 +243,10 @@ class State:
         self._waiting.append((type(module), type(module).__name__))
         if isinstance(module, torch.jit.ScriptModule):
             self._object_to(compat.hidden_in_script(module, is_module=True))
+            self._compare_with(compat.compared_in_script(module, is_module=True))
+
+    def _compare_with(self, numbers: set[int]) -> None:
+        self.sizes |= {number for one in numbers for number in (one, one + 1) if number > 0}
 
     def _visit_function(self, function: types.FunctionType, path: str) -> None:
         if self.is_library(function.__module__):
