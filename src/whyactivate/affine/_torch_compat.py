@@ -8,6 +8,7 @@ import collections
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import re
 import sys
@@ -125,8 +126,16 @@ def is_plain(tensor: Tensor) -> bool:
 def largest_among(tensors: list[Tensor]) -> float:
     """The largest number in tensors that are not empty, without its sign; NaN where there is one."""
     with torch.no_grad():
-        norms = torch._foreach_norm(tensors, float("inf"))  # pyright: ignore[reportPrivateImportUsage]
-        return float(torch.stack([norm.to("cpu", torch.float64) for norm in norms]).max())
+        sizes = torch._foreach_abs(tensors)  # pyright: ignore[reportPrivateImportUsage]
+        largest = torch._foreach_max(sizes)  # pyright: ignore[reportPrivateImportUsage]
+        return float(torch.stack([one.to("cpu", torch.float64) for one in largest]).max())
+
+
+def are_small_numbers(tensors: list[Tensor]) -> bool:
+    """True where all numbers in tensors are finite, and so small that the sum of their squares is, too."""
+    with torch.no_grad():
+        norms = torch._foreach_norm(tensors, 2)  # pyright: ignore[reportPrivateImportUsage]
+        return math.isfinite(torch.stack([norm.to("cpu", torch.float64) for norm in norms]).max())
 
 
 def is_array(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from whyactivate.affine._torch_compat import NO_MEMORY, largest_among, number_operands, place, storage_key
+from whyactivate.affine._torch_compat import NO_MEMORY, are_small_numbers, number_operands, place, storage_key
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.left_out import find_left_out
 from whyactivate.affine.rules.rule import is_real
@@ -29,7 +29,7 @@ def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Co
         sound: constants that were looked at before, by their places; those found finite are added.
     """
     left_out = find_left_out(tape).filled
-    _look_at_all(tape, sound)
+    is_sound = _are_all_sound(tape, sound)
     for constant in (constant for constant in tape.outputs if isinstance(constant, Constant)):
         if (text := _bad_entry(constant, names, sound)) is not None:
             return text, Location()
@@ -40,23 +40,36 @@ def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Co
             if name in passive or (node.index, name) in left_out:
                 continue
             for item in argument if isinstance(argument, list) else [argument]:
-                if isinstance(item, Constant) and (text := _bad_entry(item, names, sound)) is not None:
-                    return text, node.location
-                if isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
+                if isinstance(item, Constant):
+                    if not is_sound and (text := _bad_entry(item, names, sound)) is not None:
+                        return text, node.location
+                elif isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
                     return f"operand {name!r} of {node.op} is {item}", node.location
     return _unwritten(tape)
 
 
-def _look_at_all(tape: Tape, sound: dict[object, Constant]) -> None:
-    """Where all weights are finite, find that out at once: one by one takes long where there are many small ones."""
-    fresh: dict[object, Constant] = {
-        id(constant.tensor): constant
-        for node in tape.needed()
-        for constant in node.constants()
-        if id(constant.tensor) not in sound and is_real(constant.tensor.dtype) and constant.tensor.numel()
-    }
-    if fresh and math.isfinite(largest_among([constant.tensor for constant in fresh.values()])):
-        sound.update(fresh)
+def _are_all_sound(tape: Tape, sound: dict[object, Constant]) -> bool:
+    """True where all numbers of all weights are finite, found out at once: one by one takes long where they are many.
+
+    False says nothing.
+    """
+    fresh: dict[object, Constant] = {}
+    for node in tape.needed():
+        for constant in node.constants():
+            tensor = constant.tensor
+            if id(tensor) in sound or (where_it_lies := place(tensor)) in sound:
+                continue
+            if not (tensor.is_floating_point() and tensor.numel()):
+                continue
+            if not is_real(tensor.dtype) or storage_key(tensor) == NO_MEMORY:
+                return False
+            fresh[where_it_lies] = constant
+    if not fresh:
+        return True
+    if not are_small_numbers([constant.tensor for constant in fresh.values()]):
+        return False
+    sound.update(fresh)
+    return True
 
 
 def _bad_entry(constant: Constant, names: Mapping[int, str], sound: dict[object, Constant]) -> str | None:
