@@ -103,6 +103,22 @@ AFFINE: dict[str, Forward] = {
     ),
     "relu of an exponential": lambda m, x: F.relu(torch.exp(x)) - torch.exp(x) + x,
     "log(exp(x))": lambda m, x: torch.log(torch.exp(m.mix(x))),
+    "softmax of one number": lambda m, x: torch.softmax(x[:, :1], 1) + x,
+    "entries of a softmax sum to 1": lambda m, x: torch.softmax(m.fc(x), 1).sum(1, keepdim=True) + x,
+    "softmax of a shift": lambda m, x: torch.softmax(m.fc(x) + x[:, :1], -1) - torch.softmax(m.fc(x), -1) + x[:, :1],
+    "entries of a softmax, times x": lambda m, x: (torch.softmax(x, 1) * x[:, :1]).sum(1, keepdim=True),
+    "x - log_softmax(x) is the same in all entries": lambda m, x: (
+        (m.mix(x) - torch.log_softmax(m.mix(x), 1)) - torch.logsumexp(m.mix(x), 1, keepdim=True) + x
+    ),
+    "logsumexp of one number": lambda m, x: torch.logsumexp(x[:, :1], 1, keepdim=True),
+    "logsumexp of a shift": lambda m, x: torch.logsumexp(x + 2, (1,), True) - torch.logsumexp(x, 1, True),
+    "relu of a logsumexp above the first": lambda m, x: (
+        F.relu(torch.logsumexp(x, 1, True) - x[:, :1]) - torch.logsumexp(x, 1, True) + x[:, :1]
+    ),
+    "the place of the largest of one number": lambda m, x: x[:, :1].argmax(1, keepdim=True).float() + x[:, :1],
+    "sin² + cos²": lambda m, x: torch.sin(m.mix(x)) ** 2 + torch.cos(-m.mix(x)) ** 2 + x,
+    "cos³ + sin²·cos": lambda m, x: torch.cos(x) ** 3 + torch.sin(x) ** 2 * torch.cos(x) - torch.cos(x) + x,
+    "cosh² - sinh²": lambda m, x: torch.cosh(x) ** 2 - torch.sinh(x) ** 2 + x,
     "where of equal pieces": lambda m, x: torch.where(x > 0, m.mix(x), m.mix(x)),
     "relu by where": lambda m, x: torch.where(x > 0, x, torch.zeros_like(x)) - F.relu(x) + x,
     "|x| by where": lambda m, x: torch.where(x < 0, -x, x) - x.abs() + x,
@@ -242,6 +258,14 @@ NOT_AFFINE: dict[str, Forward] = {
     "softplus(x) - softplus(-x), linear beyond 20": lambda m, x: F.softplus(x) - F.softplus(-x),
     "exp(x)·exp(x)": lambda m, x: torch.exp(x) * torch.exp(x) + x,
     "log(2 exp(x) + 1)": lambda m, x: torch.log(2 * torch.exp(x) + 1),
+    "softmax": lambda m, x: torch.softmax(x, 1),
+    "entries of a softmax but one": lambda m, x: torch.softmax(x, 1)[:, :2].sum(1),
+    "softmax of two axes": lambda m, x: torch.softmax(x, 1) - torch.softmax(x.flip(1), 1),
+    "softmax of 2x - softmax of x": lambda m, x: torch.softmax(2 * x, 1) - torch.softmax(x, 1),
+    "logsumexp(x) - max(x)": lambda m, x: torch.logsumexp(x, 1) - x.amax(1),
+    "the place of the largest": lambda m, x: x.argmax(1).float() + x[:, 0],
+    "sin² - cos²": lambda m, x: torch.sin(x) ** 2 - torch.cos(x) ** 2 + x,
+    "sin(x)² + cos(2x)²": lambda m, x: torch.sin(x) ** 2 + torch.cos(2 * x) ** 2,
     "x where x > 1": lambda m, x: torch.where(x > 1, x, torch.zeros_like(x)) - F.relu(x) + x,
     "x times a mask of 2x - 1": lambda m, x: x * (2 * x > 1) - F.relu(x) + x,
     "a mask alone": lambda m, x: (x > 0).float() + x,
@@ -275,9 +299,9 @@ def test_a_form_that_would_be_too_large_is_not_tried() -> None:
 
 
 def test_an_operation_without_canonical_form_is_named() -> None:
-    single = recorded(lambda m, x: torch.softmax(x, 1)).single
+    single = recorded(lambda m, x: torch.cumprod(x, 1) + torch.special.erfcx(x)).single
     assert single is not None
-    with pytest.raises(CannotEvaluate, match="softmax has no canonical form"):
+    with pytest.raises(CannotEvaluate, match="erfcx has no canonical form"):
         find_affine_form(single, ExactConstants())
 
 

@@ -17,6 +17,7 @@ from whyactivate.affine.cancelling.conditions import Conditions, choose
 from whyactivate.affine.cancelling.functions import apply_function
 from whyactivate.affine.cancelling.polynomial_array import PolynomialArray, to_fmpq
 from whyactivate.affine.cancelling.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
+from whyactivate.affine.cancelling.reductions import apply_reduction
 from whyactivate.affine.evaluating.replay import ExactConstants, Memory, Numbers, Part, Replay
 from whyactivate.affine.rules import CannotEvaluate, Label, find_rule
 from whyactivate.affine.rules.rule import is_real
@@ -143,9 +144,12 @@ class CanonicalProgram:
         rule = find_rule(node.op)
         operand = node.arguments.get("self")
         others = {name: argument for name, argument in node.arguments.items() if name != "self"}
-        if isinstance(operand, Value) and not any(isinstance(one, (Constant, Value, list)) for one in others.values()):
+        if isinstance(operand, Value) and not any(isinstance(one, (Constant, Value)) for one in others.values()):
             rounded = operand.geometry.dtype if any(isinstance(one, float) for one in others.values()) else None
-            applied = apply_function(node.op, tuple(others.items()), self.polynomials(operand), rounded)
+            numbers = self.polynomials(operand)
+            applied = apply_reduction(node.op, others, numbers)
+            if applied is None:
+                applied = apply_function(node.op, tuple(others.items()), numbers, rounded)
             if applied is not None:
                 return (applied,)
         if rule is None or rule.label not in (Label.RATIONAL, Label.PIECEWISE):

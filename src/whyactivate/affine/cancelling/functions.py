@@ -30,18 +30,24 @@ class Symmetry(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What is known of a function of one real number: its symmetry and its bounds."""
+    """What is known of a function of one real number: its symmetry, its bounds, and its square.
+
+    With a partner g, f² = 1 + sign·g².
+    """
 
     symmetry: Symmetry = Symmetry.NONE
     low: int | None = None
     high: int | None = None
+    partner: OpOverload | None = None
+    sign: int = 1
 
 
 _FUNCTIONS: dict[OpOverload, Function] = {
     aten.tanh.default: Function(Symmetry.ODD, -1, 1),
     aten.erf.default: Function(Symmetry.ODD, -1, 1),
     aten.sin.default: Function(Symmetry.ODD, -1, 1),
-    aten.cos.default: Function(Symmetry.EVEN, -1, 1),
+    aten.cos.default: Function(Symmetry.EVEN, -1, 1, partner=aten.sin.default, sign=-1),
+    aten.cosh.default: Function(Symmetry.EVEN, 1, partner=aten.sinh.default),
     aten.atan.default: Function(Symmetry.ODD, -2, 2),
     aten.sinh.default: Function(Symmetry.ODD),
     aten.asinh.default: Function(Symmetry.ODD),
@@ -80,7 +86,7 @@ def apply_function(
             return None
     elif op in _FUNCTIONS:
         known = _FUNCTIONS[op] if op is not aten.softplus.default or _is_positive(**dict(others)) else Function()
-        results = [_apply((op, others, dtype), known, p) for p in operand.flat_list()]
+        results = [_apply(op, (others, dtype), known, p) for p in operand.flat_list()]
     else:
         return None
     cells = np.empty(operand.size, dtype=object)
@@ -93,11 +99,15 @@ def _is_positive(beta: float, threshold: float) -> bool:
     return beta > 0 and threshold >= 0
 
 
-def _apply(name: Hashable, function: Function, p: Polynomial) -> Polynomial:
+def _apply(op: OpOverload, others: Hashable, function: Function, p: Polynomial) -> Polynomial:
     forms = p.forms
     low, high = (None if end is None else fmpq(end) for end in (function.low, function.high))
     turned = function.symmetry is not Symmetry.NONE and p.leading < 0
-    value = forms.unknown(name, -p if turned else p, low, high)
+    square: Polynomial | None = None
+    if function.partner is not None:
+        other = _apply(function.partner, others, _FUNCTIONS[function.partner], p)
+        square = forms.constant(fmpq(1)) + other * other * fmpq(function.sign)
+    value = forms.unknown((op, others), -p if turned else p, low, high, square)
     if not turned or function.symmetry is Symmetry.EVEN:
         return value
     if function.symmetry is Symmetry.ODD:

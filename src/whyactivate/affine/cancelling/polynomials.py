@@ -128,9 +128,16 @@ class Forms:
             self._variables[self._numbers[key]] = variable
         return self._numbers[key]
 
-    def unknown(self, function: Hashable, p: Polynomial, low: fmpq | None, high: fmpq | None) -> Polynomial:
+    def unknown(
+        self,
+        function: Hashable,
+        p: Polynomial,
+        low: fmpq | None,
+        high: fmpq | None,
+        square: Polynomial | None = None,
+    ) -> Polynomial:
         """The variable f(p), the same whenever function and polynomial are."""
-        return self.variable(self._number((function, frozenset(p.terms.items())), Unknown(low, high)))
+        return self.variable(self._number((function, frozenset(p.terms.items())), Unknown(low, high, square)))
 
     def exponential(self, p: Polynomial) -> Polynomial:
         """The variable exp(p); 1 where p is 0."""
@@ -180,7 +187,7 @@ class Forms:
     # -- products --------------------------------------------------------------------------------------------------
 
     def reduced(self, monomial: Monomial) -> Terms | None:
-        """The monomial rewritten so that neither two kinks of one direction nor two exponentials meet in it.
+        """The monomial rewritten so that neither kinks of one direction, exponentials nor known squares meet in it.
 
         None where none do. For σ ≤ τ, max(t - σ, 0)·max(t - τ, 0) = (t - σ)·max(t - τ, 0): where the second is not 0,
         t exceeds both.
@@ -196,6 +203,8 @@ class Forms:
             return self._with_one_exponential(monomial, powers).terms
         for place, number in enumerate(monomial):
             kink = self._variables.get(number)
+            if isinstance(kink, Unknown) and kink.square is not None and monomial[place + 1 : place + 2] == (number,):
+                return (kink.square * Polynomial(self, {monomial[:place] + monomial[place + 2 :]: fmpq(1)})).terms
             if not isinstance(kink, Kink):
                 continue
             if kink.direction not in first:

@@ -38,10 +38,17 @@ class Exponential:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The variable f(p) for a function of which the range alone is known; None where it has no end."""
+    """The variable f(p) for a function of which little is known.
+
+    Attributes:
+        low: a lower bound of its values; None where there is none.
+        high: an upper bound.
+        square: its square, where that is a polynomial in other variables.
+    """
 
     low: fmpq | None
     high: fmpq | None
+    square: Polynomial | None = None
 
     @property
     def bounds(self) -> tuple[fmpq | None, fmpq | None]:

@@ -49,6 +49,11 @@ def apart(array: Any, result: Any, dim: int | Sequence[int] | None, keepdim: boo
     return result.reshape(*(1 if axis in axes else extent for axis, extent in enumerate(array.shape)))
 
 
+def along(self: Any, dim: int, function: Any) -> Any:
+    """A function of vectors, of those along one axis."""
+    return function(self.swap(dim, -1)).swap(dim, -1) if self.ndim else function(self.reshape(1)).reshape()
+
+
 def largest(array: Any) -> Any:
     """The largest along the last axis."""
     while (size := array.shape[-1]) > 1:
@@ -309,21 +314,17 @@ def _log_softmax_of(rows: Any) -> Any:
     return rows - log_sum_exp(rows).reshape(*rows.shape[:-1], 1)
 
 
-def _along(self: Any, dim: int, function: Any) -> Any:
-    return function(self.swap(dim, -1)).swap(dim, -1) if self.ndim else function(self.reshape(1)).reshape()
-
-
 @nonlinear(aten._softmax.default, aten._safe_softmax.default, **_SMOOTH)
 def softmax(self: Any, dim: int, call: Any) -> Any:
     if call.left_out is None or not self.ndim:
-        return _along(self, dim, softmax_of)
+        return along(self, dim, softmax_of)
     left_out = call.left_out.expand(self.shape).swapaxes(dim, -1)
     return softmax_of(self.swap(dim, -1), left_out).swap(dim, -1)
 
 
 @nonlinear(aten._log_softmax.default, **_SMOOTH)
 def log_softmax(self: Any, dim: int) -> Any:
-    return _along(self, dim, _log_softmax_of)
+    return along(self, dim, _log_softmax_of)
 
 
 @nonlinear(aten.logsumexp.default, **_SMOOTH)
