@@ -12,9 +12,12 @@ from flint import fmpq
 from whyactivate.affine._torch_compat import OpOverload
 from whyactivate.affine.cancelling.polynomial_array import PolynomialArray
 from whyactivate.affine.cancelling.polynomials import Forms, Polynomial
+from whyactivate.affine.rules import CannotEvaluate
 from whyactivate.affine.rules.reductions import along, apart, together
 
 aten = torch.ops.aten
+
+_PLACES = (aten.argmax.default, aten.argmin.default)
 
 _ZERO, _ONE = fmpq(0), fmpq(1)
 
@@ -33,11 +36,10 @@ def apply_reduction(op: OpOverload, others: Mapping[str, Any], operand: Polynomi
         return along(operand, dim, _softmax)
     if op is aten._log_softmax.default:
         return along(operand, dim, _log_softmax)
-    rows = together(operand, dim)
-    if op is aten.logsumexp.default and rows.shape[-1]:
-        return apart(operand, _log_sum_exp(rows), dim, keepdim)
-    if op in (aten.argmax.default, aten.argmin.default) and rows.shape[-1] == 1:
-        return apart(operand, (rows * 0)[..., 0], dim, keepdim)
+    if op is aten.logsumexp.default:
+        return apart(operand, _log_sum_exp(together(operand, dim)), dim, keepdim)
+    if op in _PLACES and (rows := together(operand, dim)).shape[-1] == 1:
+        return apart(operand, rows[..., 0] * 0, dim, keepdim)
     return None
 
 
@@ -69,6 +71,8 @@ def _log_sum_exp(rows: PolynomialArray) -> PolynomialArray:
 
 
 def _log_sum_exp_of(vector: Sequence[Polynomial], forms: Forms) -> Polynomial:
+    if not vector:
+        raise CannotEvaluate("the logarithm of an empty sum")
     first = vector[0]
     if len(vector) == 1:
         return first
