@@ -33,6 +33,7 @@ COLLECTIONS = (
     "deceptive_functions",
     "deceptive_registries",
     "deceptive_operations",
+    "deceptive_passages",
 )
 """The files that the modules are in; the first holds what the others need."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -284,3 +287,24 @@ def test_of_many_caches_the_first_few_are_named_and_after_one_call_there_are_non
     assert "run it once before if it fills a cache" in analysis.advice
     module(x)
     assert wa.analyze(module, x).verdict == "affine"
+
+
+def test_analyses_in_several_threads_leave_the_process_as_it_was() -> None:
+    def settings() -> tuple[Any, ...]:
+        return threading.getprofile(), sys.getprofile(), gc.get_threshold(), torch.get_rng_state().tolist()
+
+    def analyse(modules: list[nn.Module]) -> None:
+        start.wait()
+        verdicts.extend(wa.analyze(module, torch.ones(2, 4)).verdict for module in modules)
+
+    verdicts: list[str] = []
+    start = threading.Barrier(3)
+    modules = [[nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(5)] for _ in range(3)]
+    threads = [threading.Thread(target=analyse, args=(some,)) for some in modules]
+    before = settings()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert settings() == before
+    assert verdicts == ["not_affine"] * 15

@@ -75,6 +75,10 @@ class DispatchMode(TorchDispatchMode):
         return False
 
 
+BACKWARD = "run_backward"
+"""The name of the function by which PyTorch's engine computes gradients."""
+
+
 NO_MEMORY = 0
 """The key of tensors that have no storage of their own (sparse ones, some subclasses)."""
 
@@ -230,7 +234,7 @@ def _graphs_of(script: Any, is_module: bool) -> list[Any]:
     try:
         # By way of `_c`: looking methods up on the module itself would leave them in the module's attributes.
         names = [name for name in script._c._method_names() if not name.startswith("__")] if is_module else []
-        methods = [script._c._get_method(name) for name in names] if is_module else [script]
+        methods = [script._c._get_method(name) for name in names] if is_module else _functions_of(script)
     except (AttributeError, RuntimeError):
         return []
     return [method.inlined_graph for method in methods]
@@ -259,6 +263,10 @@ def _value_in_script(operand: Any, script: Any) -> Any:
     return owner.getattr(node.s("name")) if isinstance(owner, torch._C.ScriptObject) else None
 
 
+def _functions_of(script: Any) -> list[Any]:
+    return script.get_functions() if isinstance(script, torch.jit.CompilationUnit) else [script]
+
+
 _MADE_THERE = frozenset({"prim::ListConstruct", "prim::DictConstruct", "aten::list", "aten::dict", "aten::copy"})
 _CHANGES = (
     "append", "_set_item", "pop", "popitem", "clear", "insert", "extend", "update", "Delete", "setdefault", "reverse",
@@ -277,6 +285,10 @@ def _hidden_in_graph(graph: Any) -> str | None:
             is_container = changed.type().kind() in ("ListType", "DictType")
             if is_container and changed.node().kind() not in _MADE_THERE:
                 return f"scripted code changes what an attribute holds (aten::{kind})"
+    for kind in READING_WHOLE_NUMBERS:
+        for node in graph.findAllNodes(f"aten::{kind}"):
+            if [str(operand.type()) for operand in node.inputs()][1:2] == ["Tensor"] and kind not in _RECURRENT:
+                return f"scripted code takes numbers out of sight (aten::{kind})"
     for kind in ("str", "format", "percentFormat"):
         for node in graph.findAllNodes(f"aten::{kind}"):
             if any(str(operand.type()) == "Tensor" for operand in node.inputs()):
@@ -466,6 +478,22 @@ def facts_of(op: OpOverload) -> Facts:
     )
 
 
+_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+"""Of which scripted layers hold the form for packed sequences, too, used or not."""
+READING_WHOLE_NUMBERS = (
+    *_RECURRENT, "tensor_split", "_pad_packed_sequence", "_pack_padded_sequence_backward", "_reshape_from_tensor",
+    "_sobol_engine_draw", "_sobol_engine_ff_", "_sobol_engine_scramble_", "_sobol_engine_initialize_state_",
+)  # fmt: skip
+"""Operations that PyTorch carries out as others by what it reads in the memory of an operand, where nobody sees it."""
+
+
+def forms_of(name: str) -> list[Any]:
+    """All by which an operation of PyTorch can be called: functions, methods, packets and overloads."""
+    packet = getattr(torch.ops.aten, name)
+    functions = [getattr(owner, name, None) for owner in (torch, torch._VF, Tensor)]
+    return [packet, *(getattr(packet, overload) for overload in packet.overloads()), *filter(None, functions)]
+
+
 def bind(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """All operands of a call by name, defaults included."""
     return facts_of(op).bind(args, kwargs)
@@ -594,12 +622,45 @@ def global_settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]
             lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
             lambda kept: torch.set_anomaly_enabled(*kept),
         ),
-        (
-            words.format("autocast"),
-            lambda: (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
-            lambda kept: (torch.set_autocast_enabled("cpu", kept[0]), torch.set_autocast_dtype("cpu", kept[1])),
+        (words.format("autocast"), _autocast, _set_autocast),
+        *(
+            (words.format(f"a switch ({name})"), getattr(torch._C, getter), getattr(torch._C, setter))
+            for name, getter, setter in _SWITCHES
         ),
     ]
+
+
+_AUTOCAST = ("cpu", "cuda", "xpu", "mps", "hpu", "ipu", "xla", "mtia", "maia", "privateuseone")
+_SWITCHES = (
+    *(
+        (name, f"_get_{name}", f"_set_{name}")
+        for name in (
+            "autograd_fallback_mode", "backcompat_broadcast_warn", "backcompat_keepdim_warn", "blas_preferred_backend",
+            "cpu_allow_fp16_reduced_precision_reduction", "cublas_allow_fp16_accumulation", "cudnn_allow_tf32",
+            "cudnn_benchmark", "cudnn_deterministic", "cudnn_enabled", "graph_executor_optimize",
+            "linalg_preferred_backend", "math_sdp_allow_fp16_bf16_reduction", "miopen_immediate",
+            "mkldnn_deterministic", "nnpack_enabled", "qengine", "sdp_priority_order", "warnAlways",
+        )
+    ),
+    *(
+        (f"sdp_{name}", f"_get_{name}_sdp_enabled", f"_set_sdp_use_{name}")
+        for name in ("cudnn", "fa3", "flash", "math", "mem_efficient", "overrideable")
+    ),
+)  # fmt: skip
+"""Of the process: a name, how each is read, and how it is set."""
+
+
+def _autocast() -> tuple[Any, ...]:
+    """Whether autocast is on, and with which dtype, for each kind of device, and whether it keeps what it cast."""
+    kinds = ((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _AUTOCAST)
+    return (*kinds, torch.is_autocast_cache_enabled())
+
+
+def _set_autocast(kept: tuple[Any, ...]) -> None:
+    for kind, (is_on, dtype) in zip(_AUTOCAST, kept[:-1], strict=True):
+        torch.set_autocast_enabled(kind, is_on)
+        torch.set_autocast_dtype(kind, dtype)
+    torch.set_autocast_cache_enabled(kept[-1])
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
@@ -36,8 +36,7 @@ PLAIN_KINDS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, t
 def fresh_argument(argument: Any) -> Any:
     """A leaf as an argument of the module's own, so that what it does to it is not done to the caller's."""
     if isinstance(argument, Tensor):
-        own = argument.detach().clone(memory_format=torch.contiguous_format)
-        return own.requires_grad_(argument.requires_grad)
+        return like(argument.detach().clone(memory_format=torch.contiguous_format), argument)
     if isinstance(argument, PLAIN_KINDS):
         return argument
     try:
@@ -50,7 +49,26 @@ def fresh_as_it_lies(argument: Any) -> Any:
     """The same, where a tensor's numbers lie in memory as they do in the argument."""
     if not isinstance(argument, Tensor) or (argument.is_contiguous() and not argument.storage_offset()):
         return fresh_argument(argument)
-    return copy.deepcopy(argument.detach()).requires_grad_(argument.requires_grad)
+    return like(copy.deepcopy(argument.detach()), argument)
+
+
+def like(numbers: Tensor, model: Tensor) -> Tensor:
+    """The numbers as a tensor of the kind that `model` is: a parameter, the result of a computation, with attributes.
+
+    Args:
+        numbers: a fresh tensor.
+        model: what a module may ask for whether it needs gradients, for its kind, and for attributes of its own.
+    """
+    if isinstance(model, nn.Parameter) and type(numbers) is Tensor:
+        numbers = nn.Parameter(numbers, requires_grad=model.requires_grad)
+    else:
+        numbers = numbers.requires_grad_(model.requires_grad)
+    if not model.is_leaf:
+        with torch.enable_grad():
+            numbers = numbers.clone()
+    if attributes := getattr(model, "__dict__", None):
+        vars(numbers).update(attributes)
+    return numbers
 
 
 def lying_as(numbers: Tensor, model: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from whyactivate.affine._torch_compat import is_compiling_possible, is_foreign, is_uninitialised, storage_key
 from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.pairs import as_pairs, real_dtype
-from whyactivate.affine.recording.calls import Calls
+from whyactivate.affine.recording.calls import READ_UNSEEN, Calls
+from whyactivate.affine.recording.guards import ONE_AT_A_TIME
 from whyactivate.affine.recording.repetition import repeat
 from whyactivate.affine.recording.scripts import Script
 from whyactivate.affine.recording.state import State
@@ -23,7 +24,7 @@ from whyactivate.affine.recording.tracker import record, run_unwatched
 from whyactivate.affine.recording.turning_points import questions, turning_points
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Location, Storage, Tape, Value
-from whyactivate.affine.trees import leaves_of, lying_as, map_leaves, tensors_in
+from whyactivate.affine.trees import leaves_of, like, lying_as, map_leaves, tensors_in
 from whyactivate.errors import InputError
 
 FEW = range(2, 9)
@@ -33,9 +34,6 @@ _MOST_SIZES, _MOST_NUMBERS = 8, 2**20
 _MOST_ROWS, _MOST_ON_THE_WAY = 4096, 2**22
 """Of those at which an answer about sizes changes: of how many rows at most, and of how many numbers on the way."""
 _STRAYED = "it did something else when it was run again"
-_READ_UNSEEN = (
-    "it reads numbers of tensors where that is not seen: in a hook, a backward or another function that PyTorch calls"
-)
 _FAR = 2.0**10
 """How large the numbers of some of the inputs are, so that what happens only far from 0 may be met."""
 
@@ -172,7 +170,7 @@ class Example:
                 changed = item.detach()[torch.arange(rows, device=item.device) % own]
             else:
                 return item
-            return changed.requires_grad_(item.requires_grad)
+            return like(changed, item)
 
         return Example(tuple(map_leaves(change, list(self.args))), map_leaves(change, dict(self.kwargs)))
 
@@ -197,8 +195,8 @@ class Example:
         models = iter(found)
 
         def lay(item: Any) -> Any:
-            like = next(models)
-            return lying_as(item, like).requires_grad_(item.requires_grad) if isinstance(item, Tensor) else item
+            model = next(models)
+            return like(lying_as(item.detach(), model), item) if isinstance(item, Tensor) else item
 
         return Example(tuple(map_leaves(lay, list(self.args))), map_leaves(lay, dict(self.kwargs)))
 
@@ -234,7 +232,7 @@ def record_all(module: nn.Module, example: Example) -> Recordings:
         InputError: the module's forward raises on the example itself.
     """
     could_compile = is_compiling_possible()
-    with rarely_collected():
+    with ONE_AT_A_TIME, rarely_collected():
         recordings = _record_all(module, example)
         if is_compiling_possible() and not could_compile:  # it compiles something itself, which hides what it does
             recordings = _record_all(module, example)
@@ -351,7 +349,7 @@ class _Takes:
             if self._state.follow(calls.ran):
                 unwatched = run_unwatched(self._module, lying.args, lying.kwargs, self._state, calls)
             if calls.reads > pairs[0].reads:
-                calls.notes.append((_READ_UNSEEN, Location()))
+                calls.notes.append((READ_UNSEEN, Location()))
             if calls.changed:
                 changed = ", ".join(dict.fromkeys(calls.changed))
                 calls.notes.append((f"the module changes itself while it runs ({changed})", Location()))

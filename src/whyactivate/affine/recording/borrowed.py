@@ -33,6 +33,19 @@ def keeper_of_code(function: types.FunctionType, path: str) -> Keeper:
     return put_back
 
 
+def keeper_of_partial(value: Any, path: str) -> Keeper:
+    """A keeper for what `functools.partial` calls, and with what."""
+    function, args, keywords = value.func, value.args, value.keywords
+
+    def put_back(depends: Depends) -> tuple[str, ...]:
+        if value.func is function and value.args is args and value.keywords is keywords:
+            return ()
+        value.__setstate__((function, args, keywords, vars(value)))
+        return (path,)
+
+    return put_back
+
+
 def keeper_of_cache(function: Any, path: str) -> Keeper:
     """A keeper for how much `functools.lru_cache` holds; what it came to hold can be taken from it all at once only."""
     before = function.cache_info().currsize

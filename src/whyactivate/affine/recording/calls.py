@@ -12,8 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
-from whyactivate.affine.recording.guards import READERS
+from whyactivate.affine import _torch_compat as compat
+from whyactivate.affine.recording.guards import COLLECTORS, READERS
 from whyactivate.affine.recording.standard_library import objection_to_call, objection_to_use
+from whyactivate.affine.recording.surroundings import names_in
 from whyactivate.affine.tape import Location
 
 
@@ -34,6 +36,14 @@ class Calls:
     reads: int = 0
 
 
+_PRINTED = Tensor.__repr__.__code__
+READ_UNSEEN = (
+    "it reads numbers of tensors where that is not seen: in a hook, a backward or another function that PyTorch calls"
+)
+"""What is wrong with that, in words."""
+_ERROR_OF_BACKWARD = "it goes on after an error of a backward, which may tell how often PyTorch saw memory written"
+
+
 @contextlib.contextmanager
 def watched_calls(is_own: Callable[[str | None], bool], calls: Calls) -> Generator[None]:
     """Add to `calls` what the module's own code does meanwhile.
@@ -44,40 +54,58 @@ def watched_calls(is_own: Callable[[str | None], bool], calls: Calls) -> Generat
         is_own: says of a module, by its name, whether what its code calls counts.
         calls: what was seen so far.
     """
-    known: dict[CodeType, bool] = {}
     calls.reads = 0
-
-    def counts(frame: FrameType) -> bool:
-        own = known.get(frame.f_code)
-        if own is None:
-            own = known[frame.f_code] = is_own(frame.f_globals.get("__name__"))
-        return own
-
-    def look(frame: FrameType, event: str, called: Any) -> None:
-        if event == "call" and counts(frame):
-            calls.ran[frame.f_code] = frame.f_globals
-            return
-        caller = frame if event == "c_call" else frame.f_back
-        if event not in ("call", "c_call") or caller is None or not counts(caller):
-            return
-        if event == "c_call":
-            objection = objection_to_call(called, frame.f_code)
-            calls.reads += called.__name__ in READERS and isinstance(called.__self__, Tensor)
-        else:
-            home, name = frame.f_globals.get("__name__"), frame.f_code.co_name
-            objection = objection_to_use(home, name)
-            calls.reads += name in READERS and home == Tensor.__module__ + "._tensor"
-        if objection is not None:
-            calls.notes.append((f"{caller.f_code.co_name} {objection}", _place(caller)))
-
     if sys.getprofile() is not None:
         yield
         return
-    sys.setprofile(look)
+    sys.setprofile(_Listener(is_own, calls).hear)
     try:
         yield
     finally:
         sys.setprofile(None)
+
+
+class _Listener:
+    def __init__(self, is_own: Callable[[str | None], bool], calls: Calls) -> None:
+        self._is_own, self._calls = is_own, calls
+        self._known: dict[CodeType, bool] = {}
+        self._backwards = 0  # how many are under way
+
+    def hear(self, frame: FrameType, event: str, called: Any) -> None:
+        """Note one event, as Python tells it to a profiler."""
+        if event == "call":
+            self._hear_function(frame)
+        elif event == "c_call":
+            self._backwards += called.__name__ == compat.BACKWARD
+            if self._counts(frame):
+                self._calls.reads += called.__name__ in READERS and isinstance(called.__self__, Tensor)
+                self._object_to(objection_to_call(called, frame.f_code), frame)
+        elif event != "return" and called.__name__ == compat.BACKWARD:
+            self._backwards -= 1
+            if event == "c_exception":
+                self._calls.notes.append((_ERROR_OF_BACKWARD, _place(frame)))
+
+    def _hear_function(self, frame: FrameType) -> None:
+        if self._counts(frame):
+            self._calls.ran[frame.f_code] = frame.f_globals
+            if self._backwards and not names_in(frame.f_code).isdisjoint(READERS | COLLECTORS):
+                self._calls.notes.append((READ_UNSEEN, _place(frame)))
+        elif frame.f_code is _PRINTED:  # an error of PyTorch's, too, may show what a call was given
+            self._calls.reads += 1
+        elif (caller := frame.f_back) is not None and self._counts(caller):
+            home, name = frame.f_globals.get("__name__"), frame.f_code.co_name
+            self._calls.reads += name in READERS and home == Tensor.__module__ + "._tensor"
+            self._object_to(objection_to_use(home, name), caller)
+
+    def _counts(self, frame: FrameType) -> bool:
+        own = self._known.get(frame.f_code)
+        if own is None:
+            own = self._known[frame.f_code] = self._is_own(frame.f_globals.get("__name__"))
+        return own
+
+    def _object_to(self, objection: str | None, caller: FrameType) -> None:
+        if objection is not None:
+            self._calls.notes.append((f"{caller.f_code.co_name} {objection}", _place(caller)))
 
 
 def _place(frame: FrameType) -> Location:

@@ -47,11 +47,16 @@ _COLLECTS = {
     **_methods("new_tensor", "new", "set_"),
     Tensor.data.__set__: "assignment to .data",  # pyright: ignore[reportAttributeAccessIssue]
 }
+_VERSION: Any = Tensor._version.__get__  # pyright: ignore
 READERS = frozenset({*_READS.values(), *_LENDS.values()})
 """The names of the methods that do so."""
+# Each of these reads whole numbers (lengths, places, a shape) in memory, by no operation that would be seen.
+_COUNTS = {form: name for name in compat.READING_WHOLE_NUMBERS for form in compat.forms_of(name)}
+COLLECTORS = frozenset(name.removeprefix("torch.") for name in _COLLECTS.values())
+"""The names of what does so with numbers of tensors, in functions."""
 _COPIES = frozenset({torch.tensor, Tensor.new_tensor})
 _MOVES = frozenset(func for func, name in _COLLECTS.items() if name in ("set_", "assignment to .data"))
-_LEAKS = {**_READS, **_LENDS, **_COLLECTS}
+_LEAKS = {**_READS, **_LENDS, **_COLLECTS, **_COUNTS}
 
 
 class LeakGuard(compat.TorchFunctionMode):
@@ -85,10 +90,15 @@ class LeakGuard(compat.TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         leak = _LEAKS.get(func)
+        if func == _VERSION:
+            self._refuse("it reads how often PyTorch saw the memory of a tensor written (`_version`)")
         if leak is not None:
             self.moves_memory |= func in _MOVES
-            self.reads += 1
-            for tensor in tensors_in([args, dict(kwargs)]):
+            self.reads += func not in _COUNTS
+            tensors = tensors_in([args, dict(kwargs)])
+            if func in _COUNTS:
+                tensors = [one for one in tensors if not one.is_floating_point()] if len(tensors) > 1 else []
+            for tensor in tensors:
                 if self._depends(compat.unwrapped(tensor)):
                     self._refuse(
                         f"it takes numbers that depend on the input out of PyTorch's sight ({leak}); "
@@ -104,13 +114,17 @@ class LeakGuard(compat.TorchFunctionMode):
         return result
 
 
+ONE_AT_A_TIME = threading.RLock()
+"""Held while a module runs: random states and settings belong to the whole program, and are put back afterwards."""
+
+
 @contextlib.contextmanager
 def same_surroundings(note: Callable[[str], None]) -> Generator[None]:
     """Leave random states and PyTorch's global settings as they were; what had changed is noted in words."""
-    plain = (*compat.global_settings(), *_settings_of_python())
-    settings = [*_random_states(), *((words, read, write, eq) for words, read, write in plain)]
-    kept = [(words, read(), read, write, same) for words, read, write, same in settings]
-    with compat.same_modes(note):
+    with ONE_AT_A_TIME, compat.same_modes(note):
+        plain = (*compat.global_settings(), *_settings_of_python())
+        settings = [*_random_states(), *((words, read, write, eq) for words, read, write in plain)]
+        kept = [(words, read(), read, write, same) for words, read, write, same in settings]
         try:
             yield
         finally:

@@ -206,11 +206,14 @@ def put_attribute_back(owner: Any, name: str, before: Any, now: Any, depends: De
 
 
 def keeper_of_class(cls: type, path: str) -> Keeper:
-    """A keeper for what stands in a class."""
-    before = dict(vars(cls))
+    """A keeper for what stands in a class, and for the classes that it builds on."""
+    before, bases = dict(vars(cls)), cls.__bases__
 
     def put_back(depends: Depends) -> Iterator[str]:
         now = dict(vars(cls))
+        if cls.__bases__ != bases:
+            cls.__bases__ = bases
+            yield f"{path}.__bases__"
         for name in (before.keys() | now.keys()) - {"__slotnames__"}:  # copy's own cache
             value = before.get(name, MISSING)
             if now.get(name, MISSING) is value:

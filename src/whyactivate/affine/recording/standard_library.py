@@ -47,18 +47,20 @@ _ALL_BUT: dict[str, frozenset[str]] = {
     "functools": _those("register"),
     "io": _those("open open_code FileIO"),
     "numpy": _those(
-        "RandomState SeedSequence _rand default_rng empty empty_like fromfile genfromtxt get_state load loadtxt memmap "
-        "save savetxt savez set_state tofile"
+        "RandomState SeedSequence _rand datetime64 default_rng empty empty_like fromfile genfromtxt get_state load "
+        "loadtxt memmap save savetxt savez set_state tofile"
     ),
     "random": _those("Random SystemRandom getstate setstate"),
     "torch": _those(
-        "_get_sequence_nr _op_dk _pop_mode _push_mode _register_pytree_node _sequence_nr Library add_safe_globals "
-        "call_boxed custom_op data_ptr get_kernel no_dispatch redispatch redispatch_boxed unset_fake_temporarily "
-        "default_generator define elapsed_time from_file get_rng_state get_state impl initial_seed load load_url "
-        "max_memory_allocated max_memory_reserved mem_get_info memory_allocated memory_reserved memory_stats "
-        "register_constant register_dataclass register_fake register_kernel register_pytree_node save seed "
-        "set_default_validate_args set_dir set_fusion_strategy set_num_interop_threads set_printoptions set_vital "
-        "set_warn_always"
+        "add_safe_globals autocast_decrement_nesting autocast_increment_nesting BFloat16Storage BoolStorage "
+        "ByteStorage call_boxed CharStorage CompilationUnit custom_op data_ptr default_generator define "
+        "DoubleStorage elapsed_time extract FloatStorage from_file get_kernel get_rng_state _get_sequence_nr "
+        "get_state HalfStorage impl initial_seed IntStorage Library load load_url LongStorage max_memory_allocated "
+        "max_memory_reserved mem_get_info memory_allocated memory_reserved memory_stats no_dispatch _op_dk "
+        "_pop_mode _push_mode redispatch redispatch_boxed register_constant register_dataclass register_fake "
+        "register_kernel _register_pytree_node register_pytree_node save script seed _sequence_nr "
+        "set_default_validate_args set_dir set_fusion_strategy set_num_interop_threads set_printoptions "
+        "_set_thread_name set_vital set_warn_always ShortStorage TypedStorage unset_fake_temporarily UntypedStorage"
     ),
     "traceback": _those("extract_stack format_stack print_stack walk_stack"),
     "sre": _those("SRE_Scanner"),
@@ -85,7 +87,7 @@ _NOTHING_BUT: dict[str, frozenset[str]] = {
     ),
     "thread": _those("RLock __enter__ __exit__ acquire allocate_lock local lock release"),
     "threading": _those("Condition Lock RLock Semaphore __enter__ __exit__ __init__ acquire local release"),
-    "warnings": _those("__enter__ __exit__ __init__ catch_warnings filterwarnings simplefilter warn"),
+    "warnings": _those("__enter__ __exit__ __init__ _showwarnmsg catch_warnings filterwarnings simplefilter warn"),
     **dict.fromkeys(
         ("posixpath", "ntpath"), _those("basename commonpath dirname isabs join normcase normpath sep split splitext")
     ),

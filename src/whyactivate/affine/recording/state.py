@@ -33,6 +33,7 @@ from whyactivate.affine.recording.borrowed import (
     keeper_of_cache,
     keeper_of_code,
     keeper_of_new_loggers,
+    keeper_of_partial,
     keeper_of_pickle,
     keeper_of_raw_memory,
     keeper_of_space,
@@ -79,7 +80,10 @@ _WORKERS = {
     "queue": "Queue",
     "_queue": "SimpleQueue",
     "subprocess": "Popen",
+    "torch.futures": "Future",
 }
+_WALKS_GRAPHS = frozenset({"autograd", "backward", "grad_fn", "next_functions", "retain_grad", "retains_grad"})
+"""The names by which code gets at a graph of gradients, and at what that remembers: hooks, what was freed."""
 
 
 class State:
@@ -104,6 +108,7 @@ class State:
         self._stored: set[str] = set()  # names of attributes that code may set
         self._libraries: list[tuple[Any, str]] = []  # their modules, classes and objects, on which it may
         self._logs = False  # whether code uses loggers
+        self._graph: str | None = None  # a tensor that comes with its graph of gradients
         self._spaces: list[tuple[Mapping[str, Any], str, bool]] = []
         loaded = ((sys.modules.get(module), name) for module, name in _WORKERS.items())
         self._workers = tuple(getattr(module, name) for module, name in loaded if module is not None)
@@ -127,6 +132,11 @@ class State:
             self._keepers.append(keeper_of_new_loggers())
             loggers = {"root": logging.root, **logging.root.manager.loggerDict}
             self._libraries += [(logger, name) for name, logger in loggers.items()]
+        if self._graph is not None and (walks := sorted(self._names & _WALKS_GRAPHS)):
+            self._object_to(
+                f"{self._graph} keeps a graph of gradients from call to call, and code that uses `{walks[0]}` "
+                "may leave hooks in it or free parts of it"
+            )
         if self._stored:
             self._keepers += [keeper_of_stored(owner, self._stored, path) for owner, path in self._libraries]
         if not SETTERS.isdisjoint(self._names):
@@ -184,6 +194,7 @@ class State:
                 self._visit_named(attributes, path)
             if (node := value.grad_fn) is not None:
                 self._visit_named({"grad_fn": node.metadata}, path)
+                self._graph = self._graph or path
             return
         if type(value) in _CONTAINERS and not value:
             self._empty.append((value, path))
@@ -212,7 +223,7 @@ class State:
             self._visit_function(value, path)
         elif isinstance(value, type):
             self._visit_class(value, path)
-        elif isinstance(value, torch.jit.ScriptFunction):
+        elif isinstance(value, (torch.jit.ScriptFunction, torch.jit.CompilationUnit)):
             self._object_to(compat.hidden_in_script(value, is_module=False))
             self._compare_with(compat.compared_in_script(value, is_module=False))
         elif isinstance(value, types.ModuleType):
@@ -271,7 +282,7 @@ class State:
         self.asks_for_sizes |= asks_for_sizes(function.__code__)
         self._keepers += [keeper_of_attributes(function, path), keeper_of_code(function, path)]
         self._visit_all(function.__defaults__ or (), path)
-        self._visit_named(function.__kwdefaults__ or {}, path)
+        self._waiting.append((function.__kwdefaults__, f"the keyword defaults of {path}"))
         self._keep(keeper_of(function.__annotations__, f"{path}.__annotations__"))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._waiting.append((cell, f"{name} in {path}"))
@@ -292,6 +303,8 @@ class State:
             self._open(vars(cls), path, owner=cls)
             return
         self._keepers.append(keeper_of_class(cls, path))
+        if issubclass(cls, (logging.Filterer, logging.Filter, logging.Formatter, logging.LogRecord)):
+            self._object_to(f"{path} is shown what goes to a log, with the time and the stack of the call")
         self._waiting.append((type(cls), type(cls).__name__))
         if issubclass(cls, enum.Enum):
             self._visit_all((member.value for member in cls), path)
@@ -303,6 +316,8 @@ class State:
     def _visit_object(self, value: Any, path: str) -> None:
         self._keep(keeper_of_raw_memory(value, path))
         if isinstance(value, functools.partial):
+            self._keepers += [keeper_of_partial(value, path), keeper_of_attributes(value, path)]
+            self._visit_named(vars(value), path)
             self._visit_all((value.func, value.args, value.keywords), path)
         elif isinstance(value, types.MethodType):
             self._visit_all((value.__func__, value.__self__), path)

@@ -12,6 +12,7 @@ import inspect
 import itertools
 import types
 
+from whyactivate.affine.recording.guards import COLLECTORS, READERS
 from whyactivate.affine.recording.standard_library import CLOCK, DICE, FILE
 from whyactivate.affine.recording.uses import inner_codes
 
@@ -26,6 +27,7 @@ _OUT_OF_SIGHT = frozenset(
         "run_in_executor", "Process", "Popen", "to_dlpack", "_to_dlpack", "DisableTorchFunction",
         "_DisableTorchDispatch", "_ExcludeDispatchKeyGuard", "_disable_current_modes", "_pop_mode_temporarily",
         "_pop_mode", "_push_mode", "no_dispatch", "redispatch", "redispatch_boxed", "unset_fake_temporarily",
+        "share_memory_", "__array_interface__", "ctypes",
     }
 )  # fmt: skip
 _ASKS_WHO_WATCHES = frozenset(
@@ -37,7 +39,8 @@ _ASKS_WHO_WATCHES = frozenset(
         "_is_torch_function_all_disabled", "_dispatch_tls_is_dispatch_key_included", "_dispatch_tls_local_include_set",
         "_getframe", "_getframemodulename", "_current_frames", "currentframe", "getouterframes", "tb_frame", "f_back",
         "findCaller", "extract_stack", "format_stack", "print_stack", "walk_stack", "getprofile", "gettrace",
-        "setprofile", "settrace", "get_objects", "get_referrers", "getrefcount", "get_threshold",
+        "setprofile", "settrace", "get_objects", "get_referrers", "getrefcount", "get_threshold", "traceback_",
+        "CapturedTraceback", "gather_traceback", "createResolutionCallbackFromFrame", "_stance", "_lazy_seed_tracker",
     }
 )  # fmt: skip
 _LOOKS_UP = frozenset({"__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "gi_frame", "cr_frame"})
@@ -60,6 +63,8 @@ _FILES = frozenset(
     }
 )  # fmt: skip
 _COUNTED = frozenset({"_version", "_sequence_nr", "_get_sequence_nr", "next_id"})
+_SAVED = ("_saved_", "_raw_saved_")
+"""What the names of tensors in a graph of gradients begin with."""
 _REASONS: tuple[tuple[frozenset[str], str], ...] = (
     (_OUT_OF_SIGHT, "uses {}, which works out of sight"),
     (_ASKS_WHO_WATCHES, "uses {}, and so may do something else when nobody watches"),
@@ -95,8 +100,19 @@ def objection_to_code(code: types.CodeType, names: frozenset[str], space: dict[s
     for owner, name, words in _OWNED:
         if names.issuperset((owner, name)) and _asks_for(code, owner, name):
             return words.format(f"{owner}.{name}")
-    if "id" in names and any(name.startswith("register_") and name.endswith("hook") for name in names):
+    if any(name == "id" or name.endswith("_hooks") for name in names) and any(
+        name.startswith("register_") and name.endswith("hook") for name in names
+    ):
         return "reads the `id` of a hook, which PyTorch counts from call to call"
+    for name in sorted(names):
+        if name.startswith(_SAVED):
+            return f"reads `{name}`, and an error there tells how often PyTorch saw its memory written"
+    if names.issuperset(("grad_fn", "metadata")):
+        return "reads the `metadata` of a graph of gradients, which may hold the stack of calls"
+    if "saved_tensors_hooks" in names and not names.isdisjoint(READERS | COLLECTORS):
+        return "reads numbers of tensors where that is not seen: in what it hooks to tensors that are saved"
+    if "catch_warnings" in names and "record" in _keywords_in(code) | names:
+        return "records warnings, which tell who called"
     if (space.get("stack") is inspect.stack and "stack" in names) or _asks_for(code, "inspect", "stack"):
         return "uses currentframe, and so may do something else when nobody watches"
     return None
@@ -107,6 +123,12 @@ def names_in(code: types.CodeType) -> frozenset[str]:
     """The names that code may look up: of globals, of attributes, and in texts (for getattr and kin)."""
     texts = (one for one in code.co_consts if isinstance(one, str) and one.isidentifier())
     return frozenset(code.co_names).union(texts, *map(names_in, inner_codes(code)))
+
+
+def _keywords_in(code: types.CodeType) -> frozenset[str]:
+    """The names by which a function's own calls pass arguments, among other texts in tuples."""
+    found = (one for constant in code.co_consts if isinstance(constant, tuple) for one in constant)
+    return frozenset(one for one in found if isinstance(one, str)).union(*map(_keywords_in, inner_codes(code)))
 
 
 @functools.lru_cache(maxsize=_MOST_REMEMBERED)
