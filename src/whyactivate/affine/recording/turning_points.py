@@ -58,8 +58,10 @@ _TOLD_APART = frozenset({"comparison", "truth", "division", "cut", "number"})
 
 def _distances(asked: Asked) -> Iterator[Fraction]:
     """How far the first number is from each of the others; from 0 where there is none."""
+    if asked.what not in _TOLD_APART:
+        return
     first, *others = (*asked.numbers, 0) if len(asked.numbers) == 1 else asked.numbers
-    for number in others if asked.what in _TOLD_APART else ():
+    for number in others:
         yield Fraction(first) - Fraction(number) if _is_finite(first) and _is_finite(number) else Fraction(0)
 
 
