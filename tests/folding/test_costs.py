@@ -60,6 +60,13 @@ def narrow() -> dict[str, nn.Module]:
     return {"i": linear(8, 3), "a": linear(3, 4), "b": linear(3, 4)}
 
 
+class Channels(nn.Sequential):
+    """Layers on the channels of an image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1))
+
+
 NETWORKS = {
     "subtracts": (lambda: Spoken(lambda m, x: (m.a(x) - m.a(-x)).relu(), a=nn.Sequential(linear(), linear())), (4,)),
     "multiplies by one": (lambda: Spoken(lambda m, x: m.b(m.a(x) * 1.0).relu(), a=linear(), b=linear()), (4,)),
@@ -70,6 +77,18 @@ NETWORKS = {
     "copies for a convolution no more": (
         lambda: Spoken(lambda m, x: m.b(m.a(x.mT).mT).relu(), a=linear(), b=nn.Conv1d(4, 4, 1)),
         (4, 6),
+    ),
+    "copies in the middle": (
+        lambda: Spoken(
+            lambda m, x: m.a(m.n(x.sigmoid()).transpose(1, 2)).relu(),
+            n=nn.BatchNorm1d(4),
+            a=nn.Linear(4, 3, bias=False),
+        ),
+        (4, 6),
+    ),
+    "copies in the middle of an image": (
+        lambda: nn.Sequential(nn.BatchNorm2d(4), Channels(linear(), linear()), nn.Tanh()),
+        (4, 3, 5),
     ),
     "cuts a tensor on several axes": (
         lambda: Spoken(lambda m, x: m.b(m.a(x.chunk(2, -1)[1])).relu(), a=linear(), b=linear()),

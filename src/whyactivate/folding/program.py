@@ -145,10 +145,10 @@ def axis_in_view(view: Geometry, base: Geometry, axis: int) -> int | None:
     """Where the features of `base` (its axis `axis`) lie in a view of it that keeps all other entries in order."""
     if view.offset != base.offset or view.numel != base.numel:
         return None
-    size, stride, rest = base.size[axis], base.stride[axis], _rest(base, axis)
+    size, stride, rest = base.size[axis], base.stride[axis], others_joined(base, axis)
     for candidate in _from_the_right(len(view.size)):
         same = view.size[candidate] == size and (size == 1 or view.stride[candidate] == stride)
-        if same and _rest(view, candidate) == rest:
+        if same and others_joined(view, candidate) == rest:
             return candidate
     return None
 
@@ -156,14 +156,14 @@ def axis_in_view(view: Geometry, base: Geometry, axis: int) -> int | None:
 def feature_key(geometry: Geometry, axis: int) -> tuple[Any, ...]:
     """The same for two views that hold the same features at the same points, in the same order."""
     size = geometry.size[axis]
-    return geometry.offset, size, geometry.stride[axis] if size > 1 else 0, _rest(geometry, axis)
+    return geometry.offset, size, geometry.stride[axis] if size > 1 else 0, others_joined(geometry, axis)
 
 
 def _from_the_right(count: int) -> Iterator[int]:
     return iter(range(count - 1, -1, -1))
 
 
-def _rest(geometry: Geometry, axis: int) -> tuple[tuple[int, int], ...]:
+def others_joined(geometry: Geometry, axis: int) -> tuple[tuple[int, int], ...]:
     """Size and stride of the other axes, neighbours joined where they follow each other."""
     joined: list[tuple[int, int]] = []
     for i, (size, stride) in enumerate(zip(geometry.size, geometry.stride, strict=True)):

@@ -17,7 +17,7 @@ from whyactivate.folding.calls import Call, Recorded
 from whyactivate.folding.layers import Layer, layer_for
 from whyactivate.folding.maps import CannotFold, Dense, Kernel
 from whyactivate.folding.planning import Piece, Price
-from whyactivate.folding.program import Program, axis_in_view, key_of
+from whyactivate.folding.program import Program, axis_in_view, key_of, others_joined
 from whyactivate.folding.reading import Reading
 from whyactivate.folding.sizes import branches_at
 from whyactivate.folding.tables import Table
@@ -173,7 +173,7 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
         if faithful or direct:
             others = tuple(other.path for i, (other, _) in enumerate(used) if i != place)
             is_linear = isinstance(found, Dense) and axis == len(entry.geometry.size) - 1
-            extra = _extra(piece, _in(used[0][0]), copy, program.rows, is_linear=is_linear)
+            extra = _extra(piece, _in(call), copy, program.rows, is_linear=is_linear)
             return Replacement(piece, call.path, others, layer, extra)
         reasons.append("the shapes between the layers would be others")
     raise CannotPlace(reasons[0] if reasons else "no module in it can hold the layer", frozenset(links))
@@ -182,12 +182,14 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
 def _extra(piece: Piece, given: Value, copy: Node | None, rows: int, *, is_linear: bool) -> Price:
     """What a layer costs beside its piece, where a tensor of several axes is not in order in memory.
 
-    For an nn.Linear PyTorch copies it, and adds the bias apart.
+    For an nn.Linear PyTorch copies it, and adds the bias apart; `copy` is that copy where it is no part of the piece.
     """
     if not is_linear:
         return 0.0, -1 if copy is not None else 0
-    apart = len(given.geometry.size) > 2 and not given.geometry.is_contiguous and piece.shift is not None
-    return (piece.geometry.numel / rows, 1) if apart else (0.0, 0)
+    if len(given.geometry.size) <= 2 or given.geometry.is_contiguous:
+        return 0.0, 0
+    copies = int(copy is None and len(others_joined(given.geometry, len(given.geometry.size) - 1)) > 1)
+    return (0.0, copies) if piece.shift is None else (piece.geometry.numel / rows, copies + 1)
 
 
 def replace_table(piece: Piece, program: Program, calls: Calls, table: Table) -> Replacement:
