@@ -88,7 +88,8 @@ def test_a_forward_that_asks_about_the_number_of_rows_does_not_become_a_graph(br
         x = rows(count, 4)
         close(copied(x), net(x))
     assert isinstance(copied, Spoken)
-    assert "a graph would hold what it does for one size" in reasons(net, rows(2, 4))
+    told = reasons(net, rows(2, 4))
+    assert "a graph would hold what it does for one size" in told or "at another batch size" in told
 
 
 def test_a_forward_that_names_a_number_of_rows_is_run_on_it():
@@ -132,7 +133,7 @@ def test_what_happens_within_a_module_in_large_batches_keeps_it_as_it_is():
     net = settled(nn.Sequential(Own(), nn.BatchNorm1d(4), nn.ReLU()))
     copied = wa.collapse_runs(net, rows(2, 4))
     close(copied(x := rows(120, 4)), net(x))
-    assert "compares the number of rows" in reasons(net, rows(2, 4))
+    assert "at another batch size" in reasons(net, rows(2, 4))
 
 
 @pytest.mark.parametrize(
