@@ -108,3 +108,9 @@ def test_reasons_for_whole_numbers():
 def test_tensors_of_booleans_alone_are_still_refused():
     with pytest.raises(InputError, match="floating"):
         plan_runs(nn.Identity(), torch.ones(2, 3, dtype=torch.bool))
+
+
+def test_a_forward_that_takes_token_numbers_does_not_become_a_graph_and_the_plan_says_so():
+    parts = {"e": nn.Embedding(9, 4), "a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+    net = settled(Spoken(lambda m, t: (lambda h: torch.relu(m.a(h) + m.b(h)))(torch.tanh(m.e(t))), **parts))
+    assert "takes a tensor of whole numbers" in str(plan_runs(net, torch.randint(0, 9, (2, 5))))

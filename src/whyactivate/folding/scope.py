@@ -166,7 +166,7 @@ class Scope:
 
     def _check_given(self, node: fx.Node, here: Any, there: Any, given: str) -> None:
         """The graph was recorded for this value, and says so where it is called with another."""
-        if isinstance(here, Fixed) and not here.tensor.is_floating_point() and not here.tensor.is_complex():
+        if isinstance(here, Fixed) and here.tensor.dtype in (torch.int32, torch.int64):
             raise CannotPlace("its forward takes a tensor of whole numbers, and no graph is made of such a forward")
         if not isinstance(here, (type(None), bool, int, float, str, tuple, list, dict)):
             kind = "tensor" if isinstance(here, Fixed) else type(here).__name__
