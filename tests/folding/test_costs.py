@@ -90,6 +90,10 @@ NETWORKS = {
         lambda: nn.Sequential(nn.BatchNorm2d(4), Channels(linear(), linear()), nn.Tanh()),
         (4, 3, 5),
     ),
+    "copies for each of two layers": (
+        lambda: Spoken(lambda m, x: (m.a(x.mT) + m.b(x.mT)).relu(), a=linear(), b=linear(4, 4)),
+        (4, 6),
+    ),
     "cuts a tensor on several axes": (
         lambda: Spoken(lambda m, x: m.b(m.a(x.chunk(2, -1)[1])).relu(), a=linear(), b=linear()),
         (3, 8),

@@ -16,7 +16,16 @@ from whyactivate.affine.tape import Geometry, Node, Value
 from whyactivate.folding.composing import add, add_shifts, after, shift_after
 from whyactivate.folding.lazy import Lazy
 from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Placement, Scale, Shift, Transposed
-from whyactivate.folding.program import Key, Made, Program, axis_in_view, feature_key, key_of
+from whyactivate.folding.program import (
+    Key,
+    Made,
+    Program,
+    axis_behind,
+    axis_in_view,
+    feature_key,
+    key_of,
+    others_joined,
+)
 from whyactivate.folding.reading import Operand, Reading, read
 from whyactivate.folding.spreading import axes_of, flattened, spread
 
@@ -46,6 +55,18 @@ class Term:
     geometry: Geometry
     map: Map
     axis: int | None = None
+
+
+def copying(term: Term, cells: float, *, shifted: bool) -> Price:
+    """What nn.Linear costs more on a tensor of several axes that is not in order in memory.
+
+    PyTorch copies that, unless all axes but the last are one in memory, and adds the bias apart.
+    """
+    given, last = term.geometry, len(term.geometry.size) - 1
+    if not isinstance(term.map, Dense) or term.axis != last or last < 2 or given.is_contiguous:
+        return 0.0, 0
+    copies = int(len(others_joined(given, last)) > 1)
+    return (cells, copies + 1) if shifted else (0.0, copies)
 
 
 @dataclass(frozen=True)
@@ -337,10 +358,12 @@ class Planner:
                 raise CannotFold("the convolution's result is rearranged in between")
             if moved and isinstance(term.map, Scale):
                 same = (term.geometry.size, term.geometry.stride) == (inner.geometry.size, inner.geometry.stride)
-                if not same:
+                own = None if same or at is None else axis_behind(view, inner.geometry, at)
+                if not same and (own is None or term.geometry.size != inner.geometry.size):
                     raise CannotFold("the numbers are rearranged in between")
                 offset = term.geometry.offset + view.offset - inner.geometry.offset
-                seen = replace(term, geometry=replace(view, offset=offset), axis=axis)
+                moved_along = replace(term, geometry=replace(view, offset=offset), axis=axis)
+                seen = moved_along if same else replace(term, axis=own)  # it was copied into another order
             if seen.axis is None:
                 seen = replace(seen, axis=axis)
             if isinstance(operand.map, Kernel) and moved:
@@ -388,6 +411,8 @@ class Planner:
     def _price(self, terms: tuple[Term, ...], shift: Shift, geometry: Geometry) -> Price:
         cells = geometry.numel / self.program.rows
         prices = [self._work(term.map, cells, term.geometry) for term in terms]
+        layers = sorted((term for term in terms if isinstance(term.map, (Dense, Kernel))), key=lambda term: term.key)
+        prices += [copying(term, cells, shifted=shift is not None and term is layers[0]) for term in layers]
         work = sum(price[0] for price in prices) + (len(terms) - 1) * cells
         kernels = sum(price[1] for price in prices) + len(terms) - 1
         if shift is not None and all(isinstance(term.map, Scale) for term in terms):

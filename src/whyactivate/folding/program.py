@@ -153,6 +153,12 @@ def axis_in_view(view: Geometry, base: Geometry, axis: int) -> int | None:
     return None
 
 
+def axis_behind(view: Geometry, base: Geometry, axis: int) -> int | None:
+    """The axis of `base` whose features lie along the axis of a view that keeps all other entries in order."""
+    candidates = _from_the_right(len(base.size))
+    return next((i for i in candidates if axis_in_view(view, base, i) == axis), None)
+
+
 def feature_key(geometry: Geometry, axis: int) -> tuple[Any, ...]:
     """The same for two views that hold the same features at the same points, in the same order."""
     size = geometry.size[axis]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
@@ -15,9 +15,9 @@ from whyactivate.affine._torch_compat import storage_key
 from whyactivate.affine.tape import Node, Value
 from whyactivate.folding.calls import Call, Recorded
 from whyactivate.folding.layers import Layer, layer_for
-from whyactivate.folding.maps import CannotFold, Dense, Kernel
-from whyactivate.folding.planning import Piece, Price
-from whyactivate.folding.program import Program, axis_in_view, key_of, others_joined
+from whyactivate.folding.maps import CannotFold, Kernel
+from whyactivate.folding.planning import Piece, Price, Term, copying
+from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
 from whyactivate.folding.sizes import branches_at
 from whyactivate.folding.tables import Table
@@ -172,24 +172,21 @@ def replace_calls(piece: Piece, program: Program, calls: Calls, readings: dict[i
         direct = direct and all(_out(a) == _in(b) for (a, _), (b, _) in pairwise(used[place:]))
         if faithful or direct:
             others = tuple(other.path for i, (other, _) in enumerate(used) if i != place)
-            is_linear = isinstance(found, Dense) and axis == len(entry.geometry.size) - 1
-            extra = _extra(piece, _in(call), copy, program.rows, is_linear=is_linear)
+            at = replace(piece.terms[0], geometry=_in(call).geometry, axis=axis)
+            extra = _extra(piece, at, copy, program.rows)
             return Replacement(piece, call.path, others, layer, extra)
         reasons.append("the shapes between the layers would be others")
     raise CannotPlace(reasons[0] if reasons else "no module in it can hold the layer", frozenset(links))
 
 
-def _extra(piece: Piece, given: Value, copy: Node | None, rows: int, *, is_linear: bool) -> Price:
-    """What a layer costs beside its piece, where a tensor of several axes is not in order in memory.
+def _extra(piece: Piece, at: Term, copy: Node | None, rows: int) -> Price:
+    """What a layer costs beside its piece for what it is given `at` its place, which need not be how the piece sees it.
 
-    For an nn.Linear PyTorch copies it, and adds the bias apart; `copy` is that copy where it is no part of the piece.
+    `copy` is the copy in order of what enters it, priced by itself, where the layer makes that, or needs none.
     """
-    if not is_linear:
-        return 0.0, -1 if copy is not None else 0
-    if len(given.geometry.size) <= 2 or given.geometry.is_contiguous:
-        return 0.0, 0
-    copies = int(copy is None and len(others_joined(given.geometry, len(given.geometry.size) - 1)) > 1)
-    return (0.0, copies) if piece.shift is None else (piece.geometry.numel / rows, copies + 1)
+    cells, shifted = piece.geometry.numel / rows, piece.shift is not None
+    here, there = (copying(term, cells, shifted=shifted) for term in (at, piece.terms[0]))
+    return here[0] - there[0], here[1] - there[1] - (1 if copy is not None else 0)
 
 
 def replace_table(piece: Piece, program: Program, calls: Calls, table: Table) -> Replacement:
