@@ -172,6 +172,9 @@ PLACES: dict[OpOverload, list[Sample]] = {
     aten.diagonal_scatter.default: [s(t(3, 4), t(3)), s(t(2, 3, 4), t(2, 3), 1, -2, -1)],
     aten.as_strided_scatter.default: [s(t(4, 3), t(2, 2), [2, 2], [3, 2], 1), s(t(6), t(2), [2], [3])],
     aten.take.default: [s(t(3, 4), TO([[0, 11], [-1, 5]])), s(t(4, 3).t(), TO([1, 1]))],
+    aten.masked_select.default: [
+        s(t(2, 3), TO([True, False, True])), s(t(3), TO([[True, False, True], [False, True, False]])),
+    ],
     aten.embedding.default: [s(t(5, 3), TO([[0, 4], [2, 2]])), s(t(5, 3), TO(1), 1)],
     aten._embedding_bag_forward_only.default: [
         s(t(5, 3), *BAGS), s(t(5, 3), *BAGS, False, 1), s(t(5, 3), *BAGS, False, 0, False, t(5)),
@@ -297,6 +300,8 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.ne.Tensor: [s(_NEAR, _NEAR.flip(0))],
     aten.logical_not.default: [s(_NEAR)], aten.logical_and.default: [s(_NEAR, _NEAR.flip(0) + 1)],
     aten.logical_or.default: [s(_NEAR, _NEAR.flip(0) * 0)],
+    aten.count_nonzero.default: [s(t(2, 3).relu())],
+    aten.count_nonzero.dim_IntList: [s(t(2, 3).relu(), [1]), s(t(2, 3, 2).relu(), [0, -1])],
     aten.any.default: [s(t(3) * 0)], aten.any.dim: [s(t(2, 3) * 0, 1), s(_NEAR, 0, True)], aten.all.default: [s(_NEAR)],
     aten.all.dim: [s(_NEAR, 0)],
     aten.sign.default: [s(_NEAR)], aten.sgn.default: [s(_NEAR)], aten.heaviside.default: [s(_NEAR, t(1))],
@@ -318,7 +323,9 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.sinh.default: [s(_NEAR)], aten.cosh.default: [s(_NEAR)], aten.erfc.default: [s(_NEAR)],
     aten.log_sigmoid_forward.default: [s(_NEAR)], aten.celu.default: [s(_NEAR), s(_NEAR, 0.4)],
     aten.glu.default: [s(t(2, 6)), s(t(4, 3), 0)], aten.logaddexp.default: [s(t(2, 3), t(3))],
-    aten.hypot.default: [s(t(2, 3), t(3))], aten.pow.Tensor_Tensor: [s(POSITIVE, t(3))],
+    aten.hypot.default: [s(t(2, 3), t(3))], aten.pow.Tensor_Tensor: [
+        s(POSITIVE, t(3)), s(t(2, 3), TO([2, 0, 3])), s(t(2, 1), TO([1, 2, 3])),
+    ],
     aten.pow.Scalar: [s(2.5, t(2, 3))], aten.xlogy.Tensor: [s(t(2, 3), POSITIVE)],
     aten.xlogy.Scalar_Self: [s(2.5, POSITIVE)],
     aten.asin.default: [s(_INSIDE)], aten.acos.default: [s(_INSIDE)], aten.atan.default: [s(_NEAR)],
@@ -418,6 +425,7 @@ FLAT = {
 
 JUMPS = {
     aten.round.default, aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default, aten.floor_divide.Scalar,
-    aten.remainder.Tensor, aten.remainder.Scalar, aten.fmod.Tensor, aten.fmod.Scalar,
+    aten.remainder.Tensor, aten.remainder.Scalar, aten.fmod.Tensor, aten.fmod.Scalar, aten.count_nonzero.default,
+    aten.count_nonzero.dim_IntList,
 }  # fmt: skip
 """Operations that are tried at their jumps, where no enclosure is narrow."""

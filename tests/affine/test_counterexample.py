@@ -59,6 +59,21 @@ def test_what_is_true_or_false_and_a_sum_behind_a_mask_are_refuted(forward: Forw
     assert analysis.counterexample.gap > 0
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: x + x.norm(p=torch.inf, dim=1, keepdim=True),
+        lambda m, x: x[:, :1] + torch.dist(x[0], torch.zeros(6), p=-torch.inf),
+        lambda m, x: x ** torch.tensor(2),
+        lambda m, x: x ** torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 3.0]),
+        lambda m, x: x[:, :1] + torch.count_nonzero(x > 1e6, 1)[:, None],
+    ],
+    ids=["a norm", "a distance", "a square", "powers", "a count"],
+)
+def test_orders_and_powers_that_are_tensors_are_refuted(forward: Forward) -> None:
+    assert wa.analyze(Parts(forward), rows()).verdict is wa.Verdict.NOT_AFFINE
+
+
 @pytest.mark.parametrize("forward", [lambda m, x: x != x, lambda m, x: (m.fc1(x), x > torch.inf)])
 def test_what_is_always_true_or_false_is_undecided(forward: Forward) -> None:
     analysis = wa.analyze(Parts(forward), torch.zeros(2, 6))

@@ -155,6 +155,30 @@ def test_modules_of_two_inputs(example: Any) -> None:
     assert wa.analyze(product, example).verdict == "not_affine"  # affine in each, not in both
 
 
+class _Encoder(nn.Module):
+    def __init__(self, mask_of: Callable[[Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+        self.mask_of = mask_of
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.layers(x, src_key_padding_mask=self.mask_of(x) if self.mask_of else mask)
+
+
+def test_an_encoder_takes_a_mask_for_what_is_padded() -> None:
+    mask = torch.tensor([[False, False, True], [False, False, False]])
+    assert wa.analyze(_Encoder().eval(), (rows(2, 24).view(2, 3, 8), mask)).verdict == "not_affine"
+    masked = wa.analyze(_Encoder(lambda x: x[..., 0] > 1e7).eval(), rows(2, 24).view(2, 3, 8))
+    assert masked.verdict == "undecided"
+    assert "into Python numbers" in masked.blame[0].reason
+
+
+def test_numbers_picked_by_a_mask_that_is_fixed_are_moved_only() -> None:
+    mask = torch.tensor([True, False, True, False])
+    assert wa.analyze(Parts(lambda m, x: x.masked_select(mask).view(len(x), 2)), rows()).verdict == "affine"
+    assert wa.analyze(Parts(lambda m, x: x.masked_select(x > -1e7).view(x.shape)), rows()).verdict == "undecided"
+
+
 def test_integer_inputs_are_held_fixed_and_that_is_said() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:

@@ -390,6 +390,8 @@ def is_made_of_others(op: OpOverload) -> bool:
 
 _ABOUT_SHAPES = frozenset({torch.ops.aten.is_same_size.default, torch.ops.aten._has_same_storage_numel.default})
 """Operations whose result is no tensor and tells about the shapes of the operands only."""
+_ABOUT_SHAPES_OF = {torch.ops.aten._nested_tensor_from_mask_left_aligned.default: frozenset({"t"})}
+"""Such ones that tell about the shapes of some operands and the numbers in the others."""
 
 
 def definition_in_python(op: OpOverload | OpOverloadPacket) -> Any:
@@ -427,6 +429,7 @@ class Facts:
         is_random: two equal calls may give different results.
         needs_data: a shape or a Python number is read off the values of an operand.
         is_about_shapes: the result tells about the shapes of the operands only.
+        shown_by_shape: operands of whose numbers the result tells nothing.
         gives_unwritten: the result is memory that nobody has written.
         is_made_of_others: PyTorch carries it out as others.
         may_write: it writes into an operand, or may do so.
@@ -442,6 +445,7 @@ class Facts:
     is_random: bool
     needs_data: bool
     is_about_shapes: bool
+    shown_by_shape: frozenset[str]
     gives_unwritten: bool
     is_made_of_others: bool
     may_write: bool
@@ -469,6 +473,7 @@ def facts_of(op: OpOverload) -> Facts:
         is_random(op),
         needs_data(op),
         op in _ABOUT_SHAPES,
+        _ABOUT_SHAPES_OF.get(op, frozenset()),
         short_name(op).startswith(("empty", "new_empty")),
         is_made_of_others(op),
         bool(written_names(op)) or op in _STATISTICS,
@@ -688,6 +693,9 @@ def same_modes(note: Callable[[str], None]) -> Generator[None]:
 _SCALES = {torch.ops.aten.native_dropout_backward.default: "scale"}
 """Numbers that are multiplied in the dtype of the tensors, although the schema calls them settings."""
 
+_ORDERS = frozenset({"ord", "p"})
+"""Of norms: infinity is one."""
+
 
 @cache
 def number_operands(op: OpOverload) -> frozenset[str]:
@@ -695,8 +703,8 @@ def number_operands(op: OpOverload) -> frozenset[str]:
     return frozenset(
         argument.name
         for argument in op._schema.arguments
-        if any(word in str(argument.type) for word in ("Tensor", "number", "Scalar"))
-        or _SCALES.get(op) == argument.name
+        if _SCALES.get(op) == argument.name
+        or (argument.name not in _ORDERS and any(word in str(argument.type) for word in ("Tensor", "number", "Scalar")))
     )
 
 

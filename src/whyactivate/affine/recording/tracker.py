@@ -223,7 +223,7 @@ class _Recorder(compat.DispatchMode):
         memory = self._memory
         tensors = tensors_among((*args, *kwargs.values()) if kwargs else args)
         keys = [*map(compat.storage_key, tensors)]
-        if facts.is_about_shapes or not any(map(memory.holds, keys)):
+        if facts.is_about_shapes or not any(map(memory.holds, self._read_by(facts, args, kwargs) or keys)):
             for tensor, key in zip(tensors, keys, strict=True):
                 memory.check_alias(tensor, key)
             return self._constant_operation(facts, {*keys}, args, kwargs)
@@ -232,6 +232,14 @@ class _Recorder(compat.DispatchMode):
                 self._writer.spoil()
             return self._complex_operation(facts, args, kwargs)
         return self._operation(facts, args, kwargs)
+
+    def _read_by(self, facts: compat.Facts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+        """Where the operands lie whose numbers an operation reads, if it reads of some their shapes only."""
+        if not facts.shown_by_shape:
+            return []
+        operands = facts.bind(args, kwargs)
+        read = [operand for name, operand in operands.items() if name not in facts.shown_by_shape]
+        return [*map(compat.storage_key, tensors_among(read))]
 
     def _admit(self, types: Any) -> None:
         for kind in types:

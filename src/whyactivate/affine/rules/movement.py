@@ -85,6 +85,11 @@ def index(self: Any, indices: list[Tensor | None]) -> Any:
     return moved(aten.index.Tensor, self, indices)
 
 
+@affine(aten.masked_select.default, form="self", selectors=frozenset({"mask"}))
+def masked_select(self: Any, mask: Tensor) -> Any:
+    return moved(aten.masked_select.default, self, mask)
+
+
 @affine(
     aten.where.self,
     form="self + other",

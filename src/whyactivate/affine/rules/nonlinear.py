@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from whyactivate.affine.rules.masks import at_least, greater, select
 from whyactivate.affine.rules.rule import Label, computed
 from whyactivate.affine.rules.table import nonlinear
+from whyactivate.affine.tape import Constant
 
 aten = torch.ops.aten
 
@@ -268,9 +270,29 @@ def hypot(self: Any, other: Any) -> Any:
 
 
 @nonlinear(aten.pow.Tensor_Tensor, aten.pow.Scalar, label=Label.SMOOTH)
-def power(self: Any, exponent: Any) -> Any:
+def power(self: Any, exponent: Any, call: Any) -> Any:
     base = self if hasattr(self, "log") else _constant(exponent, self)
-    return (base.log() * exponent).exp()
+    powers = (base.log() * exponent).exp()
+    given = call.arguments["exponent"]
+    for whole in _small_whole_numbers(given.read()) if isinstance(given, Constant) else ():
+        chosen = (given.read() == whole).expand(powers.shape).numpy()[None]
+        powers = type(powers).where(chosen, ~chosen, _to_the(base, whole).expand(powers.shape), powers)
+    return powers
+
+
+_HIGHEST_POWER = 16
+
+
+def _small_whole_numbers(exponents: Tensor) -> list[int]:
+    """The exponents at which negative numbers have powers, too."""
+    return [number for number in range(_HIGHEST_POWER + 1) if bool((exponents == number).any())]
+
+
+def _to_the(base: Any, whole: int) -> Any:
+    result = base * 0 + 1
+    for _ in range(whole):
+        result = result * base
+    return result
 
 
 @nonlinear(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, label=Label.SMOOTH)

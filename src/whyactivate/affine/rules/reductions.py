@@ -230,6 +230,11 @@ def any_(self: Any, call: Any) -> Any:
     return apart(self, largest(1 - equal(together(self, dim), 0)), dim, keepdim)
 
 
+@nonlinear(aten.count_nonzero.default, aten.count_nonzero.dim_IntList, label=Label.PIECEWISE, gives_whole=True)
+def count_nonzero(self: Any, call: Any) -> Any:
+    return (1 - equal(together(self, call.arguments.get("dim")), 0)).sum(-1)
+
+
 @nonlinear(aten.all.dim, aten.all.default, label=Label.PIECEWISE, gives_whole=True)
 def all_(self: Any, call: Any) -> Any:
     dim, keepdim = call.arguments.get("dim"), call.arguments.get("keepdim", False)
