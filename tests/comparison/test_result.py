@@ -93,6 +93,14 @@ class TestWords:
         few = made({"identity": [0.9, 0.9], "relu": [0.1, 0.1]})
         assert set(few.lowest()) == {"identity", "relu"}
         assert "fewer than 6 seeds" in str(few)
+        assert "ReLU, which cannot be told apart from no activation." in flat(few)
+        assert "overlap" not in flat(few), "there are no intervals that could"
+
+    def test_one_network_is_no_networks(self):
+        one = made({"identity": [0.9]})
+        assert "the one network did not go below the linear floor" in flat(one)
+        both = made({"identity": [0.9], "relu": [0.9]})
+        assert "1 network is still to be trained" in flat(replace(both, members=both.members[:1]))
 
     def test_differences_are_between_the_same_seeds(self):
         summary = made({"identity": [1.0, 2, 3, 4, 5, 6], "relu": [0.9, 1.9, 2.9, 3.9, 4.9, 5.9]}).summary("relu")

@@ -194,7 +194,8 @@ def sentences(result: ComparisonResult) -> list[str]:
     if diverged:
         said.append(f"{diverged} diverged: they count as infinite losses; a pair of two such losses is left out.")
     if result.missing:
-        said.append(f"{result.missing} networks are still to be trained: pass this result as resume=.")
+        left = "1 network is" if result.missing == 1 else f"{result.missing} networks are"
+        said.append(f"{left} still to be trained: pass this result as resume=.")
     return said
 
 
@@ -216,7 +217,8 @@ def _say_lowest(summaries: Sequence[Summary], quantity: str, part: str) -> str:
         return f"{lowest}; its interval overlaps with no other."
     names = [name_of(summary.place.activation) for summary in others]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{lowest}, which cannot be told apart from {listed}: their intervals overlap."
+    known = all(getattr(summary, quantity).low is not None for summary in (first, *others))
+    return f"{lowest}, which cannot be told apart from {listed}{': their intervals overlap' if known else ''}."
 
 
 def _say_none(summaries: Sequence[Summary]) -> list[str]:
@@ -225,5 +227,7 @@ def _say_none(summaries: Sequence[Summary]) -> list[str]:
         return []
     below, count = sum(s.below_floor for s in none), sum(s.count for s in none)
     if not below:
-        return [f"Without activations, none of {count} networks went below the linear floor: none can."]
-    return [f"Without activations {below} of {count} networks ended below the linear floor, by more than rounding."]
+        none_of = "the one network did not go" if count == 1 else f"none of {count} networks went"
+        return [f"Without activations, {none_of} below the linear floor: none can."]
+    networks = f"{below} of {count} network{'' if count == 1 else 's'}"
+    return [f"Without activations {networks} ended below the linear floor, by more than rounding."]
