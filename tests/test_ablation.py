@@ -216,7 +216,7 @@ def test_the_module_and_the_random_state_stay_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("relu",), "nn.Module; what came is a str"),
+        (("relu",), "nn.Module; what came is of type str"),
         ((wa.SimpleModel(), "rows"), "example"),
         ((wa.SimpleModel(), torch.zeros(2, 9)), "forward raised"),
         ((wa.SimpleModel(), None, wa.load_dataset("moons")), "10"),

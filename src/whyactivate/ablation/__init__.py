@@ -66,7 +66,7 @@ def ablate(
             copied, or data that do not fit the module.
     """
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
-        raise InputError(f"ablate needs an nn.Module; what came is a {type(module).__name__}")
+        raise InputError(f"ablate needs an nn.Module; what came is of type {type(module).__name__}")
     if data is not None and not isinstance(data, Dataset):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"data must be a Dataset (load_dataset, Dataset.from_arrays), but {type(data).__name__} came")
     if config is not None and not isinstance(config, TrainConfig):  # pyright: ignore[reportUnnecessaryIsInstance]

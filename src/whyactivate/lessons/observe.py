@@ -111,7 +111,7 @@ def watch(module: nn.Module, inputs: Inputs, *, gradients: bool = False) -> Watc
         InputError: not a module, it cannot be copied, its forward raises, or an activation reads NaN or no rows.
     """
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"expected an nn.Module; what came is a {type(module).__name__}")
+        raise InputError(f"expected an nn.Module; what came is of type {type(module).__name__}")
     try:
         twin = copy.deepcopy(module)
     except Exception as error:

@@ -215,7 +215,7 @@ def check_module(module: object, asked: str) -> None:
         InputError: no `nn.Module`, or a parameter or buffer of it has no shape or no numbers.
     """
     if not isinstance(module, nn.Module):
-        raise InputError(f"{asked} needs an nn.Module; what came is a {type(module).__name__}")
+        raise InputError(f"{asked} needs an nn.Module; what came is of type {type(module).__name__}")
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if is_uninitialised(tensor):
             raise InputError(f"{name} has no shape yet (a lazy module); run the module once, then call {asked}")

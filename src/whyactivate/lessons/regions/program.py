@@ -63,7 +63,7 @@ class Program:
         if not isinstance(row, Tensor) or not row.is_floating_point():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"expected one input row as a floating tensor without the batch axis; got {row!r}")
         if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"expected an nn.Module; what came is a {type(module).__name__}")
+            raise InputError(f"expected an nn.Module; what came is of type {type(module).__name__}")
         floating = [p.dtype for p in module.parameters() if p.is_floating_point()]
         row = row.to(floating[0]) if floating else row
         recordings = record_all(module, Example.of(row[None]))
