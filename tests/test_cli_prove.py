@@ -55,6 +55,15 @@ def test_what_would_not_fit_is_refused_with_an_estimate() -> None:
     assert "The theorem covers every architecture" in result.stderr
 
 
+@pytest.mark.parametrize("kind", ["exact", "numeric"])
+def test_more_weights_than_fit_into_memory_are_refused_before_they_are_drawn(kind: str) -> None:
+    result = run("1000,1000000,1", "--kind", kind)
+    assert result.exit_code == 3
+    assert "1,001,000,000 weights" in result.stderr
+    assert "GiB" in result.stderr
+    assert "The theorem covers every architecture" in result.stderr
+
+
 def test_options_that_exclude_each_other() -> None:
     result = run("4,1", "--latex", "--json")
     assert result.exit_code == 2

@@ -592,6 +592,20 @@ def test_what_would_not_fit_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch
         collapse_linear(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8)).eval())
 
 
+def test_more_weights_than_fit_are_refused_before_any_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiply, "MEMORY_LIMIT_OF_WEIGHTS", 1000)
+    with pytest.raises(CannotCollapseError, match=r"exact arithmetic on 144 weights .* GiB.*smaller part"):
+        collapse_linear(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)))
+
+
+def test_a_layer_with_many_outputs_takes_no_matrix_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads the result as it lies there is no step; as one, it would have a matrix of 2000 × 2000."""
+    monkeypatch.setattr(multiply, "MEMORY_LIMIT", 2**20)
+    collapse = collapse_linear(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2000)))
+    assert [step.name for step in collapse.steps] == ["0", "1"]
+    assert collapse.weight.shape == (2000, 3)
+
+
 def test_a_wide_network_is_multiplied_in_the_cheapest_order() -> None:
     torch.manual_seed(0)
     layers = [nn.Linear(a, b, bias=True) for a, b in pairwise((40, 3, 60, 60, 2))]

@@ -342,6 +342,19 @@ def test_error_of_is_the_error_rounded_up(a, dtype) -> None:
         array.error_of(tensor[:2])
 
 
+def test_error_of_many_floats_is_that_of_each() -> None:
+    """Many numbers are held as floats, and those that are the same in both are not worked out."""
+    tensor = torch.randn(600, generator=torch.Generator().manual_seed(0))
+    tensor[:2] = torch.tensor([0.0, 2.0**-149])
+    array = ExactArray.from_tensor(tensor)
+    assert not array.error_of(tensor.double()).any()
+    other = tensor.double()
+    other[:2] += torch.tensor([2.0**-1074, -(2.0**-149)], dtype=torch.float64)
+    error = array.error_of(other)
+    assert error[:2].tolist() == [2.0**-1074, 2.0**-149]
+    assert not error[2:].any()
+
+
 @given(hnp.arrays(np.float64, (4,), elements=st.floats(-6e4, 6e4)))
 def test_round_to_agrees_with_torch_where_torch_rounds_once(values) -> None:
     tensor = torch.tensor(values)

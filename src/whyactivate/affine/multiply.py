@@ -20,6 +20,10 @@ from whyactivate.errors import CannotProveError, WhyActivateError
 MEMORY_LIMIT = 4 * 2**30
 """Bytes that the exact matrix of a single step may take."""
 _BYTES_PER_INTEGER = 64
+MEMORY_LIMIT_OF_WEIGHTS = 16 * 2**30
+"""Bytes that all steps whose matrices are stored ones may take together."""
+_BYTES_PER_WEIGHT = 80
+"""As measured: the number, its float64 and its digits, and what a comparison of two such takes for a while."""
 
 
 class TooLargeError(WhyActivateError):
@@ -55,8 +59,10 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
     what is not affine in it cancels is one step.
 
     Raises:
-        TooLargeError: the matrix of a step would take more memory than `MEMORY_LIMIT`.
+        TooLargeError: the matrix of a step would take more memory than `MEMORY_LIMIT`, or all weights together more
+            than `MEMORY_LIMIT_OF_WEIGHTS`.
     """
+    require_room_for(sum(constant.tensor.numel() for node in tape.needed() for constant in node.constants()))
     if tape.roots_of_outputs() - {0}:
         return (_whole_program(tape, constants),)
     (start,), (end,) = tape.inputs, tape.outputs
@@ -73,6 +79,8 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
     entry = start.storage
     for nodes, exit in _segments(tape):
         size = tape.storages[entry].numel
+        if steps and not nodes and isinstance(end, Value) and end.geometry.covers(size):
+            break  # the output is what the last step gave, as it lies there
         weight = None if exit is None else _read_off(nodes, entry, tape, constants)
         read_off = weight is not None
         if weight is None:
@@ -95,6 +103,20 @@ def multiply_steps(tape: Tape, constants: ExactConstants) -> tuple[AffineStep, .
             )
         entry = entry if exit is None else exit
     return tuple(steps)
+
+
+def require_room_for(weights: int) -> None:
+    """Refuses more weights than can be held exactly.
+
+    Raises:
+        TooLargeError: they would take more memory than `MEMORY_LIMIT_OF_WEIGHTS`.
+    """
+    needed = weights * _BYTES_PER_WEIGHT
+    if needed > MEMORY_LIMIT_OF_WEIGHTS:
+        raise TooLargeError(
+            f"exact arithmetic on {weights:,} weights takes about {needed / 2**30:,.1f} GiB, beyond the limit of "
+            f"{MEMORY_LIMIT_OF_WEIGHTS / 2**30:g} GiB"
+        )
 
 
 def _whole_program(tape: Tape, constants: ExactConstants) -> AffineStep:
@@ -161,12 +183,11 @@ def _read_off(nodes: Sequence[Node], entry: int, tape: Tape, constants: ExactCon
         return None
     if len(list(node.values())) > 1:  # the input is among the addends, too
         return None
-    whole = tape.storages[entry].numel
-    if value.geometry.numel != whole or prod(value.geometry.size[:-1]) != 1 or not value.geometry.is_contiguous:
+    if not value.geometry.covers(tape.storages[entry].numel) or prod(value.geometry.size[:-1]) != 1:
         return None
     if any(node.arguments.get(scale, 1) != 1 for scale in ("alpha", "beta")):
         return None
-    if output.geometry.numel != tape.storages[output.storage].numel or not output.geometry.is_contiguous:
+    if not output.geometry.covers(tape.storages[output.storage].numel):
         return None
     numbers = constants.of(constant, output.geometry.dtype)
     return numbers if transposed else numbers.swap(0, 1)
@@ -195,18 +216,18 @@ def _check_memory(size: int, nodes: Sequence[Node], tape: Tape) -> None:
     if needed > MEMORY_LIMIT:
         raise TooLargeError(
             f"the exact matrix of the step at {_name(nodes, ())!r} would need about {needed / 2**30:.1f} GiB "
-            f"({size} inputs); the limit is {MEMORY_LIMIT / 2**30:.0f} GiB. Collapse a smaller part of the module."
+            f"({size} inputs); the limit is {MEMORY_LIMIT / 2**30:g} GiB"
         )
 
 
 def _identity_points(size: int) -> ExactArray:
     """The basis vectors, one per point."""
-    return ExactArray(ExactArray.identity(size).ints[0])
+    return ExactArray.identity(size).axis_to_points()
 
 
 def _from_points(columns: ExactArray) -> ExactArray:
     """The matrix whose k-th column is the array at its k-th point."""
-    return ExactArray(columns.ints.T[None], columns.unit)
+    return columns.points_to_axis().transpose()
 
 
 def _is_identity(weight: ExactArray) -> bool:

@@ -51,6 +51,10 @@ class Geometry:
             expected *= extent
         return True
 
+    def covers(self, numel: int) -> bool:
+        """True where the elements are all of a storage of so many, in the order in which they lie there."""
+        return self.offset == 0 and self.numel == numel and self.is_contiguous
+
 
 @dataclass(frozen=True, slots=True)
 class Value:

@@ -338,6 +338,10 @@ class ExactArray(PointsArray):
         """True where digits are held."""
         return self.held.dtype.names is not None
 
+    @property
+    def _holds_floats(self) -> bool:
+        return self.is_wide and not self.has_digits
+
     def find_digits(self) -> Digits | None:
         """The digits, shape `[points, *shape]`; None where an entry is no dyadic number, or they span too much."""
         if "digits" not in self._known:
@@ -405,7 +409,7 @@ class ExactArray(PointsArray):
         Raises:
             InputError: an entry lies beyond the largest float64; it is named.
         """
-        if self.is_wide and not self.has_digits:
+        if self._holds_floats:
             return torch.from_numpy(self.held.astype(np.float64))
         if self.has_digits and (found := self.to_digits().nearest()) is not None:
             return torch.from_numpy(found[0])
@@ -481,12 +485,20 @@ class ExactArray(PointsArray):
 
     def _distance_up(self, other: Self) -> torch.Tensor:
         """|self - other| as float64, rounded up."""
+        if self._is_same_in_floats(other):
+            return torch.zeros(self.held.shape, dtype=torch.float64, device="cpu")
         if pair := self._digits_with(other):
             found = (pair[0] + -pair[1]).nearest()
             if found is not None:
                 size, beyond = np.abs(found[0]), found[1] * np.sign(found[0]) > 0
                 return torch.from_numpy(np.where(beyond, np.nextafter(size, np.inf), size))
         return abs(self - other).to_float64_up()
+
+    def _is_same_in_floats(self, other: Self) -> bool:
+        """True where both hold floats, as a matrix and its copy in float64 do, and the same ones."""
+        if not (self._holds_floats and other._holds_floats) or flushes_subnormals():
+            return False
+        return np.array_equal(self.held, other.held)
 
     # -- inside -----------------------------------------------------------------------------------------------
 
@@ -498,7 +510,7 @@ class ExactArray(PointsArray):
 
     def _alike(self, others: Sequence[Self]) -> list[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
         arrays = (self, *others)
-        if all(array.is_wide and not array.has_digits for array in arrays):
+        if all(array._holds_floats for array in arrays):
             dtype = np.result_type(*(array.held for array in arrays))
             return [type(self)(array.held.astype(dtype, copy=False)) for array in arrays]
         unit = self.unit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +12,7 @@ from whyactivate.cli import numbers
 from whyactivate.cli.collapse import read_kinds
 from whyactivate.cli.console import AsJson, progress_bar, say, stdout, write_json
 from whyactivate.cli.exits import FAILED, stop
-from whyactivate.errors import InputError
+from whyactivate.errors import CannotProveError, InputError
 
 if TYPE_CHECKING:
     from whyactivate.proof import Proof
@@ -85,7 +87,12 @@ def _prove(kind: str, widths: tuple[int, ...], bias: bool, seed: int) -> Proof:
         from whyactivate.proof import prove_symbolic
 
         return prove_symbolic(widths, [bias] * (len(widths) - 1))
+    from whyactivate.affine.multiply import TooLargeError, require_room_for
     from whyactivate.collapse import collapse_linear
     from whyactivate.models import MLP
 
+    try:
+        require_room_for(sum(math.prod(layer) for layer in pairwise(widths)))  # before the weights are even drawn
+    except TooLargeError as error:
+        raise CannotProveError(f"{error}. The theorem covers every architecture.") from error
     return collapse_linear(MLP(widths, activation=None, bias=bias, seed=seed)).prove(kind)  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ def collapse_linear(
         constants = ExactConstants()
         steps = _with_floats(multiply_steps(tape, constants))
     except TooLargeError as error:
-        raise CannotCollapseError(str(error), analysis) from error
+        raise CannotCollapseError(f"{error}. Collapse a smaller part of the module.", analysis) from error
     weights = [step.weight for step in reversed(steps)]
     weight = torch.linalg.multi_dot(weights) if len(weights) > 1 else weights[0].clone()
     bias = torch.zeros(steps[0].weight.shape[1], dtype=torch.float64, device="cpu")

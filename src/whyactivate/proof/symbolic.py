@@ -105,10 +105,11 @@ def prove_symbolic(
     size = estimate_size(widths, flags)
     if size.work > WORK_LIMIT or size.memory > MEMORY_LIMIT:
         raise CannotProveError(
-            f"the architecture {_name(widths)} has {size.terms:,} terms in {size.variables:,} variables for each of "
-            f"{size.outputs:,} outputs: about {_bytes(size.memory)} at once and {_bytes(size.work)} in all, beyond the "
+            f"the outputs of the architecture {_name(widths)} are {size.outputs:,} "
+            f"polynomial{'' if size.outputs == 1 else 's'} of {size.terms:,} terms in {size.variables:,} variables: "
+            f"about {_bytes(size.memory)} of memory, and {_bytes(size.work)} of exponents to go through, beyond the "
             f"limit of {_bytes(MEMORY_LIMIT)}. The theorem covers every architecture, and an exact proof "
-            "these weights."
+            "the weights that a network has."
         )
     chosen: Engine = engine or ("sympy" if size.work <= SYMPY_LIMIT else "flint")
     weights, bias_vectors, x = _symbols(widths, flags, chosen)

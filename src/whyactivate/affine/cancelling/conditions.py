@@ -30,7 +30,7 @@ class Conditions:
 
     def write(self, output: Value, storage: Storage, polynomials: Cells) -> None:
         """Make the whole storage of `output` a mask."""
-        if not output.geometry.is_contiguous or output.geometry.numel != storage.numel:
+        if not output.geometry.covers(storage.numel):
             raise CannotEvaluate("a mask is written in parts")
         self._held[output.storage] = polynomials
 

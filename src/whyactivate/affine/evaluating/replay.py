@@ -20,7 +20,7 @@ from whyactivate.affine.rules import Rule, find_rule
 from whyactivate.affine.rules.left_out import LeftOut, find_left_out
 from whyactivate.affine.rules.rule import CannotEvaluate, NoValue, depends, is_real
 from whyactivate.affine.rules.whole import KEEP_WHOLE, in_dtype
-from whyactivate.affine.tape import Argument, Constant, Geometry, Node, Storage, Tape, Value
+from whyactivate.affine.tape import Argument, Constant, Node, Storage, Tape, Value
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.enclosures import EnclosureArray
 from whyactivate.arithmetic.exact import ExactArray
@@ -268,7 +268,7 @@ class Replay:
         if output.storage not in memory:
             raise NoValue("a side result of an operation has no formula, or no value that PyTorch fixes")
         flat, geometry = memory[output.storage], output.geometry
-        if _is_whole(geometry, self.tape.storages[output.storage]):
+        if geometry.covers(self.tape.storages[output.storage].numel):
             return flat if flat.shape == geometry.size else flat.reshape(geometry.size)
         return flat.strided(geometry.offset, geometry.size, geometry.stride)
 
@@ -277,7 +277,7 @@ class Replay:
         storage, geometry = self.tape.storages[output.storage], output.geometry
         if result.shape != geometry.size:
             result = result.expand(geometry.size)
-        if _is_whole(geometry, storage):
+        if geometry.covers(storage.numel):
             memory[output.storage] = result if result.ndim == 1 else result.flatten()
             return
         flat = memory.get(output.storage)
@@ -399,10 +399,6 @@ def _in_one_arithmetic(a: Any, b: Any) -> tuple[Any, Any]:
     if isinstance(a, EnclosureArray) or isinstance(b, EnclosureArray):
         return EnclosureArray.enclosing(a), EnclosureArray.enclosing(b)
     return _balls(a), _balls(b)
-
-
-def _is_whole(geometry: Geometry, storage: Storage) -> bool:
-    return geometry.offset == 0 and geometry.numel == storage.numel and geometry.is_contiguous
 
 
 def _shape(argument: Value | Constant) -> tuple[int, ...]:
