@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -51,6 +52,12 @@ class CReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z = self.fc1(x)
         return self.fc2(torch.cat([z.relu(), (-z).relu()], dim=1))
+
+
+def without_nan(m: Parts, x: Tensor) -> Tensor:
+    z = m.fc(x)
+    z[torch.isnan(z)] = 0.0
+    return z
 
 
 def in_place(m: Parts, x: Tensor) -> Tensor:
@@ -125,6 +132,14 @@ AFFINE: dict[str, Forward] = {
     "relu by masked_fill": lambda m, x: x.masked_fill(x <= 0, 0.0) - x.clamp(min=0) + x,
     "relu by a mask as factor": lambda m, x: x * (x > 0) - F.relu(x) + m.mix(x) * (m.mix(x) >= 0).float() * 0 + x,
     "leaky relu by a mask": lambda m, x: m.fc(x) * (m.fc(x) > 0).float() - F.relu(m.fc(x)) + m.fc(x),
+    "0 where isnan": lambda m, x: torch.where(torch.isnan(m.fc(x)), 0.0, m.fc(x)),
+    "x[isnan] = 0": without_nan,
+    "0 where not isfinite": lambda m, x: torch.where(torch.isfinite(m.fc(x)), m.fc(x), torch.zeros(())),
+    "masked_fill where isinf or isnan": lambda m, x: m.fc(x).masked_fill(m.fc(x).isinf() | m.fc(x).isnan(), 0.0),
+    "x where x = x": lambda m, x: x * (x == x) * (x <= x) + torch.where(x != x, x**2, m.mix(x)),
+    "where x is below infinity": lambda m, x: torch.where(x < math.inf, x, x**2) + torch.where(x <= -math.inf, x**2, x),
+    "relu by two masks": lambda m, x: torch.where((x > 0) & ~x.isnan(), x, 0.0) - F.relu(x) + x,
+    "relu by a mask turned around": lambda m, x: torch.where(~(x > 0), 0.0, x) - F.relu(x) + x,
     "one relu, used and taken back": lambda m, x: (lambda r: m.mix(x) + r - r)(F.relu(x)),
     "relus in memory that is not used": in_place,
     "a trap for floats: + 1e15 - 1e15": lambda m, x: ((x + 1e15) - 1e15) + F.relu(x) * 0,
@@ -266,6 +281,14 @@ NOT_AFFINE: dict[str, Forward] = {
     "the place of the largest": lambda m, x: x.argmax(1).float() + x[:, 0],
     "sin² - cos²": lambda m, x: torch.sin(x) ** 2 - torch.cos(x) ** 2 + x,
     "sin(x)² + cos(2x)²": lambda m, x: torch.sin(x) ** 2 + torch.cos(2 * x) ** 2,
+    "x² where x = x": lambda m, x: torch.where(x == x, x**2, x),
+    "x² where x is finite": lambda m, x: torch.where(x.isfinite(), x**2, x),
+    "x where x = 0": lambda m, x: torch.where(x == 0, x, x + 1),
+    "bits of a mask turned around": lambda m, x: x * (~(x == x).int()).float() + x,
+    "x where log(x + 9) is a number": lambda m, x: torch.where(torch.isnan(torch.log(x + 9)), 0.0, x),
+    "x where 1 / x is finite": lambda m, x: torch.where(torch.isfinite(1 / x), x, x + 1),
+    "x where it is finite in float16": lambda m, x: torch.where((x * 6e4).half().isinf(), 0.0, x),
+    "one of two masks": lambda m, x: torch.where((x > 0) & (x.flip(1) > 0), x, 0.0) - F.relu(x) + x,
     "x where x > 1": lambda m, x: torch.where(x > 1, x, torch.zeros_like(x)) - F.relu(x) + x,
     "x times a mask of 2x - 1": lambda m, x: x * (2 * x > 1) - F.relu(x) + x,
     "a mask alone": lambda m, x: (x > 0).float() + x,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from flint import fmpq
 
 from whyactivate.affine._torch_compat import OpOverload, short_name, version
-from whyactivate.affine.cancelling.conditions import Conditions, choose
+from whyactivate.affine.cancelling.conditions import Conditions, both, choose
 from whyactivate.affine.cancelling.functions import apply_function
 from whyactivate.affine.cancelling.polynomial_array import PolynomialArray, to_fmpq
 from whyactivate.affine.cancelling.polynomials import Forms, Monomial, Polynomial, TooManyTermsError
@@ -33,10 +34,18 @@ MOST_CELLS = 1_500_000
 MOST_TERMS = 1_500_000
 """How many terms of polynomials may be written."""
 
-_COMPARISONS = {
-    aten.gt.Scalar: 1, aten.gt.Tensor: 1, aten.ge.Scalar: 1, aten.ge.Tensor: 1,
-    aten.lt.Scalar: -1, aten.lt.Tensor: -1, aten.le.Scalar: -1, aten.le.Tensor: -1,
+_COMPARISONS: Mapping[OpOverload, Callable[[Any, Any], bool]] = {
+    overload: holds
+    for packet, holds in (
+        (aten.gt, operator.gt), (aten.ge, operator.ge), (aten.lt, operator.lt), (aten.le, operator.le),
+        (aten.eq, operator.eq), (aten.ne, operator.ne),
+    )
+    for overload in (packet.Scalar, packet.Tensor)
 }  # fmt: skip
+_NOT_A_NUMBER = (aten.isnan.default, aten.isinf.default)
+_BOTH = (aten.logical_and.default, aten.bitwise_and.Tensor, aten.mul.Tensor)
+_EITHER = (aten.logical_or.default, aten.bitwise_or.Tensor)
+_NEITHER = (aten.logical_not.default, aten.bitwise_not.default)
 _CHOICES: Mapping[OpOverload, tuple[str, str, str]] = {
     aten.where.self: ("condition", "self", "other"),
     aten.masked_fill.Scalar: ("mask", "value", "self"),
@@ -126,8 +135,10 @@ class CanonicalProgram:
             ):
                 if output is not None:
                     self._write(output, coefficients, added)
-        elif node.op in _COMPARISONS:
+        elif node.op in _COMPARISONS or node.op in _NOT_A_NUMBER:
             self._compare(node)
+        elif all(map(self._conditions.hold, node.values())) and self._combine(node):
+            return
         else:
             for output, result in zip(node.outputs, self._results(node), strict=False):
                 if output is not None:
@@ -137,9 +148,9 @@ class CanonicalProgram:
         if node.op is aten.mul.Tensor:
             for mask, factor in (("self", "other"), ("other", "self")):
                 if self._conditions.hold(node.arguments[mask]):
-                    return (self._choose(node, mask, factor, None),)
-        choice = _CHOICES.get(node.op)
-        if choice is not None and isinstance(node.arguments[choice[0]], Value):
+                    return (self._choose(node, node.arguments[mask], node.arguments[factor], None),)
+        choice = _choice_of(node)
+        if choice is not None:
             return (self._choose(node, *choice),)
         rule = find_rule(node.op)
         operand = node.arguments.get("self")
@@ -168,9 +179,49 @@ class CanonicalProgram:
         if output is None:
             return
         left = self._operand(node.arguments["self"], node)
-        difference = left - self._operand(node.arguments["other"], node)
-        signed = difference * _COMPARISONS[node.op]
-        self._write_mask(output, signed.expand(output.geometry.size).polynomials)
+        holds, other = _COMPARISONS.get(node.op, operator.ne), node.arguments.get("other")
+        if node.op in _NOT_A_NUMBER:
+            other, holds = math.inf, operator.eq
+        if isinstance(other, float) and math.isinf(other):
+            if any(value.geometry.dtype == torch.float16 for value in node.values()):
+                raise CannotEvaluate("in float16 numbers beyond 65504 are infinite, and so no longer real")
+            mask = left * 0 + _told(holds(0, other))
+        else:
+            difference = left - self._operand(other, node)
+            cells = np.empty(difference.size, dtype=object)
+            cells[:] = [self._condition(p, holds) for p in difference.flat_list()]
+            mask = PolynomialArray(cells.reshape(difference.cells.shape), self._forms)
+        self._write_mask(output, mask.expand(output.geometry.size).polynomials)
+
+    def _condition(self, p: Polynomial, holds: Callable[[Any, Any], bool]) -> Polynomial:
+        """The polynomial that is positive where p compares so with 0."""
+        if p.is_constant:
+            return self._forms.constant(fmpq(_told(holds(p.leading, 0))))
+        if holds in (operator.eq, operator.ne):
+            raise CannotEvaluate("whether numbers are equal has no canonical form")
+        return p if holds(1, 0) else -p
+
+    def _combine(self, node: Node) -> bool:
+        """Follow an operation on masks alone; False where it is not known here."""
+        (output,) = node.outputs
+        if output is None or not any(node.op in known for known in (_BOTH, _EITHER, _NEITHER)):
+            return False
+        if node.op is aten.bitwise_not.default and output.geometry.dtype != torch.bool:
+            return False
+        masks = [np.broadcast_to(self._conditions.read(value), output.geometry.size) for value in node.values()]
+        if len(masks) != (1 if node.op in _NEITHER else 2):
+            return False
+        rows = zip(*(mask.ravel().tolist() for mask in masks), strict=True)
+        if node.op in _NEITHER:
+            found = [-p for (p,) in rows]
+        elif node.op in _BOTH:
+            found = [both(p, q) for p, q in rows]
+        else:
+            found = [-both(-p, -q) for p, q in rows]
+        cells = np.empty(len(found), dtype=object)
+        cells[:] = found
+        self._write_mask(output, cells)
+        return True
 
     def _write_mask(self, output: Value, polynomials: Cells) -> None:
         self._conditions.write(output, self._tape.storages[output.storage], polynomials.ravel())
@@ -186,18 +237,17 @@ class CanonicalProgram:
         self._write_mask(output, self._conditions.read(operand))
         return True
 
-    def _choose(self, node: Node, mask: str, yes: str, no: str | None) -> PolynomialArray:
+    def _choose(self, node: Node, condition: Argument, yes: Argument, no: Argument | None) -> PolynomialArray:
         """The choice between a and b by p > 0 is b + max(kp, 0) where a - b = kp with k ≥ 0, and so on."""
         (output,) = node.outputs
-        condition: Any = node.arguments[mask]
         assert output is not None
         if not self._conditions.hold(condition):
             raise CannotEvaluate("a mask has no canonical form")
         size = output.geometry.size
         conditions = np.broadcast_to(self._conditions.read(condition), size).ravel().tolist()
-        first = self._operand(node.arguments[yes], node).expand(size).flat_list()
+        first = self._operand(yes, node).expand(size).flat_list()
         zeros = ExactArray.zeros(1, size)
-        otherwise = self._operand(node.arguments[no], node) if no else PolynomialArray.from_exact(zeros, self._forms)
+        otherwise = PolynomialArray.from_exact(zeros, self._forms) if no is None else self._operand(no, node)
         second = otherwise.expand(size).flat_list()
         cells = np.empty(len(first), dtype=object)
         cells[:] = [choose(p, a, b) for p, a, b in zip(conditions, first, second, strict=True)]
@@ -287,6 +337,28 @@ class CanonicalProgram:
         missing = len(self._monomials) - known.points if isinstance(known, ExactArray) else 0
         if isinstance(known, ExactArray) and missing:
             self._coefficients[storage] = ExactArray.stack_points([known, ExactArray.zeros(missing, known.shape)])
+
+
+def _told(answer: bool) -> int:
+    """The condition that comes out so for all inputs, as a number."""
+    return 1 if answer else -1
+
+
+def _choice_of(node: Node) -> tuple[Value, Argument, Argument] | None:
+    """By which mask a node chooses, and between what; None where it does nothing of the kind."""
+    arguments = node.arguments
+    if node.op is aten.index_put.default and not arguments["accumulate"]:  # x[mask] = 0
+        indices: Any = arguments["indices"]
+        mask, put, own = indices[0], arguments["values"], arguments["self"]
+        is_one = isinstance(put, Constant) and put.tensor.numel() == 1
+        if len(indices) == 1 and isinstance(mask, Value) and isinstance(own, Value) and is_one:
+            is_mask = mask.geometry.dtype == torch.bool and mask.geometry.size == own.geometry.size
+            return (mask, put, own) if is_mask else None
+    names = _CHOICES.get(node.op)
+    if names is None:
+        return None
+    condition, yes, no = (arguments[name] for name in names)
+    return (condition, yes, no) if isinstance(condition, Value) else None
 
 
 class _PolynomialConstants(ExactConstants):

@@ -44,13 +44,30 @@ class Conditions:
 def choose(p: Polynomial, yes: Polynomial, no: Polynomial) -> Polynomial:
     """`yes` where p > 0, else `no`: no + k·max(p, 0) where yes - no = kp.
 
+    Of a number p it is known which; it is not 0.
+
     Raises:
         CannotEvaluate: the difference is no multiple of p.
     """
     difference = yes - no
     if not difference.terms:
         return yes
-    factor = None if p.is_constant else difference.multiple_of(p)
+    if p.is_constant:
+        return yes if p.leading > 0 else no
+    factor = difference.multiple_of(p)
     if factor is None:
         raise CannotEvaluate("a choice between two pieces that do not meet has no canonical form")
     return no + p.positive_part() * factor
+
+
+def both(p: Polynomial, q: Polynomial) -> Polynomial:
+    """The condition that both hold.
+
+    Raises:
+        CannotEvaluate: neither of them comes out alike for all inputs.
+    """
+    if not p.is_constant:
+        p, q = q, p
+    if not p.is_constant:
+        raise CannotEvaluate("two conditions at once have no canonical form")
+    return q if p.leading > 0 else p

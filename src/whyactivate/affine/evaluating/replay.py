@@ -187,7 +187,8 @@ class Replay:
                     operands[name] = _tensors(argument)
             else:
                 own = _WIDER.get(dtype, dtype) if name in rule.wide else dtype
-                operand = self._operand(argument, own if name in numeric else None, memory)
+                is_number = name in numeric and not (name in rule.unbounded and argument in _INFINITE)
+                operand = self._operand(argument, own if is_number else None, memory)
                 operands[name] = self._addend(operand) if name in added else operand
         in_balls = any(isinstance(operand, BallArray) for operand in operands.values())
         if rule.needs_enclosures(node.arguments) or (rule.form is None and in_balls):
@@ -317,6 +318,9 @@ def needs_balls(tape: Tape) -> bool:
             if output is not None:
                 degrees[output.storage] = max(degree, degrees.get(output.storage, 1))
     return False
+
+
+_INFINITE = (math.inf, -math.inf)
 
 
 @cache

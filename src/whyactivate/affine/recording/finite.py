@@ -10,7 +10,7 @@ import torch
 from whyactivate.affine._torch_compat import NO_MEMORY, are_small_numbers, number_operands, place, storage_key
 from whyactivate.affine.rules import find_rule
 from whyactivate.affine.rules.left_out import find_left_out
-from whyactivate.affine.rules.rule import is_real
+from whyactivate.affine.rules.rule import Rule, is_real
 from whyactivate.affine.tape import Constant, Location, Tape, Value
 
 _COPIES = {torch.ops.aten.copy.default: "src", torch.ops.aten.clone.default: "self"}
@@ -43,9 +43,13 @@ def find_non_finite(tape: Tape, names: Mapping[int, str], sound: dict[object, Co
                 if isinstance(item, Constant):
                     if not is_sound and (text := _bad_entry(item, names, sound)) is not None:
                         return text, node.location
-                elif isinstance(item, float) and name in number_operands(node.op) and not math.isfinite(item):
+                elif isinstance(item, float) and name in number_operands(node.op) and not _may_be(item, name, rule):
                     return f"operand {name!r} of {node.op} is {item}", node.location
     return _unwritten(tape)
+
+
+def _may_be(number: float, name: str, rule: Rule | None) -> bool:
+    return math.isfinite(number) or (rule is not None and name in rule.unbounded and not math.isnan(number))
 
 
 def _are_all_sound(tape: Tape, sound: dict[object, Constant]) -> bool:

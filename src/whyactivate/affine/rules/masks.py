@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -73,37 +75,63 @@ def floor(array: Any) -> Any:
     return array.floor()
 
 
-_KINK: dict[str, Any] = {"label": Label.PIECEWISE, "gives_whole": True, "kinks": ("other",)}
+_KINK: dict[str, Any] = {
+    "label": Label.PIECEWISE,
+    "gives_whole": True,
+    "kinks": ("other",),
+    "unbounded": frozenset({"other"}),
+}
 
 
 @nonlinear(aten.gt.Scalar, aten.gt.Tensor, **_KINK)
-def gt(self: Any, other: Any) -> Any:
-    return greater(self, other)
+def gt(self: Any, other: Any, call: Any) -> Any:
+    return _compared(self, other, call, operator.gt, greater)
 
 
 @nonlinear(aten.ge.Scalar, aten.ge.Tensor, **_KINK)
-def ge(self: Any, other: Any) -> Any:
-    return at_least(self, other)
+def ge(self: Any, other: Any, call: Any) -> Any:
+    return _compared(self, other, call, operator.ge, at_least)
 
 
 @nonlinear(aten.lt.Scalar, aten.lt.Tensor, **_KINK)
-def lt(self: Any, other: Any) -> Any:
-    return greater(other, self)
+def lt(self: Any, other: Any, call: Any) -> Any:
+    return _compared(self, other, call, operator.lt, lambda a, b: greater(b, a))
 
 
 @nonlinear(aten.le.Scalar, aten.le.Tensor, **_KINK)
-def le(self: Any, other: Any) -> Any:
-    return at_least(other, self)
+def le(self: Any, other: Any, call: Any) -> Any:
+    return _compared(self, other, call, operator.le, lambda a, b: at_least(b, a))
 
 
 @nonlinear(aten.eq.Scalar, aten.eq.Tensor, **_KINK)
-def eq(self: Any, other: Any) -> Any:
-    return equal(self, other)
+def eq(self: Any, other: Any, call: Any) -> Any:
+    return _compared(self, other, call, operator.eq, equal)
 
 
 @nonlinear(aten.ne.Scalar, aten.ne.Tensor, **_KINK)
-def ne(self: Any, other: Any) -> Any:
-    return unequal(self, other)
+def ne(self: Any, other: Any, call: Any) -> Any:
+    return _compared(self, other, call, operator.ne, unequal)
+
+
+def _compared(
+    self: Any, other: Any, call: Any, holds: Callable[[Any, Any], bool], compare: Callable[[Any, Any], Any]
+) -> Any:
+    """A comparison; with infinity, or of numbers with themselves, it comes out alike for all numbers that there are."""
+    one, two = call.arguments["self"], call.arguments["other"]
+    if isinstance(two, float) and math.isinf(two):
+        return _wherever_finite(self, holds(0.0, two))
+    if isinstance(one, Value) and one == two:
+        return _wherever_finite(self, holds(0.0, 0.0))
+    return compare(self, other)
+
+
+def _wherever_finite(array: Any, answer: bool) -> Any:
+    """The answer, not known where it is not known that there is a number."""
+    if isinstance(array, ExactArray):
+        return array * 0 + int(answer)
+    one, zero = (type(array).from_fraction(number) for number in (1, 0))
+    known = array.is_finite()
+    return type(array).where(known & answer, known & (not answer), one, zero)
 
 
 @nonlinear(aten.logical_not.default, label=Label.PIECEWISE, gives_whole=True)
@@ -159,10 +187,7 @@ def bitwise_xor(self: Any, other: Any) -> Any:
 @nonlinear(aten.isnan.default, aten.isinf.default, label=Label.PIECEWISE, gives_whole=True)
 def is_no_number(self: Any) -> Any:
     """False for every real number; where it is not known that there is one, that is not known either."""
-    if isinstance(self, ExactArray):
-        return self * 0
-    one, zero = (type(self).from_fraction(number) for number in (1, 0))
-    return type(self).where(self != self, self.is_finite(), one, zero)
+    return _wherever_finite(self, False)
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ class Rule:
             and whether the matrix is stored as (out, in).
         affine_outputs: which results the form speaks of; the others must stay unused.
         constant_outputs: which results do not depend on the operands of the form, only on the others.
+        unbounded: operands that may be infinity.
         masks: selectors that may depend on the input; the formula then gets them as numbers, truth as 1 and 0.
         gives_whole: the formula also tells results that are whole numbers, or true (1) and false (0).
         smooth_when: for which operands the value is no fraction, although the label does not say so.
@@ -134,6 +135,7 @@ class Rule:
     row_product: tuple[str, str, bool] | None = None
     affine_outputs: Container[int] = frozenset({0})
     constant_outputs: frozenset[int] = frozenset()
+    unbounded: frozenset[str] = frozenset()
     masks: frozenset[str] = frozenset()
     gives_whole: bool = False
     smooth_when: Callable[[Mapping[str, Argument]], bool] | None = None
