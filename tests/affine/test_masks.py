@@ -117,3 +117,9 @@ def test_where_a_number_is_not_known_to_be_one_the_mask_is_open() -> None:
 def test_bits_of_numbers_are_no_masks() -> None:
     analysis = wa.analyze(Call(lambda x: ((x > 0).long() & 2).to(x.dtype) + x), X)
     assert analysis.verdict is Verdict.UNDECIDED
+
+
+def test_bounds_too_wide_to_tell_are_not_taken_for_something_out_of_sight() -> None:
+    analysis = wa.analyze(Call(lambda x: (lambda s: (s >= s.amax(1, True)).to(s.dtype))(torch.sigmoid(x))), X)
+    assert analysis.verdict is Verdict.UNDECIDED
+    assert "too wide" in str(analysis)

@@ -28,6 +28,10 @@ _OUT_OF_SIGHT = (
     "the module's output is not that of the recorded operations: something that was not seen "
     "(another thread, a library outside PyTorch) takes part, or rounding drowns the result"
 )
+_TOO_WIDE = (
+    "whether the module's output is that of the recorded operations is not known: the bounds of what they give are too "
+    "wide, as where numbers are compared that are equal but for rounding"
+)
 UNDEFINED = (
     "the module's output is not finite (NaN, or infinity) on ordinary inputs: it is no function of all real "
     "numbers, or overflows"
@@ -121,20 +125,21 @@ def _compare(
     rough = _Evaluation(
         tape, Replay(tape, constants=constants.enclosed, masked=True), [*map(EnclosureArray.from_points, points)]
     )
-    open_claims = {words: outputs for words, outputs in claims.items() if not rough.agrees(outputs)}
+    objection = rough.objection(claims)
     balls = needs_balls(tape)
-    if not is_small(tape, balls) or (rough.is_known and not open_claims):
-        return next(iter(open_claims), None)
+    if not is_small(tape, balls) or (rough.is_known and objection is None):
+        return objection
     exact = [*map(ExactArray.from_points, points)]
     inputs: list[Numbers] = [BallArray.from_exact(one) for one in exact] if balls else [*exact]
     fine = _Evaluation(tape, Replay(tape, constants=constants, masked=True), inputs)
-    return next((words for words, outputs in claims.items() if not fine.agrees(outputs)), None)
+    return fine.objection(claims)
 
 
 class _Evaluation:
     """The program's outputs at several inputs, and how far off a module's may be.
 
-    Of enclosures the midpoints are compared: they are what float64 computes, and good enough for a test.
+    Of enclosures the midpoints are compared: they are what float64 computes, and good enough for a test, unless they
+    are so wide that they refute nothing.
     """
 
     def __init__(self, tape: Tape, replay: Replay, inputs: Sequence[Numbers]) -> None:
@@ -144,15 +149,24 @@ class _Evaluation:
         self._tolerance = _coarseness(tape) * self._largest
         self.is_known = all(bool(one.is_finite().all()) for one in computed if isinstance(one, EnclosureArray))
         self._values = [one.to_float64().reshape(count, -1) for one in computed]
+        self._widths = [_width(one).reshape(count, -1) for one in computed]
 
     def _see(self, numbers: Numbers) -> None:
         """Note how large the numbers on the way become."""
         if numbers.size:
             self._largest = max(self._largest, float(numbers.to_float64().nan_to_num(0.0).abs().max()))
 
-    def agrees(self, outputs: Sequence[Tensor]) -> bool:
-        """Whether these outputs are the program's within the tolerance, where they are finite."""
-        return all(bool((one <= self._tolerance).all()) for one in self._distances(outputs))
+    def objection(self, claims: Mapping[str, Sequence[Tensor]]) -> str | None:
+        """The words of the first claim whose outputs are not the program's within the tolerance; None where all are."""
+        for words, outputs in claims.items():
+            distances = self._distances(outputs)
+            if all(bool((one <= self._tolerance).all()) for one in distances):
+                continue
+            is_refuted = any(
+                bool((one > self._tolerance + width).any()) for one, width in zip(distances, self._widths, strict=True)
+            )
+            return words if is_refuted else _TOO_WIDE
+        return None
 
     def _distances(self, outputs: Sequence[Tensor]) -> list[Tensor]:
         found = [output.double().reshape(self._count, -1) for output in outputs]
@@ -160,3 +174,10 @@ class _Evaluation:
             torch.where(one.isfinite(), (value - one).abs(), 0.0)
             for value, one in zip(self._values, found, strict=True)
         ]
+
+
+def _width(numbers: Numbers) -> Tensor:
+    """How far the true numbers may be from the midpoints; infinite where nothing is known."""
+    if isinstance(numbers, ExactArray):
+        return torch.zeros(numbers.points, *numbers.shape, dtype=torch.float64)
+    return (numbers.upper() - numbers.lower()).nan_to_num(torch.inf)
