@@ -13,7 +13,7 @@ from whyactivate.affine._torch_compat import OpOverload
 from whyactivate.affine.cancelling.polynomial_array import PolynomialArray
 from whyactivate.affine.cancelling.polynomials import Forms, Polynomial
 from whyactivate.affine.rules import CannotEvaluate
-from whyactivate.affine.rules.reductions import along, apart, together
+from whyactivate.affine.rules.axes import along, apart, together
 
 aten = torch.ops.aten
 

@@ -4,6 +4,7 @@ from whyactivate.affine.rules import (
     arithmetic,
     attention,
     convolution,
+    extremes,
     fourier,
     gradients,
     interpolation,
@@ -19,6 +20,7 @@ from whyactivate.affine.rules import (
     recurrence,
     reductions,
     scatter,
+    softmaxes,
     special,
 )
 from whyactivate.affine.rules.own import register_rule, unregister_rule
@@ -34,6 +36,7 @@ __all__ = [
     "attention",
     "convolution",
     "depends",
+    "extremes",
     "find_rule",
     "fourier",
     "gradients",
@@ -51,6 +54,7 @@ __all__ = [
     "reductions",
     "register_rule",
     "scatter",
+    "softmaxes",
     "special",
     "unregister_rule",
 ]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from whyactivate.affine.rules.places import in_one_arithmetic
-from whyactivate.affine.rules.reductions import softmax_of
 from whyactivate.affine.rules.rule import CannotEvaluate, Label
+from whyactivate.affine.rules.softmaxes import softmax_of
 from whyactivate.affine.rules.table import nonlinear
 
 aten = torch.ops.aten
