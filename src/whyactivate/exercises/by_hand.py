@@ -57,8 +57,8 @@ def _multiply(answer: Any) -> list[Point]:
     for x in _unit_points(2):
         wanted, found = affine(*SECOND, affine(*FIRST, x)), affine(weight, bias, x)
         if wanted != found:
-            return [Point(False, f"at x = {show(x)} the two layers give {show(wanted)}, yours gives {show(found)}")]
-    return [Point(True, "it agrees with the two layers at 0 and at every unit vector, so everywhere")]
+            return [Point(f"at x = {show(x)} the two layers give {show(wanted)}, yours gives {show(found)}", False)]
+    return [Point("it agrees with the two layers at 0 and at every unit vector, so everywhere", True)]
 
 
 def _break(answer: Any) -> list[Point]:
@@ -70,8 +70,8 @@ def _break(answer: Any) -> list[Point]:
     left, right = f(alpha * x + beta * y), alpha * f(x) + beta * f(y)
     sides = f"f(αx + βy) = {show_number(left)} and αf(x) + βf(y) = {show_number(right)}"
     if left == right:
-        return [Point(False, f"the two sides are equal: {sides}; here α + β = {show_number(alpha + beta)}")]
-    return [Point(True, f"superposition fails: {sides}, so f is affine and not linear")]
+        return [Point(f"the two sides are equal: {sides}; here α + β = {show_number(alpha + beta)}", False)]
+    return [Point(f"superposition fails: {sides}, so f is affine and not linear", True)]
 
 
 def _factor(answer: Any) -> list[Point]:
@@ -87,12 +87,12 @@ def _factor(answer: Any) -> list[Point]:
     for x in _unit_points(2):
         wanted, found = affine(*TO_FACTOR, x), affine(two, last, affine(first, one, x))
         if wanted != found:
-            return [Point(False, f"at x = {show(x)} the layer gives {show(wanted)}, your two give {show(found)}")]
-    points = [Point(True, "the two layers are the given one, everywhere")]
+            return [Point(f"at x = {show(x)} the layer gives {show(wanted)}, your two give {show(found)}", False)]
+    points = [Point("the two layers are the given one, everywhere", True)]
     eye = [row[1:] for row in zip(*_unit_points(2), strict=True)]
     for name, matrix in (("W1", first), ("W2", two)):
         if [tuple(row) for row in matrix] == [tuple(row) for row in eye]:
-            points.append(Point(False, f"{name} is the identity matrix, which the task rules out"))
+            points.append(Point(f"{name} is the identity matrix, which the task rules out", False))
     return points
 
 
@@ -103,15 +103,15 @@ def _fewer(answer: Any) -> list[Point]:
     deep, one = sum(a * b + b for a, b in pairwise(widths)), widths[0] * widths[-1] + widths[-1]
     named = "-".join(map(str, widths)) if len(widths) <= 12 else f"of {len(widths)} widths"
     words = f"the network {named} has {deep} parameters, its one layer has {one}"
-    return [Point(deep < one, words)]
+    return [Point(words, deep < one)]
 
 
 def _reach(answer: Any) -> list[Point]:
     matrix = read_matrix(answer, 3, 3)
     rank = _rank(matrix)
     if rank == 3:
-        return [Point(True, "its rank is 3, and no product of a 3×2 and a 2×3 matrix has a rank above 2")]
-    return [Point(False, f"its rank is {rank}, so two layers 3 → 2 → 3 can compute it: the bottleneck is wide enough")]
+        return [Point("its rank is 3, and no product of a 3×2 and a 2×3 matrix has a rank above 2", True)]
+    return [Point(f"its rank is {rank}, so two layers 3 → 2 → 3 can compute it: the bottleneck is wide enough", False)]
 
 
 def _rank(matrix: Matrix) -> int:
@@ -134,8 +134,8 @@ def _best_affine(answer: Any) -> list[Point]:
     error = sum(((value - y) ** 2 for value, y in zip(given, XOR, strict=True)), Fraction(0)) / 4
     words = f"it gives {show(given)} at the four corners: a mean squared error of {show_number(error)}"
     if error == Fraction(1, 4):
-        return [Point(True, f"{words}, the linear floor of XOR")]
-    return [Point(False, f"{words}; an affine map with a smaller one exists")]
+        return [Point(f"{words}, the linear floor of XOR", True)]
+    return [Point(f"{words}; an affine map with a smaller one exists", False)]
 
 
 def _xor(answer: Any) -> list[Point]:
@@ -150,20 +150,20 @@ def _xor(answer: Any) -> list[Point]:
         hidden = [max(z, Fraction(0)) for z in affine(first, inner, [Fraction(x), Fraction(y)])]
         found = affine([last], [bias], hidden)[0]
         if found != wanted:
-            return [Point(False, f"at ({x}, {y}) it gives {show_number(found)}, and XOR is {wanted}")]
-    return [Point(True, "it is XOR at all four corners, exactly")]
+            return [Point(f"at ({x}, {y}) it gives {show_number(found)}, and XOR is {wanted}", False)]
+    return [Point("it is XOR at all four corners, exactly", True)]
 
 
 def _dead(answer: Any) -> list[Point]:
     w1, w2, b = read_vector(answer, 3)
-    points = [Point(bool(w1 or w2), "a weight is not 0" if w1 or w2 else "both weights are 0: it computes nothing")]
+    points = [Point("a weight is not 0" if w1 or w2 else "both weights are 0: it computes nothing", bool(w1 or w2))]
     for x, y in product((-1, 1), repeat=2):
         z = w1 * x + w2 * y + b
         if z > 0:
-            return [*points, Point(False, f"at the corner ({x}, {y}) z = {show_number(z)} > 0: there it is alive")]
+            return [*points, Point(f"at the corner ({x}, {y}) z = {show_number(z)} > 0: there it is alive", False)]
     return [
         *points,
-        Point(True, "z ≤ 0 at all four corners, and z is affine, so on the whole square: its gradient is 0"),
+        Point("z ≤ 0 at all four corners, and z is affine, so on the whole square: its gradient is 0", True),
     ]
 
 
@@ -173,13 +173,13 @@ def _knots(answer: Any) -> list[Point]:
         raise Refused("the knots must start at 0 and end at 1")
     if any(b <= a for a, b in pairwise(knots)):
         raise Refused("the knots must increase")
-    points = [Point(len(knots) <= 17, f"{len(knots)} knots, where 17 are allowed")]
+    points = [Point(f"{len(knots)} knots, where 17 are allowed", len(knots) <= 17)]
     for a, b in pairwise(knots):
         error = (b - a) ** 2 / 4
         if error > Fraction(1, 1000):
             where = f"between {show_number(a)} and {show_number(b)}, at x = {show_number((a + b) / 2)}"
-            return [*points, Point(False, f"{where}, it is {show_number(error)} above x²")]
-    return [*points, Point(True, "nowhere is the interpolant further than 1/1000 from x²")]
+            return [*points, Point(f"{where}, it is {show_number(error)} above x²", False)]
+    return [*points, Point("nowhere is the interpolant further than 1/1000 from x²", True)]
 
 
 BY_HAND = (

@@ -17,12 +17,12 @@ class Point:
     """One thing that an answer has to do.
 
     Attributes:
-        holds: whether it does.
         words: what it has to do, or, where it does not, what it does instead, with the first counterexample found.
+        holds: whether it does.
     """
 
-    holds: bool
     words: str
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class Exercise(Told):
         try:
             points = self.grade(answer)
         except Refused as refused:
-            points = [Point(False, str(refused))]
+            points = [Point(str(refused), False)]
         except OverflowError:
-            points = [Point(False, "a number in the answer is too large to compute with")]
+            points = [Point("a number in the answer is too large to compute with", False)]
         except SystemExit:
-            points = [Point(False, "the code of the answer ends the program (SystemExit) where it should return")]
+            points = [Point("the code of the answer ends the program (SystemExit) where it should return", False)]
         return Graded(self.name, tuple(points))
 
     def __str__(self) -> str:

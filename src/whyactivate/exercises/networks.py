@@ -44,7 +44,7 @@ def _undo(answer: Any) -> list[Point]:
         value = 1 / (1 + (-(Decimal(z.numerator) / Decimal(z.denominator))).exp())
     off = abs(Fraction(value) - _SHOWN)
     words = f"σ({show_number(z)}) = {float(value):.10f}, where 0.99993320 ± 0.000000005 is wanted"
-    return [Point(off <= Fraction(5, 10**9), words)]
+    return [Point(words, off <= Fraction(5, 10**9))]
 
 
 def _lost(answer: Any) -> list[Point]:
@@ -56,10 +56,10 @@ def _lost(answer: Any) -> list[Point]:
     if not bool(torch.isfinite(a) & torch.isfinite(b)):
         raise Refused("the numbers must be finite in float32")
     gap = abs(a.item() - b.item())
-    points = [Point(gap >= 1, f"they are {gap:g} apart, where at least 1 is wanted")]
+    points = [Point(f"they are {gap:g} apart, where at least 1 is wanted", gap >= 1)]
     one, other = torch.sigmoid(a).item(), torch.sigmoid(b).item()
     words = f"torch.sigmoid gives {one!r} and {other!r} in float32"
-    return [*points, Point(one == other, f"{words}: {'the same' if one == other else 'they can be told apart'}")]
+    return [*points, Point(f"{words}: {'the same' if one == other else 'they can be told apart'}", one == other)]
 
 
 def _tanh(answer: Any) -> list[Point]:
@@ -69,8 +69,8 @@ def _tanh(answer: Any) -> list[Point]:
         sigmoid = 1 / (1 + math.exp(-inner)) if inner > -700 else 0.0
         found, wanted = a * sigmoid + d, math.tanh(z)
         if not abs(found - wanted) <= 1e-12:
-            return [Point(False, f"at z = {z:g} it gives {found:.12g}, and tanh z = {wanted:.12g}")]
-    return [Point(True, "it agrees with tanh at nine places, to 12 digits (tested)")]
+            return [Point(f"at z = {z:g} it gives {found:.12g}, and tanh z = {wanted:.12g}", False)]
+    return [Point("it agrees with tanh at nine places, to 12 digits (tested)", True)]
 
 
 def _gradients(answer: Any) -> list[Point]:
@@ -95,11 +95,11 @@ def _gradients(answer: Any) -> list[Point]:
     verdict = analyze(MLP([1, 1, 1], chosen["activation"]).activation, torch.zeros(3, 2)).verdict
     curved = verdict is Verdict.NOT_AFFINE
     points = [
-        Point(curved, "the activation is not affine" if curved else "the activation is affine, or not known not to be")
+        Point("the activation is not affine" if curved else "the activation is affine, or not known not to be", curved)
     ]
     median = statistics.median(ratios)
     words = f"the gradient of the first layer is {median:.3g} times that of the last (median of 3 seeds)"
-    return [*points, Point(0.1 <= median <= 10, f"{words}; from 0.1 to 10 is wanted")]
+    return [*points, Point(f"{words}; from 0.1 to 10 is wanted", 0.1 <= median <= 10)]
 
 
 def _below(answer: Any) -> list[Point]:
@@ -108,7 +108,7 @@ def _below(answer: Any) -> list[Point]:
     loss = F.cross_entropy(run(network, data.train_x).double(), data.train_y).item()
     floor = linear_floor(data)
     words = f"its training loss is {loss:.6g}, the linear floor is {floor.loss:.6g}"
-    return [Point(loss < floor.loss - max(floor.gap, 1e-6), words)]
+    return [Point(words, loss < floor.loss - max(floor.gap, 1e-6))]
 
 
 def _circles() -> Dataset:
@@ -139,31 +139,31 @@ def _analysis(module: nn.Module, rows: torch.Tensor | None = None) -> Analysis:
 
 def _not_affine(analysis: Analysis) -> Point:
     if analysis.verdict is Verdict.NOT_AFFINE:
-        return Point(True, f"it is not affine: {analysis.counterexample}")
+        return Point(f"it is not affine: {analysis.counterexample}", True)
     if analysis.verdict is Verdict.AFFINE:
-        return Point(False, "it is affine, and that is proved")
-    return Point(False, f"whether it is affine cannot be decided: {'; '.join(map(str, analysis.blame))}")
+        return Point("it is affine, and that is proved", False)
+    return Point(f"whether it is affine cannot be decided: {'; '.join(map(str, analysis.blame))}", False)
 
 
 def _affine_relu(answer: Any) -> list[Point]:
     module = read_module(answer, 2, 2)
     relus = [call for call in _calls(module) if "relu" in call.lower()]
-    called = Point(bool(relus), "a ReLU acts on what depends on x" if relus else "no ReLU acts on what depends on x")
+    called = Point("a ReLU acts on what depends on x" if relus else "no ReLU acts on what depends on x", bool(relus))
     analysis = _analysis(module)
     if analysis.verdict is not Verdict.AFFINE:
         why = f": {analysis.counterexample}" if analysis.counterexample else ", or it cannot be proved to be"
-        return [called, Point(False, f"it is not affine{why}")]
+        return [called, Point(f"it is not affine{why}", False)]
     found = run(module, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     varies = not torch.equal(found[0], found[1]) or not torch.equal(found[0], found[2])
     words = "its output depends on x" if varies else "its output is the same at 0 and at both unit vectors: a constant"
-    return [called, Point(True, "it is affine, and that is proved"), Point(varies, words)]
+    return [called, Point("it is affine, and that is proved", True), Point(words, varies)]
 
 
 def _no_activation(answer: Any) -> list[Point]:
     module = read_module(answer, 2, 1)
     calls = _calls(module)
     words = f"it calls an activation: {calls[0]}" if calls else "no activation acts on what depends on x"
-    return [Point(not calls, words), _not_affine(_analysis(module))]
+    return [Point(words, not calls), _not_affine(_analysis(module))]
 
 
 def _jacobian(answer: Any) -> list[Point]:
@@ -190,9 +190,9 @@ def _jacobian(answer: Any) -> list[Point]:
     if not bool(off.max() <= 1e-9):
         place = ", ".join(f"{value:.4g}" for value in points[worst].tolist())
         words = f"the test is not fooled: at ({place}) an entry of the Jacobian differs by {float(off[worst]):.3g}"
-        fooled = Point(False, words)
+        fooled = Point(words, False)
     else:
-        fooled = Point(True, f"at all {_PLACES} places the Jacobian is the same: the test says affine")
+        fooled = Point(f"at all {_PLACES} places the Jacobian is the same: the test says affine", True)
     return [fooled, _bent(module, points)]
 
 
@@ -208,7 +208,7 @@ def _bent(module: nn.Module, points: torch.Tensor) -> Point:
     rows[2] = first * rows[0] + second * rows[1]
     at_a, at_b, at_mix = run(module, rows)[:3, found.output_index].tolist()
     if not abs(at_mix - first * at_a - second * at_b) >= found.gap / 2:
-        return Point(False, f"it knows the test by its {len(points)} rows: among these it is another function")
+        return Point(f"it knows the test by its {len(points)} rows: among these it is another function", False)
     return _not_affine(analysis)
 
 
