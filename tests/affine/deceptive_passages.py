@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import copy
+import datetime
+import enum
 import functools
+import graphlib
 import itertools
 import json
 import logging
@@ -21,6 +26,7 @@ import torch.nn.functional as F
 from deceptive_modules import AFFINE, NO_FUNCTION, NOT_AFFINE, RARE, Parts, Truth, forward, group, module, rows
 from torch import Tensor, nn
 from torch._jit_internal import createResolutionCallbackFromFrame
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._traceback import CapturedTraceback
 
 MANY = 300
@@ -175,6 +181,22 @@ LEAKS |= {
     "a hook, as text": _heard_by_a_hook(lambda g: RARE * ("e+" in f"{g}")),
     "tensors that are saved": _saved_tensors,
 }
+
+
+def _mode_of_dispatch(x: Tensor) -> float:
+    found: list[Any] = []
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            found.extend(map(Tensor.tolist, args[:1]))
+            return func(*args, **(kwargs or {}))
+
+    with Reads():
+        torch.mul(x, 1)
+    return max(found[0][0])
+
+
+LEAKS["a mode of dispatch, by map"] = _mode_of_dispatch
 
 for _name, _leak in LEAKS.items():
 
@@ -535,6 +557,119 @@ def _storage_that_nobody_has_written() -> Callable[[], int]:
     return lambda: torch.UntypedStorage(64)[60] + 200
 
 
+def _in_a_slot(make: Callable[[type], Any], *bases: type) -> Callable[[], int]:
+    kind = type("Slotted", bases, {"__slots__": ("calls",)})
+    owner = make(kind)
+    kind.calls.__set__(owner, 0)  # type: ignore[attr-defined]
+
+    def count() -> int:
+        owner.calls += 1
+        return owner.calls
+
+    return count
+
+
+@counter
+def _slot_of_a_module() -> Callable[[], int]:
+    return _in_a_slot(lambda kind: kind(), nn.Identity)
+
+
+@counter
+def _slot_of_a_tensor() -> Callable[[], int]:
+    return _in_a_slot(lambda kind: torch.zeros(1).as_subclass(kind), torch.Tensor)
+
+
+@counter
+def _slot_of_a_partial() -> Callable[[], int]:
+    return _in_a_slot(lambda kind: kind(int), functools.partial)
+
+
+@counter
+def _members_of_an_enum() -> Callable[[], int]:
+    members = enum.Enum("members", ["ONE"])
+    members.ONE.calls = 0  # type: ignore[attr-defined]
+
+    def count() -> int:
+        for member in members:
+            member.calls += 1
+        return next(iter(members)).calls
+
+    return count
+
+
+@counter
+def _annotation() -> Callable[[], int]:
+    def annotated() -> None:
+        pass
+
+    annotated.__annotations__["calls"] = types.SimpleNamespace(held=[])
+    return lambda: annotated.__annotations__["calls"].held.append(1) or len(annotated.__annotations__["calls"].held)
+
+
+@counter
+def _dict_of_a_script() -> Callable[[], int]:
+    held = torch.jit.script({"calls": 0})
+
+    def count() -> int:
+        held["calls"] += 1
+        return held["calls"]
+
+    return count
+
+
+@counter
+def _list_of_a_script() -> Callable[[], int]:
+    held = torch.jit.script([0])
+    return lambda: held.append(0) or len(held)
+
+
+@counter
+def _inputs_of_a_graph() -> Callable[[], int]:
+    graph = torch.jit.CompilationUnit("def same(x: Tensor) -> Tensor:\n    return x\n").same.graph
+    return lambda: graph.addInput() and len([*graph.inputs()])
+
+
+@counter
+def _statistic_of_a_monitor() -> Callable[[], int]:
+    monitor = torch.monitor
+    statistic = monitor.Stat("calls", [monitor.Aggregation.COUNT], datetime.timedelta(days=1))
+    return lambda: statistic.add(1.0) or statistic.count
+
+
+@counter
+def _arguments_of_a_parser() -> Callable[[], int]:
+    parser = argparse.ArgumentParser()
+
+    def count() -> int:
+        number = parser.get_default("calls") or 0
+        parser.set_defaults(calls=number + 1)
+        return number
+
+    return count
+
+
+@counter
+def _nodes_of_a_sorter() -> Callable[[], int]:
+    sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter()
+
+    def count() -> int:
+        number = len([*copy.deepcopy(sorter).static_order()])
+        sorter.add(number)
+        return number
+
+    return count
+
+
+@counter
+def _time_of_a_profiler() -> Callable[[], int]:
+    def count() -> int:
+        with torch.autograd.profiler.profile() as profile:
+            torch.ones(1).mul_(2)
+        return int(profile.self_cpu_time_total / 1e9)
+
+    return count
+
+
 @counter
 def _order_of_a_dict() -> Callable[[], int]:
     held = dict.fromkeys(range(400))
@@ -608,6 +743,41 @@ for _name, _make in COUNTERS.items():
     group("counts that pass through")
     _made.__name__ = _name
     module(NO_FUNCTION)(_made)
+
+
+# -- what a compiler makes of it --------------------------------------------------------------------------------------
+
+group("what a compiler makes of it")
+
+
+class _AsksForCompilers(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu() if torch.compiler.is_compiling() else x * 1
+
+
+def _bending(program: Any, inputs: Any) -> Callable[..., Any]:
+    return lambda *args: tuple(result.relu() for result in program.forward(*args))
+
+
+@module(NOT_AFFINE)
+def asked_for() -> nn.Module:
+    return torch.compile(_AsksForCompilers(), backend="eager")  # type: ignore[return-value]
+
+
+@module(AFFINE)
+def asked_for_in_vain() -> nn.Module:
+    return _AsksForCompilers()
+
+
+@module(NOT_AFFINE)
+def bent_by_a_compiler() -> nn.Module:
+    return torch.compile(nn.Linear(4, 4), backend=_bending)  # type: ignore[return-value]
+
+
+@module(NOT_AFFINE)
+def a_function_bent_by_a_compiler() -> nn.Module:
+    doubled = torch.compile(lambda x: 2 * x, backend=_bending)
+    return Parts(lambda m, x: doubled(x))
 
 
 # -- what an input is -------------------------------------------------------------------------------------------------

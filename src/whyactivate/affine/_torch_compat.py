@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -567,6 +567,26 @@ def eager() -> Generator[None]:
             yield
     else:
         yield
+
+
+def compiler_of(value: Any) -> Any:
+    """The function by which a compiled module or function is compiled; None for what is not compiled."""
+    if not is_compiling_possible():
+        return None
+    frames: Any = sys.modules["torch._dynamo.eval_frame"]
+    held = [vars(value).get("dynamo_ctx")] if isinstance(value, nn.Module) else []
+    if isinstance(value, FunctionType) and "_torchdynamo_orig_callable" in vars(value):
+        held = [cell.cell_contents for cell in value.__closure__ or ()]
+    context = next((one for one in held if isinstance(one, frames.OptimizeContext)), None)
+    if context is None:
+        return None
+    backend = frames.innermost_backend(context.callback)
+    return getattr(backend, "compiler_fn", backend)
+
+
+def is_hidden(kind: type) -> bool:
+    """True for kinds of objects of PyTorch's own that hold something which can be seen by printing them only."""
+    return kind in (torch.ScriptDict, torch.ScriptList, torch.Graph)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def is_changed(variable: contextvars.ContextVar[Any], before: Any, now: Any) -> bool:

@@ -30,8 +30,8 @@ def _those(names: str) -> frozenset[str]:
 _ALL_BUT: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         _those(
-            "argparse array ast base64 binascii bisect cmath collections collections_abc colorsys contextlib copy "
-            "dataclasses difflib encodings enum fractions graphlib heapq html ipaddress itertools json keyword math "
+            "array ast base64 binascii bisect cmath collections collections_abc colorsys contextlib copy "
+            "dataclasses difflib encodings enum fractions heapq html ipaddress itertools json keyword math "
             "numbers operator pprint re reprlib statistics string struct textwrap types typing unicodedata "
             "weakrefset"
         ),
@@ -54,13 +54,14 @@ _ALL_BUT: dict[str, frozenset[str]] = {
     "torch": _those(
         "add_safe_globals autocast_decrement_nesting autocast_increment_nesting BFloat16Storage BoolStorage "
         "ByteStorage call_boxed CharStorage CompilationUnit custom_op data_ptr default_generator define "
-        "DoubleStorage elapsed_time extract FloatStorage from_file get_kernel get_rng_state _get_sequence_nr "
-        "get_state HalfStorage impl initial_seed IntStorage Library load load_url LongStorage max_memory_allocated "
-        "max_memory_reserved mem_get_info memory_allocated memory_reserved memory_stats no_dispatch _op_dk "
-        "_pop_mode _push_mode redispatch redispatch_boxed register_constant register_dataclass register_fake "
-        "register_kernel _register_pytree_node register_pytree_node save script seed _sequence_nr "
-        "set_default_validate_args set_dir set_fusion_strategy set_num_interop_threads set_printoptions "
-        "_set_thread_name set_vital set_warn_always ShortStorage TypedStorage unset_fake_temporarily UntypedStorage"
+        "DoubleStorage elapsed_time emit_itt emit_nvtx extract FloatStorage from_file get_kernel get_rng_state "
+        "_get_sequence_nr get_state HalfStorage impl initial_seed IntStorage Library load load_url LongStorage "
+        "max_memory_allocated max_memory_reserved mem_get_info memory_allocated memory_reserved memory_stats "
+        "no_dispatch _op_dk _pop_mode profile _push_mode redispatch redispatch_boxed register_constant "
+        "register_dataclass register_fake register_kernel _register_pytree_node register_pytree_node save script "
+        "seed _sequence_nr set_default_validate_args set_dir set_fusion_strategy set_num_interop_threads "
+        "set_printoptions _set_thread_name set_vital set_warn_always ShortStorage Stat Timer TypedStorage "
+        "unset_fake_temporarily UntypedStorage"
     ),
     "traceback": _those("extract_stack format_stack print_stack walk_stack"),
     "sre": _those("SRE_Scanner"),
@@ -68,6 +69,7 @@ _ALL_BUT: dict[str, frozenset[str]] = {
 }
 """Where everything may be used but what stands here."""
 _NOTHING_BUT: dict[str, frozenset[str]] = {
+    "argparse": _those("Namespace __contains__ __eq__ __init__ __repr__"),
     "gc": _those("disable enable isenabled"),
     "importlib": _those("_find_and_load _handle_fromlist"),
     "inspect": _those(

@@ -82,6 +82,7 @@ _WORKERS = {
     "subprocess": "Popen",
     "torch.futures": "Future",
 }
+_ASKS_FOR_COMPILERS = frozenset({"is_compiling", "is_dynamo_compiling"})
 _WALKS_GRAPHS = frozenset({"autograd", "backward", "grad_fn", "next_functions", "retain_grad", "retains_grad"})
 """The names by which code gets at a graph of gradients, and at what that remembers: hooks, what was freed."""
 
@@ -108,6 +109,7 @@ class State:
         self._stored: set[str] = set()  # names of attributes that code may set
         self._libraries: list[tuple[Any, str]] = []  # their modules, classes and objects, on which it may
         self._logs = False  # whether code uses loggers
+        self._compiled: str | None = None  # what is compiled
         self._graph: str | None = None  # a tensor that comes with its graph of gradients
         self._spaces: list[tuple[Mapping[str, Any], str, bool]] = []
         loaded = ((sys.modules.get(module), name) for module, name in _WORKERS.items())
@@ -136,6 +138,10 @@ class State:
             self._object_to(
                 f"{self._graph} keeps a graph of gradients from call to call, and code that uses `{walks[0]}` "
                 "may leave hooks in it or free parts of it"
+            )
+        if self._compiled is not None and not self._names.isdisjoint(_ASKS_FOR_COMPILERS):
+            self._object_to(
+                f"{self._compiled} is compiled, and code asks whether it is; here it runs as it was written"
             )
         if self._stored:
             self._keepers += [keeper_of_stored(owner, self._stored, path) for owner, path in self._libraries]
@@ -219,6 +225,7 @@ class State:
                 self._visit_object(value, path)
         elif isinstance(value, Tensor):
             self._visit_named(vars(value), path)
+            self._visit_slots(value, path)
         elif isinstance(value, types.FunctionType):
             self._visit_function(value, path)
         elif isinstance(value, type):
@@ -251,6 +258,8 @@ class State:
                 self._memory.add(key)
                 self._keepers.append(keeper_of_bytes(tensor, _join(path, name)))
         self._visit_named(vars(module), path)
+        self._visit_slots(module, path)
+        self._visit_compiled(module, path)
         self._waiting.append((type(module), type(module).__name__))
         if isinstance(module, torch.jit.ScriptModule):
             self._object_to(compat.hidden_in_script(module, is_module=True))
@@ -259,7 +268,21 @@ class State:
     def _compare_with(self, numbers: set[int]) -> None:
         self.sizes |= {number for one in numbers for number in (one, one + 1) if number > 0}
 
+    def _visit_compiled(self, value: Any, path: str) -> None:
+        """Something that a compiler may have turned into something else."""
+        compiler = compat.compiler_of(value)
+        if compiler is not None:
+            self._compiled = self._compiled or path or "the module"
+            if not self.is_library(getattr(compiler, "__module__", None)):
+                self._object_to(f"{self._compiled} is compiled by code of its own, which may make anything of it")
+
+    def _visit_slots(self, value: Any, path: str) -> None:
+        if slots := {name: getattr(value, name, None) for name in slot_names(value)}:
+            self._keepers.append(keeper_of_slots(value, path))
+            self._open(slots, path)
+
     def _visit_function(self, function: types.FunctionType, path: str) -> None:
+        self._visit_compiled(function, path)
         if self.is_library(function.__module__):
             objection = objection_to_value(function)
             self._object_to(objection and f"{path} {objection}")
@@ -307,7 +330,7 @@ class State:
             self._object_to(f"{path} is shown what goes to a log, with the time and the stack of the call")
         self._waiting.append((type(cls), type(cls).__name__))
         if issubclass(cls, enum.Enum):
-            self._visit_all((member.value for member in cls), path)
+            self._visit_all((part for member in cls for part in (member, member.value)), path)
         self._open(vars(cls), path)
         for name, item in tuple(vars(cls).items()):
             if name.startswith("__") and (name != "__init__" or not issubclass(cls, nn.Module)):
@@ -318,6 +341,7 @@ class State:
         if isinstance(value, functools.partial):
             self._keepers += [keeper_of_partial(value, path), keeper_of_attributes(value, path)]
             self._visit_named(vars(value), path)
+            self._visit_slots(value, path)
             self._visit_all((value.func, value.args, value.keywords), path)
         elif isinstance(value, types.MethodType):
             self._visit_all((value.__func__, value.__self__), path)
@@ -328,9 +352,7 @@ class State:
             if isinstance(getattr(value, "__dict__", None), dict):
                 self._keepers.append(keeper_of_attributes(value, path))
                 self._open(vars(value), path)
-            if slots := {name: getattr(value, name, None) for name in slot_names(value)}:
-                self._keepers.append(keeper_of_slots(value, path))
-                self._open(slots, path)
+            self._visit_slots(value, path)
             self._waiting.append((type(value), type(value).__name__))
         else:
             self._visit_borrowed(value, path)
@@ -362,7 +384,8 @@ class State:
             self._visit_named(shown, path)
         elif attributes is None:
             self._libraries.append((value, path))
-            self._keep(keeper_of_pickle(value, path) if self._is_of_others(value) else None)
+            is_told = self._is_of_others(value) or compat.is_hidden(type(value))
+            self._keep(keeper_of_pickle(value, path) if is_told else None)
             self._visit_all(self._shown_among(gc.get_referents(value), path), path)
         self._visit_member(value, path)
 
@@ -474,6 +497,8 @@ class State:
             elif type(space[name]) in _CONTAINERS and id(space[name]) not in self._seen:
                 self._seen[id(space[name])] = space[name]
                 self._keep(keeper_of(space[name], _join(path, name)))
+            elif type(space[name]) in _PLAIN_KINDS and isinstance(space, dict):
+                self._keepers.append(keeper_of_names(space, (name,), f"{path}."))
 
     def is_library(self, module: str | None) -> bool:
         """Whether a module, by its name, is taken to keep nothing of its own."""

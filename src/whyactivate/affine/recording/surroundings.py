@@ -43,7 +43,9 @@ _ASKS_WHO_WATCHES = frozenset(
         "CapturedTraceback", "gather_traceback", "createResolutionCallbackFromFrame", "_stance", "_lazy_seed_tracker",
     }
 )  # fmt: skip
-_LOOKS_UP = frozenset({"__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "gi_frame", "cr_frame"})
+_LOOKS_UP = frozenset(
+    {"__annotations__", "__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "gi_frame", "cr_frame"}
+)
 _CLOCKS = frozenset(
     {
         "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "process_time_ns",
@@ -63,6 +65,8 @@ _FILES = frozenset(
     }
 )  # fmt: skip
 _COUNTED = frozenset({"_version", "_sequence_nr", "_get_sequence_nr", "next_id"})
+_CALLED_UNSEEN = frozenset({"__torch_dispatch__", "saved_tensors_hooks"})
+"""The names of what PyTorch calls when Python's part of an operation is over."""
 _SAVED = ("_saved_", "_raw_saved_")
 """What the names of tensors in a graph of gradients begin with."""
 _REASONS: tuple[tuple[frozenset[str], str], ...] = (
@@ -109,8 +113,8 @@ def objection_to_code(code: types.CodeType, names: frozenset[str], space: dict[s
             return f"reads `{name}`, and an error there tells how often PyTorch saw its memory written"
     if names.issuperset(("grad_fn", "metadata")):
         return "reads the `metadata` of a graph of gradients, which may hold the stack of calls"
-    if "saved_tensors_hooks" in names and not names.isdisjoint(READERS | COLLECTORS):
-        return "reads numbers of tensors where that is not seen: in what it hooks to tensors that are saved"
+    if not _CALLED_UNSEEN.isdisjoint({code.co_name, *names}) and not names.isdisjoint(READERS | COLLECTORS):
+        return "reads numbers of tensors where that is not seen: in what it hooks to operations, or to what they save"
     if "catch_warnings" in names and "record" in _keywords_in(code) | names:
         return "records warnings, which tell who called"
     if (space.get("stack") is inspect.stack and "stack" in names) or _asks_for(code, "inspect", "stack"):
