@@ -7,7 +7,19 @@ from torch import Tensor
 
 from whyactivate.folding import kernels
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed, as_vector
+from whyactivate.folding.maps import (
+    CannotFold,
+    Dense,
+    Diagonal,
+    Kernel,
+    Map,
+    Placed,
+    Placement,
+    Scale,
+    Shift,
+    Transposed,
+    as_vector,
+)
 
 
 def after(outer: Map, inner: Map) -> Map:
@@ -16,6 +28,14 @@ def after(outer: Map, inner: Map) -> Map:
     Raises:
         CannotFold: it is none of these kinds.
     """
+    if isinstance(outer, Placed):
+        outer = plain(outer)
+    if isinstance(inner, Placed):
+        if isinstance(outer, (Scale, Diagonal)):
+            return Placed(plain(after(_part(outer, inner.placement), inner.map)), inner.placement)
+        inner = plain(inner)
+    if isinstance(outer, Placement):
+        return Placed(inner, outer)
     if isinstance(outer, Scale):
         return _scaled(inner, outer.factor)
     if isinstance(inner, Scale):
@@ -43,12 +63,21 @@ def after(outer: Map, inner: Map) -> Map:
     return kernels.convolved(outer, inner)
 
 
+def plain(found: Map) -> Scale | Diagonal | Dense | Kernel:
+    """The map, as one that gives all features where it gave a few in their place."""
+    if not isinstance(found, Placed):
+        return found
+    place = found.placement
+    return plain(after(Dense(place.out, place.into, place.factors), found.map))
+
+
 def add(one: Map, other: Map, axes: int) -> Map:
     """The one map whose value is the sum of both; `axes` counts the axes after that of the features.
 
     Raises:
         CannotFold: it is none of these kinds.
     """
+    one, other = plain(one), plain(other)
     if isinstance(one, Transposed) or isinstance(other, Transposed):
         return kernels.summed(one, other)
     if isinstance(one, Kernel) or isinstance(other, Kernel):
@@ -72,6 +101,7 @@ def shift_after(outer: Map, shift: Shift) -> Shift:
     """
     if shift is None:
         return None
+    outer = plain(outer)
     if isinstance(outer, Scale):
         return shift.then(lambda b: b * outer.factor) if isinstance(shift, Lazy) else shift * outer.factor
     if isinstance(outer, Diagonal):
@@ -101,7 +131,9 @@ def add_shifts(one: Shift, other: Shift) -> Shift:
     return _raised(other, one) if isinstance(other, Lazy) else one + other
 
 
-def as_kernel(inner: Map, axes: int, like: Map | None = None) -> Kernel:
+def as_kernel(
+    inner: Scale | Diagonal | Dense | Kernel, axes: int, like: Scale | Diagonal | Dense | Kernel | None = None
+) -> Kernel:
     """A map of the features at each point as a convolution with a 1×…×1 kernel; a convolution as it is.
 
     Raises:
@@ -120,7 +152,14 @@ def as_kernel(inner: Map, axes: int, like: Map | None = None) -> Kernel:
     return Kernel(size, size, size, ones, ones, (0,) * axes, ones, weight)
 
 
-def _scaled(inner: Map, factor: float) -> Map:
+def _part(outer: Scale | Diagonal, place: Placement) -> Scale | Diagonal:
+    """What a scale does to the features in their place."""
+    if isinstance(outer, Scale):
+        return outer
+    return Diagonal(place.into, outer.entries.then(lambda s: s[place.start : place.start + place.into]))
+
+
+def _scaled(inner: Scale | Diagonal | Dense | Kernel, factor: float) -> Map:
     if factor == 1:
         return inner
     if isinstance(inner, Scale):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from keyword import iskeyword
 from math import prod
 from typing import Any
@@ -19,8 +20,8 @@ from whyactivate.folding.anysize import fits_any_size
 from whyactivate.folding.calls import Call
 from whyactivate.folding.layers import layer_for
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Scale, Shift, as_vector
-from whyactivate.folding.planning import Piece, Term
+from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Placed, Scale, Shift, as_vector
+from whyactivate.folding.planning import Piece, Term, are_side_by_side, in_its_place
 from whyactivate.folding.program import Program, feature_key, key_of
 from whyactivate.folding.regions import Region, Vector, left_over
 from whyactivate.folding.replacing import PRODUCTS, Calls, CannotPlace, calls_device, check_memory
@@ -229,8 +230,28 @@ class _Emitter(Scope):
         if whole is not None:
             self.bound[key_of(output)] = whole
             return
+        there = _as_in(piece, output.geometry, other.geometry)
+        total = (self._side_by_side if are_side_by_side(piece.terms) else self._total)(piece, there)
+        self.bound[key_of(output)] = Bound(total, piece.geometry, there)
+
+    def _side_by_side(self, piece: Piece, there: Geometry) -> fx.Node:
+        """What the terms give, one behind the other."""
+        assert piece.axis is not None
+        parts: dict[int, fx.Node] = {}
+        for term in piece.terms:
+            assert isinstance(term.map, Placed)
+            start, size = term.map.placement.start, term.map.placement.into
+            shift = piece.shift
+            if isinstance(shift, Lazy):
+                shift = shift.then(lambda vector, start=start, size=size: vector[start : start + size])
+            here, twin = (_with_size(one, piece.axis, size) for one in (piece.geometry, there))
+            parts[start] = self._total(replace(piece, geometry=here, terms=(in_its_place(term),), shift=shift), twin)
+        return self.graph.call_function(aten.cat.default, ([parts[start] for start in sorted(parts)], piece.axis))
+
+    def _total(self, piece: Piece, there: Geometry) -> fx.Node:
+        """The sum of what the terms give, shifted."""
         total: fx.Node | None = None
-        pending, there = piece.shift, _as_in(piece, output.geometry, other.geometry)
+        pending = piece.shift
         # The shift goes to the first layer that has a bias; a scale takes it where there is no such layer.
         ordered = sorted(piece.terms, key=lambda term: (not isinstance(term.map, (Dense, Kernel)), term.key))
         for term in ordered:
@@ -244,7 +265,7 @@ class _Emitter(Scope):
         elif isinstance(pending, Lazy):
             vector = self._vector(piece, pending, len(piece.geometry.size))
             total = self.graph.call_function(aten.add.Tensor, (total, vector))
-        self.bound[key_of(output)] = Bound(total, piece.geometry, there)
+        return total
 
     def _on_all_axes(self, piece: Piece) -> Bound | None:
         """The layer on the last axis of a tensor of several, where the program flattens the others and puts them back.
@@ -362,9 +383,15 @@ def _as_in(piece: Piece, output: Geometry, there: Geometry) -> Geometry:
 
 def _with_last(geometry: Geometry, flat: Geometry) -> Geometry:
     """A geometry in order with as many entries on its last axis as another."""
-    size = (*geometry.size[:-1], flat.size[-1])
+    found = _with_size(geometry, len(geometry.size) - 1, flat.size[-1])
+    return replace(found, offset=flat.offset, dtype=flat.dtype)
+
+
+def _with_size(geometry: Geometry, axis: int, count: int) -> Geometry:
+    """A geometry in order with so many entries on an axis."""
+    size = (*geometry.size[:axis], count, *geometry.size[axis + 1 :])
     stride = tuple(prod(size[i + 1 :]) for i in range(len(size)))
-    return Geometry(flat.offset, size, stride, flat.dtype)
+    return Geometry(geometry.offset, size, stride, geometry.dtype)
 
 
 def _others(geometry: Geometry, axis: int) -> tuple[int, ...]:

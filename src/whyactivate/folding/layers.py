@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from whyactivate.affine.tape import Geometry
-from whyactivate.folding.composing import as_kernel
+from whyactivate.folding.composing import as_kernel, plain
 from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Scale, Shift, Transposed, as_vector
 
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -71,7 +71,7 @@ def layer_for(map: Map, shift: Shift, view: Geometry, axis: int, device: torch.d
     Raises:
         CannotFold: neither an nn.Linear nor an nn.Conv.
     """
-    axes = len(view.size) - 2
+    map, axes = plain(map), len(view.size) - 2
     if isinstance(map, Dense) and axis == len(view.size) - 1 and axis > 0:
         bias = as_vector(shift, map.out) if shift is not None else None
         return Layer(
@@ -134,6 +134,7 @@ def _words(kernel: Kernel) -> str:
 
 def describe(map: Map, view: Geometry, axis: int | None) -> str:
     """A map in words."""
+    map = plain(map)
     if isinstance(map, Scale):
         return "identity" if map.factor == 1 else f"{map.factor:g}·x"
     if isinstance(map, Diagonal):

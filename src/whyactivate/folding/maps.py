@@ -48,7 +48,9 @@ class Dense:
 
 @dataclass(frozen=True)
 class Placement(Dense):
-    """x ↦ x in its place among more features, which are 0."""
+    """x ↦ x in its place among more features, from `start` on; the others are 0."""
+
+    start: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,15 @@ class Transposed(Kernel):
     output_padding: tuple[int, ...]
 
 
-Map = Scale | Diagonal | Dense | Kernel
+@dataclass(frozen=True)
+class Placed:
+    """A map, then its result in its place among more features."""
+
+    map: Scale | Diagonal | Dense | Kernel
+    placement: Placement
+
+
+Map = Scale | Diagonal | Dense | Kernel | Placed
 Shift = None | float | Lazy
 """What is added along the axis: nothing, one number, or a vector."""
 

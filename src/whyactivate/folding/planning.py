@@ -13,9 +13,20 @@ import torch
 
 from whyactivate.affine.depth import weights_of
 from whyactivate.affine.tape import Geometry, Node, Value
-from whyactivate.folding.composing import add, add_shifts, after, shift_after
+from whyactivate.folding.composing import add, add_shifts, after, plain, shift_after
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Map, Placement, Scale, Shift, Transposed
+from whyactivate.folding.maps import (
+    CannotFold,
+    Dense,
+    Diagonal,
+    Kernel,
+    Map,
+    Placed,
+    Placement,
+    Scale,
+    Shift,
+    Transposed,
+)
 from whyactivate.folding.program import (
     Key,
     Made,
@@ -303,10 +314,11 @@ class Planner:
         ways: dict[tuple[object, ...], Piece] = {}
         found: list[Piece] = [*self._before_unflattening(made, reading)]
         for parts in _combinations(options):
-            try:
-                found.append(self._joined(parts, made, reading))
-            except CannotFold as reason:
-                self.reasons.setdefault(made.node.index, str(reason))
+            for apart in (False, True) if isinstance(reading.operands[0].map, Placement) else (False,):
+                try:
+                    found.append(self._joined(parts, made, reading, apart=apart))
+                except CannotFold as reason:
+                    self.reasons.setdefault(made.node.index, str(reason))
         for piece in found:
             same = tuple(sorted((term.key, str(term.geometry)) for term in piece.terms))
             if same not in ways or piece.total < ways[same].total:
@@ -353,6 +365,7 @@ class Planner:
             axis = operand.axis
         terms: list[Term] = []
         for term in inner.terms:
+            term = replace(term, map=plain(term.map)) if moved else term
             seen = term
             if moved and isinstance(term.map, Kernel):
                 raise CannotFold("the convolution's result is rearranged in between")
@@ -374,7 +387,8 @@ class Planner:
         shift = shift_after(operand.map, inner.shift)
         return replace(inner, terms=tuple(terms), shift=shift, axis=axis, geometry=made.geometry)
 
-    def _joined(self, parts: tuple[Piece, ...], made: Made, reading: Reading) -> Piece:
+    def _joined(self, parts: tuple[Piece, ...], made: Made, reading: Reading, *, apart: bool = False) -> Piece:
+        """The sum of the parts; where they give features side by side and are to stay `apart`, each by itself."""
         assert made.node is not None
         axes = {part.axis for part in parts if part.axis is not None}
         axes |= {reading.axis} if reading.axis is not None else set()
@@ -382,34 +396,28 @@ class Planner:
             raise CannotFold("the branches have their features along different axes")
         axis = next(iter(axes), None)
         shift: Shift = reading.shift
-        terms: dict[object, Term] = {}
         for part in parts:
             shift = add_shifts(shift, part.shift)
-            for term in part.terms:
-                own = replace(term, axis=axis) if term.axis is None else term
-                key = (own.key, own.geometry if own.axis is None else feature_key(own.geometry, own.axis))
-                if key in terms:
-                    first = terms[key]
-                    spatial = first if isinstance(first.map, Kernel) else own
-                    summed = add(first.map, own.map, len(made.geometry.size) - 2 if axis == 1 else 0)
-                    terms[key] = replace(spatial, map=summed)
-                else:
-                    terms[key] = own
+        found = [replace(t, axis=axis) if t.axis is None else t for part in parts for t in part.terms]
+        if not ((apart or len(parts) == 1) and are_side_by_side(found)):
+            found = _merged(found, len(made.geometry.size) - 2 if axis == 1 else 0)
         stacked = {index for index, total in self._sums.items() if total is made.node}
         nodes = frozenset({made.node.index, *stacked}).union(*(part.nodes for part in parts))
-        found = tuple(terms.values())
         if self.layers.isdisjoint(nodes):  # which is not carried out
             price = _sum([self.node_price(self.program.node(index)) for index in nodes])
         else:
-            price = self.node_price(made.node) if len(nodes) == 1 else self._price(found, shift, made.geometry)
+            cells = made.geometry.numel / self.program.rows
+            price = self.node_price(made.node) if len(nodes) == 1 else self._price(found, shift, cells)
         behind: dict[Key, Price] = {}
         for key in {term.key for term in found} - self._given:
             if key in self.best:
                 behind |= {**self.best[key].behind, key: self.best[key].price}
-        return Piece(made.key, made.geometry, found, shift, axis, nodes, price, behind)
+        return Piece(made.key, made.geometry, tuple(found), shift, axis, nodes, price, behind)
 
-    def _price(self, terms: tuple[Term, ...], shift: Shift, geometry: Geometry) -> Price:
-        cells = geometry.numel / self.program.rows
+    def _price(self, terms: Sequence[Term], shift: Shift, cells: float) -> Price:
+        if are_side_by_side(terms):
+            parts = [(in_its_place(term), term.map.placement) for term in terms if isinstance(term.map, Placed)]
+            return _sum([(0.0, 1), *(self._price([one], shift, cells * at.into / at.out) for one, at in parts)])
         prices = [self._work(term.map, cells, term.geometry) for term in terms]
         layers = sorted((term for term in terms if isinstance(term.map, (Dense, Kernel))), key=lambda term: term.key)
         prices += [copying(term, cells, shifted=shift is not None and term is layers[0]) for term in layers]
@@ -421,6 +429,7 @@ class Planner:
 
     def _work(self, map: Map, cells: float, source: Geometry) -> Price:
         """What a map costs that gives so many numbers per row, from a tensor of that geometry."""
+        map = plain(map)
         if isinstance(map, Scale):
             return (0.0, 0) if map.factor == 1 else (cells, 1)
         if isinstance(map, Diagonal):
@@ -456,6 +465,35 @@ def _flattened(piece: Piece, view: Geometry, axis: int) -> Piece:
 
 def _spread(map: Map, sizes: Sequence[int], place: int) -> Map:
     return Diagonal(prod(sizes), spread(map.entries, sizes, place)) if isinstance(map, Diagonal) else map
+
+
+def _merged(terms: Sequence[Term], axes: int) -> list[Term]:
+    """The terms, those of one tensor as one; `axes` counts the axes after that of the features."""
+    found: dict[object, Term] = {}
+    for own in terms:
+        key = (own.key, own.geometry if own.axis is None else feature_key(own.geometry, own.axis))
+        if key in found:
+            first = found[key]
+            spatial = first if isinstance(plain(first.map), Kernel) else own
+            found[key] = replace(spatial, map=add(first.map, own.map, axes))
+        else:
+            found[key] = own
+    merged = [*found.values()]
+    return merged if are_side_by_side(merged) else [replace(term, map=plain(term.map)) for term in merged]
+
+
+def are_side_by_side(terms: Sequence[Term]) -> bool:
+    """Whether each term gives a part of the features, and they together give all of them, each once."""
+    places = sorted((t.map.placement for t in terms if isinstance(t.map, Placed)), key=lambda place: place.start)
+    if len(places) < max(len(terms), 2):
+        return False
+    ends = [place.start + place.into for place in places]
+    return [place.start for place in places] == [0, *ends[:-1]] and ends[-1] == places[-1].out
+
+
+def in_its_place(term: Term) -> Term:
+    """The term as what it gives by itself."""
+    return replace(term, map=term.map.map) if isinstance(term.map, Placed) else term
 
 
 def _sum(prices: Iterable[Price]) -> Price:

@@ -225,7 +225,7 @@ def _cat(node: Node, args: dict[str, Any]) -> Reading:
     axis = args["dim"] % len(sizes[0])
     out, start, operands = sum(size[axis] for size in sizes), 0, list[Operand]()
     for value, size in zip(values, sizes, strict=True):
-        operands.append(Operand(value, Placement(out, size[axis], (_place_of(start, size[axis], out),)), axis))
+        operands.append(Operand(value, Placement(out, size[axis], (_place_of(start, size[axis], out),), start), axis))
         start += size[axis]
     return Reading(tuple(operands), None, axis, elementwise=False)
 

@@ -17,7 +17,7 @@ from whyactivate.affine.tape import Node
 from whyactivate.folding.layers import describe
 from whyactivate.folding.maps import Dense, Diagonal
 from whyactivate.folding.plan import Cost, PlannedRun
-from whyactivate.folding.planning import Piece, Planner
+from whyactivate.folding.planning import Piece, Planner, are_side_by_side, in_its_place
 from whyactivate.folding.program import Key, Program, key_of
 from whyactivate.folding.regions import Region
 from whyactivate.folding.replacing import Calls, Replacement
@@ -165,8 +165,9 @@ class Teller:
     def _becomes(self, piece: Piece) -> str:
         if piece.key in self.placed:
             return self.placed[piece.key].layer.words
-        parts = [describe(term.map, term.geometry, term.axis) for term in piece.terms]
-        return " + ".join(parts)
+        terms = map(in_its_place, piece.terms)
+        parts = [describe(term.map, term.geometry, term.axis) for term in terms]
+        return (" and " if are_side_by_side(piece.terms) else " + ").join(parts)
 
     def _is_cat(self, index: int) -> bool:
         return self.program.node(index).op is torch.ops.aten.cat.default
