@@ -23,8 +23,8 @@ class Inspection(Told):
         analysis: the verdict on the module as a whole, with the blame for each break.
         depth: as written and effective; the chains of layers that are one.
         plan: what folding would change and save.
-        complete: False where part of what the module does could not be followed; then the depth and the plan
-            speak only of what was.
+        complete: False where part of what the module does could not be followed, or it returns no tensor; then the
+            depth and the plan speak only of what was followed.
     """
 
     analysis: Analysis

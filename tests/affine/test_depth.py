@@ -141,3 +141,18 @@ def test_it_prints_as_words() -> None:
     assert str(found) == "3 layers deep as written, 2 in effect\n  one layer: 0 · 1 (no activation between them)"
     single = inspect_module(nn.Linear(4, 1), torch.zeros(2, 4)).depth
     assert str(single) == "1 layer deep as written, 1 in effect"
+
+
+def test_of_a_module_that_returns_nothing_nothing_is_known_for_certain() -> None:
+    class Forgetful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> None:
+            self.second(self.first(x))
+
+    found = inspect_module(Forgetful(), torch.zeros(2, 4))
+    assert not found.complete
+    assert "returned nothing that holds a tensor" in str(found)
+    assert inspect_module(nn.Linear(4, 4), torch.zeros(2, 4)).complete

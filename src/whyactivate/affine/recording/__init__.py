@@ -70,8 +70,8 @@ class Recordings:
 
     @property
     def is_complete(self) -> bool:
-        """True where all that the module does could be followed, and is the same on every input."""
-        followed = all(tape.refusal is None and not tape.state for tape in self.tapes)
+        """True where all that the module does could be followed to its outputs, and is the same on every input."""
+        followed = all(tape.refusal is None and not tape.state and tape.outputs for tape in self.tapes)
         agreed = self.missing is None and self.disagreement is None
         return followed and agreed and not self.undecided_by_input
 
