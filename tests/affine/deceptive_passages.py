@@ -775,6 +775,17 @@ def bent_by_a_compiler() -> nn.Module:
 
 
 @module(NOT_AFFINE)
+def asked_for_inside() -> nn.Module:
+    asks = _AsksForCompilers()
+    return Parts(lambda m, x: torch.compile(lambda y: asks(y), backend="eager")(x))
+
+
+@module(NOT_AFFINE)
+def bent_inside() -> nn.Module:
+    return Parts(lambda m, x: torch.compile(lambda y: 2 * y, backend=_bending)(x))
+
+
+@module(NOT_AFFINE)
 def a_function_bent_by_a_compiler() -> nn.Module:
     doubled = torch.compile(lambda x: 2 * x, backend=_bending)
     return Parts(lambda m, x: doubled(x))
@@ -867,6 +878,7 @@ HARMLESS: dict[str, Callable[[Any, Tensor], Any]] = {
     "in a coroutine": _in_a_coroutine,
     "split at known places": lambda m, x: torch.cat(x.tensor_split(torch.tensor([1, 3]), dim=1)[::-1], 1),
     "as the key of a dict": lambda m, x: m.fc1(next(iter({x: 1}))),
+    "under a name as in a graph": lambda m, x: types.SimpleNamespace(_saved_self=m.fc1(x))._saved_self,
     "in a namespace": lambda m, x: m.fc2(types.SimpleNamespace(held=m.fc1(x)).held),
     "in another mode when traced": lambda m, x: x.relu() if torch.jit.is_tracing() else F.linear(x, m.fc1.weight),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from whyactivate.affine import _torch_compat as compat
@@ -36,6 +37,7 @@ class Calls:
     reads: int = 0
 
 
+_COMPILED = torch.compile.__code__
 _PRINTED = Tensor.__repr__.__code__
 READ_UNSEEN = (
     "it reads numbers of tensors where that is not seen: in a hook, a backward or another function that PyTorch calls"
@@ -93,6 +95,10 @@ class _Listener:
         elif frame.f_code is _PRINTED:  # an error of PyTorch's, too, may show what a call was given
             self._calls.reads += 1
         elif (caller := frame.f_back) is not None and self._counts(caller):
+            if frame.f_code is _COMPILED and self._is_own(
+                getattr(frame.f_locals.get("backend"), "__module__", "torch")
+            ):
+                self._object_to("compiles by code of its own, which may make anything of what it is given", caller)
             home, name = frame.f_globals.get("__name__"), frame.f_code.co_name
             self._calls.reads += name in READERS and home == Tensor.__module__ + "._tensor"
             self._object_to(objection_to_use(home, name), caller)

@@ -442,6 +442,8 @@ class State:
         """Keep the attributes of something that belongs to the whole program, as far as code may set them."""
         if isinstance(value, (compat.OpOverload, compat.OpOverloadPacket)):
             self._visit_all((compat.definition_in_python(value),), path)
+        if value is torch.compile:
+            self._compiled = self._compiled or "what the module makes"
         if value is logging.getLogger or isinstance(value, logging.Logger):
             self._logs = True
         elif value is warnings.filterwarnings or value is warnings.simplefilter:

@@ -108,9 +108,10 @@ def objection_to_code(code: types.CodeType, names: frozenset[str], space: dict[s
         name.startswith("register_") and name.endswith("hook") for name in names
     ):
         return "reads the `id` of a hook, which PyTorch counts from call to call"
-    for name in sorted(names):
-        if name.startswith(_SAVED):
-            return f"reads `{name}`, and an error there tells how often PyTorch saw its memory written"
+    if not names.isdisjoint(("grad_fn", "next_functions")):
+        for name in sorted(names):
+            if name.startswith(_SAVED):
+                return f"reads `{name}`, and an error there tells how often PyTorch saw its memory written"
     if names.issuperset(("grad_fn", "metadata")):
         return "reads the `metadata` of a graph of gradients, which may hold the stack of calls"
     if not _CALLED_UNSEEN.isdisjoint({code.co_name, *names}) and not names.isdisjoint(READERS | COLLECTORS):
