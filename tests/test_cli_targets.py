@@ -104,6 +104,11 @@ class TestInspect:
     def test_layers_that_are_meant_to_be_one_are_allowed_by_pattern(self, pattern: str, ends: int) -> None:
         assert run("inspect", "their_nets:Slip", "--allow", pattern).exit_code == ends
 
+    def test_a_pattern_that_covers_nothing_is_named(self):
+        named = run("inspect", "their_nets:Slip", "--allow", "encoder.*", "--allow", "hidden").stdout
+        assert "--allow encoder.*: no layer of that name" in named
+        assert "--allow hidden: no layer" not in named
+
     def test_what_cannot_be_followed_ends_with_3(self) -> None:
         result = run("inspect", "their_nets:Peeks", "--input", "2,3")
         assert result.exit_code == 3

@@ -52,6 +52,11 @@ def neg_bit_as_output(z):
     return z.conj().imag
 
 
+@case(AFFINE, COMPLEX)
+def parts_between_places(z):
+    return torch.tensor_split(z, torch.tensor([1, 2]), 1)[1]
+
+
 @case(NOT_AFFINE, COMPLEX)
 def conj_bit_hides_square(z):
     return (z.conj() * z).real

@@ -40,11 +40,15 @@ def inspect(
         progress("running the module")
         with their_code(guessed=example is None):
             inspection = inspect_module(found.module, infer_input(found.module) if example is None else example)
-    forgotten = [chain for chain in inspection.depth.chains if not _allowed(chain, allow or [])]
+    chains = inspection.depth.chains
+    forgotten = [chain for chain in chains if not _allowed(chain, allow or [])]
     if as_json:
         write_json({"target": target, **inspection.to_dict(), "not_allowed": [list(chain) for chain in forgotten]})
     else:
         _show(target, inspection, forgotten)
+        for pattern in allow or []:
+            if not any(fnmatch.filter(chain, pattern) for chain in chains):
+                say(stdout(), f"--allow {pattern}: no layer of that name is one with another")
     if not inspection.complete:
         stop(UNDECIDED)
     if forgotten:

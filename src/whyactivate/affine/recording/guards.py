@@ -97,7 +97,8 @@ class LeakGuard(compat.TorchFunctionMode):
             self.reads += func not in _COUNTS
             tensors = tensors_in([args, dict(kwargs)])
             if func in _COUNTS:
-                tensors = [one for one in tensors if not one.is_floating_point()] if len(tensors) > 1 else []
+                counts = [one for one in tensors if not (one.is_floating_point() or one.is_complex())]
+                tensors = counts if len(tensors) > 1 else []
             for tensor in tensors:
                 if self._depends(compat.unwrapped(tensor)):
                     self._refuse(
