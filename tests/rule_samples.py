@@ -142,6 +142,10 @@ PLACES: dict[OpOverload, list[Sample]] = {
         s(t(5), TO([True, False, True]), [TO([4, 9, 4])], t(3)),
     ],
     aten.native_dropout_backward.default: [s(t(3, 4), TO([True, False, True, True]).expand(3, 4), 1.25)],
+    aten.tanh_backward.default: [s(t(2, 3), t(2, 3))], aten.sigmoid_backward.default: [s(t(2, 3), t(2, 3))],
+    aten.threshold_backward.default: [s(t(2, 3), t(2, 3), 0), s(t(3), TO([-0.5, 0.25, 1.0]).double(), 0.25)],
+    aten.hardtanh_backward.default: [s(t(2, 4), TO([-1.0, 0.5, 2.0, 3.0]).double().expand(2, 4), -1.0, 2.0)],
+    aten.leaky_relu_backward.default: [s(t(2, 3), t(2, 3), 0.25, False), s(t(3), t(3), 0.01, True)],
     aten._softmax_backward_data.default: [
         s(t(3, 4), t(3, 4), 1, torch.float64), s(t(3, 4), t(3, 4), -2, torch.float64), s(t(), t(), 0, torch.float64),
     ],
@@ -321,6 +325,11 @@ CURVES: dict[OpOverload, list[Sample]] = {
     aten.sqrt.default: [s(POSITIVE)], aten.rsqrt.default: [s(POSITIVE)], aten.reciprocal.default: [s(POSITIVE)],
     aten.sin.default: [s(_NEAR)], aten.cos.default: [s(_NEAR)], aten.tan.default: [s(_NEAR)],
     aten.sinh.default: [s(_NEAR)], aten.cosh.default: [s(_NEAR)], aten.erfc.default: [s(_NEAR)],
+    aten.silu_backward.default: [s(_NEAR, _NEAR)],
+    aten.gelu_backward.default: [s(_NEAR, _NEAR), s(_NEAR, _NEAR, approximate="tanh")],
+    aten.softplus_backward.default: [s(_NEAR, _NEAR, 1, 20), s(_NEAR, _NEAR, 2.0, 1.2)],
+    aten.elu_backward.default: [s(_NEAR, 0.7, 1.1, 1.3, False, _NEAR), s(t(2, 3), 1.0, 1.0, 1.0, True, _INSIDE)],
+    aten._log_softmax_backward_data.default: [s(t(2, 4), t(2, 4), 1, torch.float64)],
     aten.log_sigmoid_forward.default: [s(_NEAR)], aten.celu.default: [s(_NEAR), s(_NEAR, 0.4)],
     aten.glu.default: [s(t(2, 6)), s(t(4, 3), 0)], aten.logaddexp.default: [s(t(2, 3), t(3))],
     aten.hypot.default: [s(t(2, 3), t(3))], aten.pow.Tensor_Tensor: [

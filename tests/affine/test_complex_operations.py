@@ -84,6 +84,7 @@ SAMPLES: dict[OpOverload, list[Sample]] = {
     aten.index_fill.int_Scalar: [lambda z: z.index_fill(1, TO([1]), 3 + 1j)],
     aten.index_fill.int_Tensor: [lambda z: z.index_fill(1, TO([1]), TO(3 + 1j, dtype=torch.complex128))],
     aten.masked_scatter.default: [lambda z: z.masked_scatter(HIGH, W)],
+    aten.masked_select.default: [lambda z: z.masked_select(HIGH)],
     aten.take.default: [lambda z: z.take(TO([0, 5, 5]))],
     aten.rot90.default: [lambda z: z.rot90()],
     aten.lift_fresh_copy.default: [lambda z: aten.lift_fresh_copy(z)],

@@ -242,3 +242,18 @@ def test_a_counterexample_tells_its_values_sharply_where_one_does() -> None:
     assert found is not None
     mix = float(found.weights[0]) * found.a[0] + float(found.weights[1]) * found.b[0]
     assert float(module(mix.float())) == found.at_mix
+
+
+def test_a_counterexample_tells_which_of_several_tensors_it_is_about() -> None:
+    module = Call(lambda x: (x, {"places": x.argmax(1), "mode": x.mode(1).indices}, torch.cat([x, x.relu()], 1)))
+    found = wa.analyze(module, torch.randn(3, 4, generator=torch.Generator().manual_seed(0))).counterexample
+    assert found is not None
+    first, second = map(float, found.weights)
+    (a,), (b,) = found.a, found.b
+    outputs = [[one[0], *one[1].values(), one[2]] for one in map(module, (first * a + second * b, a, b))]
+    at_mix, at_a, at_b = (float(one[found.output].flatten()[found.output_index]) for one in outputs)
+    assert (at_mix, first * at_a + second * at_b) == (found.at_mix, found.mix_of)
+    alone = wa.analyze(Call(lambda x: (x, x.mode(1).indices, x.relu())), a.float()).counterexample
+    assert alone is not None
+    assert alone.output == 2
+    assert "of tensor 2" in str(alone)

@@ -138,6 +138,60 @@ def test_derivatives_inside(function: Callable[[Parts, Tensor], Tensor]) -> None
     assert wa.analyze(Parts(function, F.relu), rows()).verdict != "affine"
 
 
+BENDING: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": F.relu, "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
+    "relu6": F.relu6, "gelu": F.gelu, "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu,
+    "softplus": F.softplus, "elu": F.elu, "selu": F.selu, "log_softmax": lambda x: x.log_softmax(1),
+    "cube": lambda x: x**3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENDING)
+def test_the_slope_of_an_activation_is_refuted_as_what_it_is(name: str) -> None:
+    def energy_gradient(m: Parts, x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            return torch.autograd.grad(m.fc2(m.activation(m.fc1(x))).sum(), x)[0]
+
+    module = Parts(energy_gradient, BENDING[name]).double()
+    counterexample = wa.analyze(module, rows().double()).counterexample
+    assert counterexample is not None
+    a, b, (one, other) = *counterexample.a, *counterexample.b, map(float, counterexample.weights)
+    at_mix, mix_of = module(one * a + other * b), one * module(a) + other * module(b)
+    for found, told in ((at_mix, counterexample.at_mix), (mix_of, counterexample.mix_of)):
+        assert float(found.flatten()[counterexample.output_index]) == pytest.approx(told, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu", "leaky_relu", "relu6"])
+def test_a_derivative_at_a_fixed_place_is_affine_in_its_direction(name: str) -> None:
+    def along(m: Parts, x: Tensor) -> Tensor:
+        return torch.func.jvp(lambda z: m.activation(m.fc1(z)), (torch.full_like(x, 0.25),), (x,))[1]
+
+    def at(m: Parts, x: Tensor) -> Tensor:
+        return torch.func.jvp(lambda z: m.activation(m.fc1(z)), (x,), (torch.ones_like(x),))[1]
+
+    assert wa.analyze(Parts(along, BENDING[name]), rows()).verdict == "affine"
+    assert wa.analyze(Parts(at, BENDING[name]), rows()).verdict == "not_affine"
+
+
+def test_forward_derivatives_are_followed() -> None:
+    def quadratic(m: Parts, x: Tensor) -> Tensor:
+        return torch.func.vmap(torch.func.jacfwd(lambda row: m.fc1(row) ** 2))(x).flatten(1)
+
+    def cubic(m: Parts, x: Tensor) -> Tensor:
+        return torch.func.vmap(torch.func.hessian(lambda row: (m.fc1(row) ** 3).sum()))(x).flatten(1)
+
+    assert wa.analyze(Parts(quadratic), rows()).verdict == "affine"
+    assert wa.analyze(Parts(cubic), rows()).verdict == "affine"
+
+
+def test_numbers_that_are_sent_to_the_meta_device_are_gone() -> None:
+    assert wa.analyze(Parts(lambda m, x: x * m.fc1(x).to("meta").shape[1]), rows()).verdict == "affine"
+    both = wa.analyze(Parts(lambda m, x: (x, x.to("meta"))), rows())
+    assert both.verdict == "undecided"
+    assert "meta device" in both.blame[0].reason
+
+
 TWO = {
     "a tuple": (rows(), rows()),
     "a dict": {"left": rows(), "right": rows()},

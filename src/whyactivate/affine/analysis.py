@@ -86,6 +86,7 @@ class Counterexample:
         weights: λ and μ.
         output_index: which entry of the (flattened) output differs; of a complex output, real and imaginary parts
             count in turn.
+        output: which of the tensors that the module returns that is, in order: 0 where there is one.
         at_mix: f(λa + μb) there, nearest float64.
         mix_of: λf(a) + μf(b) there, nearest float64.
         gap: a proved lower bound of their distance.
@@ -100,13 +101,15 @@ class Counterexample:
     mix_of: float
     gap: float
     arithmetic: str
+    output: int = 0
 
     def __str__(self) -> str:
         first, second = self.weights
+        of = f" of tensor {self.output}" if self.output else ""
         how = "computed without rounding" if self.arithmetic == "exact" else "enclosed in disjoint intervals"
         return (
             f"f({first}·a + {second}·b) = {self.at_mix:.9g}, but {first}·f(a) + {second}·f(b) = {self.mix_of:.9g} "
-            f"(output {self.output_index}; {how}, at least {self.gap:.3g} apart)"
+            f"(output {self.output_index}{of}; {how}, at least {self.gap:.3g} apart)"
         )
 
 

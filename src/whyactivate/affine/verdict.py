@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -87,9 +88,10 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
     at_fault = any(tape.roots_of_outputs() - {0} for tape in recordings.tapes)
     never = next(filter(None, map(_why_never_affine, recordings.tapes)), None)
     try:
-        judged = _judged(recordings, constants) if never is not None else recordings
-        if judged is None:
+        told = _told(single, constants) if never is not None else range(len(single.outputs))
+        if not told:
             return conclude(Verdict.UNDECIDED, reason=never)
+        judged = recordings if len(told) == len(single.outputs) else recordings.only(told)
         single = judged.single
         assert single is not None
         alone = RowPrograms(single)
@@ -133,7 +135,7 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
             )
         return conclude(
             Verdict.NOT_AFFINE,
-            counterexample=counterexample,
+            counterexample=replace(counterexample, output=told[counterexample.output]),
             proved="proved: the recorded program is not affine, by the counterexample",
             tested=_TESTED + (_WHERE_FINITE if mismatch == UNDEFINED else ""),
         )
@@ -208,15 +210,10 @@ def _why_never_affine(tape: Tape) -> str | Blame | None:
     return _unused_but_telling(tape, ())
 
 
-def _judged(recordings: Recordings, constants: ExactConstants) -> Recordings | None:
-    """The recordings without outputs in whole numbers that cannot be evaluated here; None where no others are left."""
-    single = recordings.single
-    assert single is not None
+def _told(single: Tape, constants: ExactConstants) -> Sequence[int]:
+    """Which outputs can be evaluated here; of those in whole numbers not all can."""
     places = range(len(single.outputs))
-    told = [place for place in places if is_real(single.returned[place].dtype) or _has_value(single, place, constants)]
-    if len(told) == len(places):
-        return recordings
-    return recordings.only(told) if told else None
+    return [place for place in places if is_real(single.returned[place].dtype) or _has_value(single, place, constants)]
 
 
 def _has_value(tape: Tape, place: int, constants: ExactConstants) -> bool:

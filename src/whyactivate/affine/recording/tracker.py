@@ -185,6 +185,8 @@ class _Recorder(compat.DispatchMode):
     def _output(self, leaf: Any) -> Value | Constant:
         if not isinstance(leaf, Tensor):
             self._refuse(f"the module returns a {type(leaf).__name__}; what that holds cannot be followed")
+        if leaf.is_meta:
+            self._refuse("the module returns a tensor on the meta device, which holds no numbers")
         key = compat.storage_key(leaf)
         if self._memory.holds(key):
             return self._memory.value(leaf, key)
@@ -322,6 +324,8 @@ class _Recorder(compat.DispatchMode):
         if chance is not None and not torch.equal(chance, torch.get_rng_state()):
             self._note_refusal(f"{reason}: two calls with one input may differ")
         results = [result] if isinstance(result, Tensor) else self._results(facts, result) or written
+        if results and not written and all(tensor.is_meta for tensor in results):
+            return result  # the numbers are not there any more, but for the shape
         constant = rule.constant_outputs if rule is not None and reason is None else frozenset[int]()
         unreal = [tensor.dtype for i, tensor in enumerate(results) if i not in constant and not is_real(tensor.dtype)]
         if reason is None and unreal:

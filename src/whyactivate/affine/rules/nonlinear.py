@@ -145,10 +145,18 @@ _DROWNS = 16.0
 @nonlinear(aten.softplus.default, label=Label.SMOOTH, wide=frozenset({"beta", "threshold"}))
 def softplus(self: Any, beta: Any, threshold: Any) -> Any:
     scaled = self * beta
-    beyond, smooth = scaled > threshold, scaled.softplus() / beta
-    if threshold >= _DROWNS:  # the shortcut is there for speed: what is claimed must hold with it and without it
-        beyond = beyond & False
-    return type(self).where(beyond, scaled <= threshold, self, smooth)
+    return without_shortcut(scaled, threshold, self, scaled.softplus() / beta)
+
+
+def without_shortcut(scaled: Any, threshold: Any, beyond: Any, smooth: Any) -> Any:
+    """`smooth` up to the threshold, `beyond` above it, both where the threshold is there for speed alone.
+
+    What is claimed must hold with such a shortcut and without it.
+    """
+    is_beyond = scaled > threshold
+    if threshold >= _DROWNS:
+        is_beyond = is_beyond & False
+    return type(smooth).where(is_beyond, scaled <= threshold, beyond, smooth)
 
 
 @nonlinear(aten.mish.default, label=Label.SMOOTH)

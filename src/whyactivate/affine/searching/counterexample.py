@@ -86,7 +86,8 @@ def _search(
         found = _first(part.tape, constants, pairs(part.tape), mixes, balls)
         if found is not None:
             index = part.index_in_whole(found.output_index)
-            return replace(found, a=part.widened(found.a), b=part.widened(found.b), output_index=index)
+            a, b = part.widened(found.a), part.widened(found.b)
+            return replace(found, a=a, b=b, output_index=index, output=part.output)
     return _first(tape, constants, pairs(tape), mixes, balls)
 
 
@@ -204,7 +205,8 @@ class _Question:
         inputs: list[Numbers] = [_CONVERSIONS[arithmetic](one) for one in points]
         constants = self.constants.enclosed if arithmetic == "enclosed" else self.constants
         blur, growth = 0.0, _Growth()
-        for output in Replay(self.tape, constants=constants, masked=True).outputs(inputs, growth.watch):
+        outputs = Replay(self.tape, constants=constants, masked=True).outputs(inputs, growth.watch)
+        for place, output in enumerate(outputs):
             flat = output.flatten()
             if flat.points == 1:
                 continue
@@ -222,6 +224,7 @@ class _Question:
                     mix_of=float(mix_of.to_float64()[0, where]),
                     gap=float(gap[where]),
                     arithmetic=arithmetic,
+                    output=place,
                 )
                 return _Answer(found, float(width[where]) / found.gap)
             if not isinstance(flat, ExactArray):

@@ -67,6 +67,13 @@ class Crop:
         leading = np.unravel_index(index, size[: len(size) - len(self.place)])
         return int(np.ravel_multi_index((*leading, *self.place), size))
 
+    @property
+    def output(self) -> int:
+        """Which of the outputs of the whole it is cropped from."""
+        output = _output_of(self.whole)
+        assert output is not None
+        return self.whole.outputs.index(output)
+
 
 def crop(tape: Tape) -> Crop | None:
     """The program of the place in the middle; None where it takes the whole input, or cannot be told apart."""
