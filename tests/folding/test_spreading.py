@@ -70,18 +70,8 @@ UNFLATTENED = {
 }
 
 
-@pytest.mark.parametrize("name", FLATTENED)
-def test_what_scales_features_goes_into_the_layer_after_a_flattening(name):
-    net, shape = FLATTENED[name]
-    x = rows(2, *shape)
-    assert len(becomes(settled(net), x)) == 1
-    copy = folded(net, x)
-    assert not layers(copy, nn.BatchNorm2d) + layers(copy, nn.BatchNorm1d)
-
-
-@pytest.mark.parametrize("name", UNFLATTENED)
-def test_what_scales_features_goes_into_the_layer_before_an_unflattening(name):
-    net, shape = UNFLATTENED[name]
+@pytest.mark.parametrize(("net", "shape"), [*FLATTENED.values(), *UNFLATTENED.values()], ids=[*FLATTENED, *UNFLATTENED])
+def test_what_scales_features_goes_into_the_layer_beyond_a_view(net, shape):
     x = rows(2, *shape)
     assert len(becomes(settled(net), x)) == 1
     copy = folded(net, x)

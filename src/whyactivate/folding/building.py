@@ -20,7 +20,7 @@ from whyactivate.folding.calls import Caught, Recorded, record_calls
 from whyactivate.folding.copies import copied
 from whyactivate.folding.layers import Filling
 from whyactivate.folding.maps import CannotFold
-from whyactivate.folding.planning import Piece
+from whyactivate.folding.pieces import Piece
 from whyactivate.folding.regions import Region, build, put_all
 from whyactivate.folding.replacing import Replacement
 

@@ -21,7 +21,7 @@ from whyactivate.folding.calls import Call
 from whyactivate.folding.layers import layer_for
 from whyactivate.folding.lazy import Lazy
 from whyactivate.folding.maps import CannotFold, Dense, Diagonal, Kernel, Placed, Scale, Shift, as_vector
-from whyactivate.folding.planning import Piece, Term, are_side_by_side, in_its_place
+from whyactivate.folding.pieces import Piece, Term, are_side_by_side, in_its_place
 from whyactivate.folding.program import Program, feature_key, key_of
 from whyactivate.folding.regions import Region, Vector, left_over
 from whyactivate.folding.replacing import PRODUCTS, Calls, CannotPlace, calls_device, check_memory

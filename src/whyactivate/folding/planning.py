@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import product as pairs
 from math import prod
 
@@ -13,7 +12,7 @@ import torch
 
 from whyactivate.affine.depth import weights_of
 from whyactivate.affine.tape import Geometry, Node, Value
-from whyactivate.folding.composing import add, add_shifts, after, plain, shift_after
+from whyactivate.folding.composing import add_shifts, after, plain, shift_after
 from whyactivate.folding.lazy import Lazy
 from whyactivate.folding.maps import (
     CannotFold,
@@ -27,15 +26,25 @@ from whyactivate.folding.maps import (
     Shift,
     Transposed,
 )
+from whyactivate.folding.pieces import (
+    Piece,
+    Price,
+    Term,
+    are_side_by_side,
+    copying,
+    in_its_place,
+    merged,
+    seen_flat,
+    spread_map,
+    summed,
+)
 from whyactivate.folding.program import (
     Key,
     Made,
     Program,
     axis_behind,
     axis_in_view,
-    feature_key,
     key_of,
-    others_joined,
 )
 from whyactivate.folding.reading import Operand, Reading, read
 from whyactivate.folding.spreading import axes_of, flattened, spread
@@ -53,53 +62,6 @@ _OUTPUTS_FIRST = (aten.linear.default, aten.mv.default, aten.addmv.default)
 """Products whose weights are stored as `(out, into)`."""
 
 _AVERAGES = (aten.avg_pool2d.default, aten.avg_pool3d.default)
-
-Price = tuple[float, int]
-"""Multiply-adds per row, and kernels."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """A map of one tensor, seen through one view; `axis` is where the features lie in that view."""
-
-    key: Key
-    geometry: Geometry
-    map: Map
-    axis: int | None = None
-
-
-def copying(term: Term, cells: float, *, shifted: bool) -> Price:
-    """What nn.Linear costs more on a tensor of several axes that is not in order in memory.
-
-    PyTorch copies that, unless all axes but the last are one in memory, and adds the bias apart.
-    """
-    given, last = term.geometry, len(term.geometry.size) - 1
-    if not isinstance(term.map, Dense) or term.axis != last or last < 2 or given.is_contiguous:
-        return 0.0, 0
-    copies = int(len(others_joined(given, last)) > 1)
-    return (cells, copies + 1) if shifted else (0.0, copies)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One way to compute a tensor: the sum of the terms, plus a shift along `axis`; takes the place of `nodes`.
-
-    `behind` holds the prices of the tensors that must be computed before, each once.
-    """
-
-    key: Key
-    geometry: Geometry
-    terms: tuple[Term, ...]
-    shift: Shift
-    axis: int | None
-    nodes: frozenset[int]
-    price: Price
-    behind: Mapping[Key, Price] = field(default_factory=dict[Key, Price], compare=False, repr=False)
-
-    @cached_property
-    def total(self) -> Price:
-        """What it costs, with all that must be computed before."""
-        return _sum([self.price, *self.behind.values()])
 
 
 class Planner:
@@ -144,7 +106,7 @@ class Planner:
 
     def price(self) -> Price:
         """Of all pieces together."""
-        return _sum([piece.price for piece in self.chosen()])
+        return summed([piece.price for piece in self.chosen()])
 
     def chosen(self) -> list[Piece]:
         """The pieces that are to be computed, in order."""
@@ -338,7 +300,7 @@ class Planner:
             if axis is None or axes is None or reading.axis not in (None, *axes):
                 continue
             sizes, place = [view.size[i] for i in axes], axes.index(reading.axis or axes[0])
-            flat = Operand(replace(operand.value, geometry=seen), _spread(operand.map, sizes, place), axis)
+            flat = Operand(replace(operand.value, geometry=seen), spread_map(operand.map, sizes, place), axis)
             shift = spread(reading.shift, sizes, place) if isinstance(reading.shift, Lazy) else reading.shift
             whole = replace(made, geometry=flattened(made.geometry, axes, seen, axis))
             yield self._joined((self._applied(flat, whole, inner),), whole, Reading((flat,), shift, axis))
@@ -351,7 +313,7 @@ class Planner:
         """A piece for the operand's tensor, taken through the operand's map."""
         view, at = operand.value.geometry, operand.axis
         if inner.axis is not None and at is not None and axis_in_view(view, inner.geometry, inner.axis) is None:
-            inner = _flattened(inner, view, at)
+            inner = seen_flat(inner, view, at)
         axis, moved = inner.axis, view != inner.geometry
         if inner.axis is not None:
             axis = inner.axis if not moved else axis_in_view(view, inner.geometry, inner.axis)
@@ -400,11 +362,11 @@ class Planner:
             shift = add_shifts(shift, part.shift)
         found = [replace(t, axis=axis) if t.axis is None else t for part in parts for t in part.terms]
         if not ((apart or len(parts) == 1) and are_side_by_side(found)):
-            found = _merged(found, len(made.geometry.size) - 2 if axis == 1 else 0)
+            found = merged(found, len(made.geometry.size) - 2 if axis == 1 else 0)
         stacked = {index for index, total in self._sums.items() if total is made.node}
         nodes = frozenset({made.node.index, *stacked}).union(*(part.nodes for part in parts))
         if self.layers.isdisjoint(nodes):  # which is not carried out
-            price = _sum([self.node_price(self.program.node(index)) for index in nodes])
+            price = summed([self.node_price(self.program.node(index)) for index in nodes])
         else:
             cells = made.geometry.numel / self.program.rows
             price = self.node_price(made.node) if len(nodes) == 1 else self._price(found, shift, cells)
@@ -417,7 +379,7 @@ class Planner:
     def _price(self, terms: Sequence[Term], shift: Shift, cells: float) -> Price:
         if are_side_by_side(terms):
             parts = [(in_its_place(term), term.map.placement) for term in terms if isinstance(term.map, Placed)]
-            return _sum([(0.0, 1), *(self._price([one], shift, cells * at.into / at.out) for one, at in parts)])
+            return summed([(0.0, 1), *(self._price([one], shift, cells * at.into / at.out) for one, at in parts)])
         prices = [self._work(term.map, cells, term.geometry) for term in terms]
         layers = sorted((term for term in terms if isinstance(term.map, (Dense, Kernel))), key=lambda term: term.key)
         prices += [copying(term, cells, shifted=shift is not None and term is layers[0]) for term in layers]
@@ -439,68 +401,6 @@ class Planner:
         if isinstance(map, Transposed):
             return source.numel / self.program.rows * (map.out // map.groups) * prod(map.size), 1
         return cells * (map.into // map.groups) * prod(map.size), 1
-
-
-def _flattened(piece: Piece, view: Geometry, axis: int) -> Piece:
-    """The piece seen through a view that has its features and the axes behind them as one axis.
-
-    Raises:
-        CannotFold: the view is another, or the piece does more than to scale and to shift.
-    """
-    axes, own = axes_of(piece.geometry, view, axis), piece.axis
-    simple = all(isinstance(term.map, (Scale, Diagonal)) for term in piece.terms)
-    if axes is None or own is None or own not in axes or not simple:
-        raise CannotFold("the features are rearranged in between")
-    layout = (piece.geometry.size, piece.geometry.stride)
-    if any((term.geometry.size, term.geometry.stride) != layout for term in piece.terms):
-        raise CannotFold("the numbers are rearranged in between")
-    sizes, place = [piece.geometry.size[i] for i in axes], axes.index(own)
-    terms = tuple(
-        Term(term.key, replace(view, offset=term.geometry.offset), _spread(term.map, sizes, place), axis)
-        for term in piece.terms
-    )
-    shift = spread(piece.shift, sizes, place) if isinstance(piece.shift, Lazy) else piece.shift
-    return replace(piece, geometry=view, terms=terms, shift=shift, axis=axis)
-
-
-def _spread(map: Map, sizes: Sequence[int], place: int) -> Map:
-    return Diagonal(prod(sizes), spread(map.entries, sizes, place)) if isinstance(map, Diagonal) else map
-
-
-def _merged(terms: Sequence[Term], axes: int) -> list[Term]:
-    """The terms, those of one tensor as one; `axes` counts the axes after that of the features."""
-    found: dict[object, Term] = {}
-    for own in terms:
-        key = (own.key, own.geometry if own.axis is None else feature_key(own.geometry, own.axis))
-        if key in found:
-            first = found[key]
-            spatial = first if isinstance(plain(first.map), Kernel) else own
-            found[key] = replace(spatial, map=add(first.map, own.map, axes))
-        else:
-            found[key] = own
-    merged = [*found.values()]
-    return merged if are_side_by_side(merged) else [replace(term, map=plain(term.map)) for term in merged]
-
-
-def are_side_by_side(terms: Sequence[Term]) -> bool:
-    """Whether each term gives a part of the features, and they together give all of them, each once."""
-    places = sorted((t.map.placement for t in terms if isinstance(t.map, Placed)), key=lambda place: place.start)
-    if len(places) < max(len(terms), 2):
-        return False
-    ends = [place.start + place.into for place in places]
-    return [place.start for place in places] == [0, *ends[:-1]] and ends[-1] == places[-1].out
-
-
-def in_its_place(term: Term) -> Term:
-    """The term as what it gives by itself."""
-    return replace(term, map=term.map.map) if isinstance(term.map, Placed) else term
-
-
-def _sum(prices: Iterable[Price]) -> Price:
-    work, kernels = 0.0, 0
-    for price in prices:
-        work, kernels = work + price[0], kernels + price[1]
-    return work, kernels
 
 
 def _combinations(options: list[list[Piece]]) -> Iterable[tuple[Piece, ...]]:

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from whyactivate.affine._torch_compat import names_not_saved
 from whyactivate.folding.layers import Filling, Layer
 from whyactivate.folding.lazy import Lazy
-from whyactivate.folding.planning import Piece
+from whyactivate.folding.pieces import Piece
 from whyactivate.folding.replacing import Calls
 
 

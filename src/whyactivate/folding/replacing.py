@@ -16,7 +16,7 @@ from whyactivate.affine.tape import Node, Value
 from whyactivate.folding.calls import Call, Recorded
 from whyactivate.folding.layers import Layer, layer_for
 from whyactivate.folding.maps import CannotFold, Kernel
-from whyactivate.folding.planning import Piece, Price, Term, copying
+from whyactivate.folding.pieces import Piece, Price, Term, copying
 from whyactivate.folding.program import Program, axis_in_view, key_of
 from whyactivate.folding.reading import Reading
 from whyactivate.folding.sizes import branches_at

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from whyactivate.folding.building import Rehearsal
 from whyactivate.folding.calls import Call
 from whyactivate.folding.emitting import emit_region
+from whyactivate.folding.pieces import Piece
 from whyactivate.folding.plan import PlannedRun
-from whyactivate.folding.planning import Piece, Planner
+from whyactivate.folding.planning import Planner
 from whyactivate.folding.program import Program, key_of
 from whyactivate.folding.regions import Region
 from whyactivate.folding.replacing import Calls, CannotPlace, Replacement, replace_calls, replace_table

@@ -16,8 +16,9 @@ from whyactivate.affine.depth import names_of_weights, weights_of
 from whyactivate.affine.tape import Node
 from whyactivate.folding.layers import describe
 from whyactivate.folding.maps import Dense, Diagonal
+from whyactivate.folding.pieces import Piece, are_side_by_side, in_its_place
 from whyactivate.folding.plan import Cost, PlannedRun
-from whyactivate.folding.planning import Piece, Planner, are_side_by_side, in_its_place
+from whyactivate.folding.planning import Planner
 from whyactivate.folding.program import Key, Program, key_of
 from whyactivate.folding.regions import Region
 from whyactivate.folding.replacing import Calls, Replacement

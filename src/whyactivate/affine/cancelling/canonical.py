@@ -179,9 +179,10 @@ class CanonicalProgram:
         if output is None:
             return
         left = self._operand(node.arguments["self"], node)
-        holds, other = _COMPARISONS.get(node.op, operator.ne), node.arguments.get("other")
         if node.op in _NOT_A_NUMBER:
-            other, holds = math.inf, operator.eq
+            holds, other = operator.eq, math.inf
+        else:
+            holds, other = _COMPARISONS[node.op], node.arguments["other"]
         if isinstance(other, float) and math.isinf(other):
             if any(value.geometry.dtype == torch.float16 for value in node.values()):
                 raise CannotEvaluate("in float16 numbers beyond 65504 are infinite, and so no longer real")

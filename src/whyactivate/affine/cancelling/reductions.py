@@ -18,7 +18,6 @@ from whyactivate.affine.rules.axes import along, apart, together
 aten = torch.ops.aten
 
 _PLACES = (aten.argmax.default, aten.argmin.default)
-
 _ZERO, _ONE = fmpq(0), fmpq(1)
 
 
