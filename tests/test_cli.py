@@ -342,7 +342,7 @@ def test_train_on_a_csv_file(tmp_path: Path) -> None:
 def test_what_a_csv_file_is_told_to_be_can_be_said(tmp_path: Path) -> None:
     path = tmp_path / "räder.csv"
     path.write_text("größe,y\n" + "".join(f"{i},{i % 5}\n" for i in range(40)), encoding="latin-1")
-    assert "pass encoding, as in latin-1" in complaint(run("train", path, "--target", "y"))
+    assert "name its own, as in --encoding latin-1" in complaint(run("train", path, "--target", "y"))
     assert "5 classes" in run("train", path, "--target", "y", "--encoding", "latin-1", "--epochs", 1).stdout
     options = ["--encoding", "latin-1", "--task", "regression", "--epochs", 1]
     assert "regression" in run("train", path, "--target", "y", *options).stdout
@@ -386,6 +386,34 @@ def test_train_says_where_a_csv_file_goes_wrong(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n3,\n")
     assert "line 3" in complaint(run("train", path, "--target", "b"))
     assert "Did you mean 'b'" in complaint(run("train", path, "--target", "bb"))
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "advice"),
+    [
+        ("a,b b,y\n" + "1,x,2\n" * 9, [], "or pass --drop 'b b'"),
+        ("a;y\n" + "1;2\n" * 9, [], "; pass --delimiter ';'"),
+        ("a\ty\n" + "1\t2\n" * 9, [], r"; pass --delimiter '\t'"),
+        ("a,y\n" + "1,2\n" * 9, [], "; if y is a quantity, pass --task regression"),
+        ("a,y\n" + "1,2.5\n" * 9, ["--task", "classification"], "; if y is a quantity, pass --task regression"),
+        ("a,y\n" + "1,u\n1,v\n1,w\n" * 2, [], "2 to test on, too few for 3 classes; bring more rows"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_advice_about_a_csv_file_names_options(
+    tmp_path: Path, command: str, text: str, options: list[str], advice: str
+) -> None:
+    path = tmp_path / "some.csv"
+    path.write_text(text)
+    data = [path] if command == "train" else ["--data", path]
+    assert complaint(run(command, *data, "--target", "y", *options)).endswith(advice)
+
+
+def test_a_tab_between_columns_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "some.tsv"
+    path.write_text("a\ty\n" + "".join(f"{i}\t{i * 0.5}\n" for i in range(40)))
+    result = run("train", path, "--target", "y", "--delimiter", r"\t", "--layers", "none", "--epochs", 1)
+    assert result.exit_code == 0
 
 
 def test_training_that_diverges_is_a_failure_in_one_line() -> None:

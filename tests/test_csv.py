@@ -98,7 +98,7 @@ def test_numbers_survive_the_file(write: Any, table: list[tuple[float, float, fl
         (GOOD.replace("red", "", 1), "line 3, column 'colour': the cell is empty"),
         (GOOD.replace(",", ";"), "has one column, .*pass delimiter=';'"),
         (GOOD.replace(",", "\t"), r"pass delimiter='\\t'"),
-        (GOOD.encode("utf-16"), "is not text in utf-8: .*pass encoding, as in latin-1"),
+        (GOOD.encode("utf-16"), "is not text in utf-8: .*name its own, as in encoding='latin-1'"),
         (GOOD.replace("red", '"red', 1), "is not a CSV file: unexpected end of data"),
         ("colour\nred\nblue\n", "no column besides the target"),
     ],
@@ -141,6 +141,7 @@ def test_a_missing_target_suggests_the_nearest(write: Any, wrong: str, nearest: 
         ({"target": "price", "drop": ["colour"], "task": "guess"}, "unknown task"),
         ({"target": None}, "unknown column"),
         ({"target": "colour", "test_fraction": 2}, "test_fraction"),
+        ({"target": "colour", "test_fraction": 0.01}, "bring more rows or change test_fraction$"),
     ],
 )
 def test_bad_options(write: Any, options: dict[str, Any], message: str):
@@ -164,3 +165,8 @@ def test_one_class_and_few_rows_are_said_as_for_arrays(write: Any):
         Dataset.from_csv(write("a,y\n" + "1,red\n" * 9), target="y")
     with pytest.raises(InputError, match="2 rows are too few"):
         Dataset.from_csv(write("a,y\n1,red\n2,blue\n"), target="y")
+
+
+def test_nobody_is_told_to_drop_the_target(write: Any):
+    with pytest.raises(InputError, match=r"column 'colour' holds text, 'blue'; turn the column into numbers$"):
+        Dataset.from_csv(write(GOOD), target="colour", task="regression")

@@ -412,7 +412,7 @@ class TestFromArraysRefuses:
             (["a", ""] + ["b"] * 38, "y has no label in row 1"),
             (["a", math.nan] + ["b"] * 38, "y has no label in row 1"),
             (["a"] * 40, "one class only, 'a'"),
-            ([1] * 40, "one class only, '1'.*task=\"regression\""),
+            ([1] * 40, "one class only, '1'.*task='regression'"),
             (["a"] * 39 + ["b"], "class 'b' has 1 row"),
             (np.zeros((40, 2)), r"one value per row.*shape \(40, 2\) came"),
             (GOOD_Y[:39], "x has 40 rows and y has 39"),

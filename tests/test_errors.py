@@ -21,6 +21,7 @@ def diverge() -> object:
 RAISING: dict[type[Exception], Callable[[], object]] = {
     wa.UnknownNameError: lambda: wa.get_activation("rleu"),
     wa.InputError: lambda: wa.MLP([3]),
+    wa.SettingError: lambda: wa.Dataset.from_arrays([[1.0]] * 9, [1] * 9),
     wa.DivergedError: diverge,
 }
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         InputError,
         NotAffineError,
         RowsMixError,
+        SettingError,
         UndecidedError,
         UnknownNameError,
         WhyActivateError,
@@ -65,8 +66,8 @@ __all__ = [
     # what activations add, what the article says, what you can try: chapters with names of their own
     "lessons", "claims", "exercises",
     # what can go wrong
-    "WhyActivateError", "InputError", "UnknownNameError", "DivergedError", "CannotProveError", "WorkerError",
-    "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError", "FoldingError",
+    "WhyActivateError", "InputError", "UnknownNameError", "SettingError", "DivergedError", "CannotProveError",
+    "WorkerError", "CannotCollapseError", "NotAffineError", "UndecidedError", "RowsMixError", "FoldingError",
 ]  # fmt: skip
 
 _NAMES_OF_MODULE = {
@@ -80,7 +81,7 @@ _NAMES_OF_MODULE = {
     "datasets": ("DATASETS", "Dataset", "Task", "load_dataset"),
     "errors": (
         "CannotCollapseError", "CannotProveError", "DivergedError", "FoldingError", "InputError", "NotAffineError",
-        "RowsMixError", "UndecidedError", "UnknownNameError", "WhyActivateError", "WorkerError",
+        "RowsMixError", "SettingError", "UndecidedError", "UnknownNameError", "WhyActivateError", "WorkerError",
     ),
     "floor": ("Floor", "linear_floor"),
     "folding": ("Plan", "PlannedRun", "collapse_runs", "plan_runs"),

@@ -28,6 +28,21 @@ class InputError(WhyActivateError, ValueError):
     """An argument, a file or a data set cannot be used; the message says what was expected."""
 
 
+class SettingError(InputError):
+    """Another value of a setting would do; the message names it as Python spells it, and a command as its option.
+
+    Args:
+        problem: what was expected, what came, where, and what else would do.
+        setting: the name of the parameter.
+        value: what to set it to; None where that is for the caller to choose.
+        lead: the words between the problem and the setting.
+    """
+
+    def __init__(self, problem: str, setting: str, value: object = None, *, lead: str = "; pass ") -> None:
+        self.problem, self.setting, self.value, self.lead = problem, setting, value, lead
+        super().__init__(f"{problem}{lead}{setting}{'' if value is None else f'={value!r}'}")
+
+
 class UnknownNameError(InputError):
     """A name is not in the table; the message lists the known ones and suggests the nearest.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whyactivate.errors import InputError
+from whyactivate.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     from whyactivate.datasets import Dataset
@@ -18,7 +19,7 @@ Task = Annotated[
     str | None,
     typer.Option(help="Of the CSV file: regression or classification; told from its target where left out."),
 ]
-Delimiter = Annotated[str, typer.Option(help="What separates the columns of the CSV file.")]
+Delimiter = Annotated[str, typer.Option(help="What separates the columns of the CSV file; \\t for a tab.")]
 Encoding = Annotated[str | None, typer.Option(help="Of the CSV file, as in latin-1; UTF-8 where left out.")]
 
 
@@ -43,6 +44,19 @@ def load_data(
         return load_dataset(data, seed)
     if target is None and path.is_file():
         raise InputError(f"{data} is a file: name the column to predict with --target")
-    return Dataset.from_csv(
-        path, target or "", drop=drop or [], task=task, delimiter=delimiter, encoding=encoding or "utf-8-sig", seed=seed
-    )
+    try:
+        return Dataset.from_csv(
+            path, target or "", drop=drop or [], task=task, delimiter="\t" if delimiter == r"\t" else delimiter,
+            encoding=encoding or "utf-8-sig", seed=seed,
+        )  # fmt: skip
+    except SettingError as error:
+        raise InputError(_as_option(error)) from error
+
+
+def _as_option(error: SettingError) -> str:
+    """What went wrong, with the option of the command that would help where there is one."""
+    values = error.value if isinstance(error.value, list) else [error.value]
+    words = [shlex.quote(str(value).replace("\t", r"\t")) for value in values]  # pyright: ignore[reportUnknownVariableType]
+    if error.setting not in ("drop", "delimiter", "encoding", "task"):
+        return error.problem
+    return f"{error.problem}{error.lead}{' '.join(f'--{error.setting} {word}' for word in words)}"

@@ -16,7 +16,7 @@ from whyactivate.datasets.columns import Floats, check_table, names_of_columns
 from whyactivate.datasets.dataset import Dataset, Task
 from whyactivate.datasets.scikit import import_scikit
 from whyactivate.datasets.targets import Target, check_target
-from whyactivate.errors import InputError
+from whyactivate.errors import InputError, SettingError
 
 
 def dataset_from_arrays(
@@ -79,10 +79,12 @@ def split_rows(target: Target, test_fraction: float, seed: int) -> tuple[NDArray
     test_rows = math.ceil(test_fraction * rows)
     train_rows = rows - test_rows
     if min(test_rows, train_rows) < kinds:
-        raise InputError(
-            f"test_fraction {test_fraction:g} of {rows} rows leaves {train_rows} to train on and {test_rows} to test on"
+        raise SettingError(
+            f"{test_fraction:g} of {rows} rows held out leaves {train_rows} to train on and {test_rows} to test on"
             + (f", too few for {kinds} classes" if kinds > 1 else "")
-            + "; change test_fraction or bring more rows"
+            + "; bring more rows",
+            "test_fraction",
+            lead=" or change ",
         )
     labels = target.values if target.task is Task.CLASSIFICATION else None
     train, test = cast(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from whyactivate._checks import check_path
 from whyactivate.datasets.dataset import Task
 from whyactivate.datasets.targets import check_task
-from whyactivate.errors import InputError, UnknownNameError
+from whyactivate.errors import InputError, SettingError, UnknownNameError
 
 _EMPTY = ("", "na", "n/a", "nan", "null", "none", "?")
 
@@ -60,7 +60,7 @@ def read_csv(
     if not lines:
         raise InputError(f"{path.name} has a header and no rows")
     columns = {name: [(number, row[i]) for number, row in lines] for i, name in enumerate(header)}
-    x = np.array([_numbers(columns[name], name, path) for name in names], dtype=np.float64).T
+    x = np.array([_numbers(columns[name], name, path, droppable=True) for name in names], dtype=np.float64).T
     return Table(x, _target(columns[target], target, path, task), names)
 
 
@@ -80,7 +80,8 @@ def _read(path: Path, delimiter: str, encoding: str) -> tuple[list[str], list[tu
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     except (UnicodeError, LookupError) as error:
         name = encoding.removesuffix("-sig")  # what follows a mark that need not be there
-        raise InputError(f"{path.name} is not text in {name}: {error}; pass encoding, as in latin-1") from error
+        problem = f"{path.name} is not text in {name}: {error}"
+        raise SettingError(problem, "encoding", "latin-1", lead="; name its own, as in ") from error
     except (csv.Error, ValueError) as error:
         raise InputError(f"{path.name!r} is not a CSV file: {error}") from error
     if not rows:
@@ -100,20 +101,21 @@ def _check_header(header: list[str], path: Path, delimiter: str) -> None:
         raise InputError(f"{path.name}: the header names {name!r} {times} times; every column needs its own name")
     others = [mark for mark in ";\t|," if mark != delimiter and mark in header[0]]
     if len(header) == 1 and others:
-        raise InputError(f"{path.name} has one column, {header[0]!r}; pass delimiter={others[0]!r}")
+        raise SettingError(f"{path.name} has one column, {header[0]!r}", "delimiter", others[0])
 
 
-def _numbers(cells: list[tuple[int, str]], name: str, path: Path) -> list[float]:
-    return [_number(cell, line, name, path) for line, cell in cells]
+def _numbers(cells: list[tuple[int, str]], name: str, path: Path, *, droppable: bool) -> list[float]:
+    return [_number(cell, line, name, path, droppable) for line, cell in cells]
 
 
-def _number(cell: str, line: int, name: str, path: Path) -> float:
+def _number(cell: str, line: int, name: str, path: Path, droppable: bool) -> float:
     where = f"{path.name}, line {line}, column {name!r}"
     if cell.lower() in _EMPTY:
         raise InputError(f"{where}: the cell is {'empty' if not cell else repr(cell)}; fill it or leave the line out")
     value = _parse(cell)
     if value is None:
-        raise InputError(f"{where} holds text, {cell!r}; turn the column into numbers or pass drop=[{name!r}]")
+        problem = f"{where} holds text, {cell!r}; turn the column into numbers"
+        raise SettingError(problem, "drop", [name], lead=" or pass ") if droppable else InputError(problem)
     if not math.isfinite(value):
         raise InputError(f"{where} holds {cell!r}, which is not a finite number")
     return value
@@ -136,5 +138,5 @@ def _target(
     numeric = sum(_parse(cell) is not None for _, cell in cells)
     mostly_numbers = 2 * numeric > len(cells) and task is None
     if task is Task.REGRESSION or numeric == len(cells) or mostly_numbers:
-        return np.array(_numbers(cells, name, path), dtype=np.float64)
+        return np.array(_numbers(cells, name, path, droppable=False), dtype=np.float64)
     return np.array([cell for _, cell in cells], dtype=np.str_)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from whyactivate._checks import check_names
 from whyactivate.datasets.columns import MISSING, check_finite, to_array, to_floats
 from whyactivate.datasets.dataset import Task
-from whyactivate.errors import InputError, UnknownNameError
+from whyactivate.errors import InputError, SettingError, UnknownNameError
 
 FEWEST_ROWS = 4
 _LARGEST_LABEL = 2.0**53  # beyond, floats skip whole numbers
@@ -89,18 +89,25 @@ def _number_classes(
             raise InputError(f"every class needs its own name, but {_list(list(names))} came")
     else:
         names = tuple(str(kind) for kind in kinds)
-    hint = '; if y is a quantity, pass task="regression"' if guessed and not texts else ""
+    maybe_quantity = guessed and not texts
     if len(kinds) < 2:
-        raise InputError(f"y holds one class only, {names[0]!r}: at least two are needed{hint}")
+        raise _too_few(f"y holds one class only, {names[0]!r}: at least two are needed", maybe_quantity)
     number = {kind: i for i, kind in enumerate(kinds)}
     values = np.array([number[str(v) if texts else v] for v in labels], dtype=np.int64)
     counts = np.bincount(values)
     if counts.min() < 2:
         rare = names[int(counts.argmin())]
-        raise InputError(
-            f"class {rare!r} has {counts.min()} row: at least two are needed, one to train on and one to test on{hint}"
+        raise _too_few(
+            f"class {rare!r} has {counts.min()} row: at least two are needed, one to train on and one to test on",
+            maybe_quantity,
         )
     return values, names
+
+
+def _too_few(problem: str, maybe_quantity: bool) -> InputError:
+    if not maybe_quantity:
+        return InputError(problem)
+    return SettingError(problem, "task", str(Task.REGRESSION), lead="; if y is a quantity, pass ")
 
 
 def _label(value: Any, row: int) -> str | int | bool:
@@ -113,7 +120,8 @@ def _label(value: Any, row: int) -> str | int | bool:
     if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_LABEL:
         return int(value)
     if isinstance(value, float):
-        raise InputError(f'y holds {value!r} in row {row}, which is no class; pass task="regression" for quantities')
+        problem = f"y holds {value!r} in row {row}, which is no class"
+        raise SettingError(problem, "task", str(Task.REGRESSION), lead="; if y is a quantity, pass ")
     return str(value)
 
 
