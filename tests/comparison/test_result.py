@@ -58,6 +58,8 @@ class TestWords:
         ]  # fmt: skip
         assert float(rows[-1][1]) == pytest.approx(result.members[0].floor, rel=1e-3)
         assert {len(row) for row in rows} == {len(columns)}
+        losses = {cell.split(" [")[0] for row in rows for cell in row[1:3]}
+        assert {len(loss.replace(".", "").lstrip("0")) for loss in losses} == {3}
         text = str(result)
         assert "linear floor" in text
         assert "none of 6 networks went below the linear floor" in flat(result)

@@ -58,13 +58,6 @@ def name_place(place: Place, places: Sequence[Place]) -> str:
     return ", ".join([name_of(place.activation), *extra])
 
 
-def number(value: float) -> str:
-    """Four significant digits at most."""
-    if math.isinf(value):
-        return "never" if value > 0 else "−∞"
-    return f"{value:.4g}".replace("-", "−")
-
-
 def interval(estimate: Estimate | None, *, signed: bool = False) -> str:
     """The value and its interval, as in 0.31 [0.29, 0.34]; a loss that is infinite has diverged."""
     if estimate is None or math.isnan(estimate.value):
@@ -126,7 +119,7 @@ def table(result: ComparisonResult) -> tuple[tuple[str, ...], list[tuple[str, ..
         rows.append(tuple(row))
     if result.summaries:
         first = result.summaries[0]
-        floor = ["linear floor", number(first.floor), number(first.floor_test)]
+        floor = ["linear floor", _loss(first.floor), _loss(first.floor_test)]
         rows.append((*floor, *[""] * (len(columns) - len(floor))))
     return tuple(columns), rows
 
