@@ -53,6 +53,9 @@ def tokens():
 def loads():
     raise RuntimeError("there are no weights at model.ckpt")
 
+def lazy():
+    return nn.Sequential(nn.LazyLinear(2))
+
 def takes(path):
     return nn.Linear(2, 2)
 
@@ -216,3 +219,9 @@ class TestCollapse:
         result = run("collapse", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert words in result.stderr
+
+
+def test_a_lazy_module_is_to_be_run_by_the_function_that_makes_it() -> None:
+    result = run("inspect", "their_nets:lazy", "--input", "1,6")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "their_nets:lazy: 0.weight has no shape yet (a lazy module); write a function that makes" in result.stderr

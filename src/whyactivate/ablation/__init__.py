@@ -23,6 +23,7 @@ from whyactivate.ablation.calls import (
 from whyactivate.ablation.result import Ablation, Losses, Retrained, Without
 from whyactivate.affine import Analysis, analyze
 from whyactivate.affine.depth import count_depth
+from whyactivate.affine.recording import check_module
 from whyactivate.collapse import infer_input
 from whyactivate.datasets import Dataset
 from whyactivate.errors import DivergedError, FoldingError, InputError
@@ -65,8 +66,7 @@ def ablate(
         InputError: not a module, an input that cannot be used, a forward that raises on it, a module that cannot be
             copied, or data that do not fit the module.
     """
-    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] (callers need not be typed)
-        raise InputError(f"ablate needs an nn.Module; what came is of type {type(module).__name__}")
+    check_module(module, "ablate")
     if data is not None and not isinstance(data, Dataset):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"data must be a Dataset (load_dataset, Dataset.from_arrays), but {type(data).__name__} came")
     if config is not None and not isinstance(config, TrainConfig):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -67,6 +67,7 @@ def load_target(text: str, *, train: bool = False) -> Target:
         raise InputError(f"{text!r} is not a target: {TARGET_HELP}")
     with their_code():
         module = _make(text)
+    _refuse_lazy(module, text)
     return Target(module if train else module.eval(), None)
 
 
@@ -121,6 +122,17 @@ def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
     if len(named) < len(found) or len(set(named)) < len(named):
         raise InputError("name each --input once, or none of them")
     return {name: tensor for name, tensor in found if name is not None}
+
+
+def _refuse_lazy(module: nn.Module, text: str) -> None:
+    from whyactivate.affine._torch_compat import is_uninitialised
+
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_uninitialised(tensor):
+            raise InputError(
+                f"{text}: {name} has no shape yet (a lazy module); write a function that makes the module, runs it "
+                "once and returns it, and name that"
+            )
 
 
 def _make(text: str) -> nn.Module:

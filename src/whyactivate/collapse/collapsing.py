@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from whyactivate.affine import Analysis, Verdict, analyze
 from whyactivate.affine.evaluating.replay import ExactConstants
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
-from whyactivate.affine.recording import Example
+from whyactivate.affine.recording import Example, check_module
 from whyactivate.collapse.result import Collapse, Step, modes_of
 from whyactivate.errors import CannotCollapseError, InputError, NotAffineError, RowsMixError, UndecidedError
 from whyactivate.proof import LinearRounding, RoundedStep
@@ -40,6 +40,7 @@ def collapse_linear(
             outputs, or where the one layer would not fit into memory.
         InputError: the input cannot be used, or was left out and cannot be inferred.
     """
+    check_module(module, "collapse_linear")
     if example_input is None:
         example_input = infer_input(module)
     analysis = analyze(module, example_input)
