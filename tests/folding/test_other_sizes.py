@@ -193,7 +193,7 @@ def attempted(m, x):
 @pytest.mark.parametrize(
     ("forward", "why"),
     [
-        (repeated, "does more with the number of rows"),
+        (repeated, "runs others at another batch size"),
         (lambda m, x: PASSED_ON[x.shape[0]](both(m, x)), "does more with the number of rows"),
         (lambda m, x: both(m, x) * float(PASSED_ON[x.size(0) :][0] is torch.relu), "does more with the number of rows"),
         (lambda m, x: both(m, x) * len(([1.0] * x.shape[0])[:20]), "does more with the number of rows"),
@@ -211,7 +211,7 @@ def attempted(m, x):
         (lambda m, x: both(m, x) * (torch.ones(x.shape[0]).sum() > 9), "computes numbers from the number of rows"),
         (lambda m, x: both(m, x) * (torch.ones_like(x)[:, 0].sum() > 9), "computes numbers from the number of rows"),
         (lambda m, x: both(m, x) * (2.0 if torch.ones(x.shape[0]).sum().item() > 9 else 1.0), "computes numbers from"),
-        (attempted, "tries what raises"),
+        (attempted, "runs others at another batch size"),
         (lambda m, x: both(m, x) if x.is_contiguous() else torch.tanh(both(m, x)), "asks how the rows lie in memory"),
         (lambda m, x: both(m, x) * float(x.is_same_size(torch.ones(60, 4))), "asks how the rows lie in memory"),
     ],

@@ -55,7 +55,7 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         "analyse the parts of the module before and after this operation on their own, or register a rule for it",
     ),
     (
-        ("does not run on a batch", "the number of rows decides"),
+        ("does not run on a batch", "the number of rows decides", "for which numbers of rows"),
         "let forward do the same for any number of rows; of a single row x as the example, pass x[None]",
     ),
     (

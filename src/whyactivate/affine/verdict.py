@@ -114,6 +114,9 @@ def decide(module: nn.Module, recordings: Recordings) -> Analysis:
         reason = _placed(f"the program cannot be evaluated without rounding: {missing}", at)
         return conclude(Verdict.UNDECIDED, reason=reason)
 
+    is_affine = cancellation.obstacle is None if unproved else not at_fault
+    if is_affine and recordings.open is not None:
+        return conclude(Verdict.UNDECIDED, reason=_placed(recordings.open.words, recordings.open.line))
     if unproved and cancellation.obstacle is None:
         return conclude(
             Verdict.AFFINE,

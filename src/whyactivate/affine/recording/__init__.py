@@ -17,11 +17,12 @@ from whyactivate.affine.garbage import rarely_collected
 from whyactivate.affine.pairs import as_pairs, real_dtype
 from whyactivate.affine.recording.calls import READ_UNSEEN, Calls
 from whyactivate.affine.recording.guards import ONE_AT_A_TIME
+from whyactivate.affine.recording.listening import Event, Heard, listen
 from whyactivate.affine.recording.repetition import repeat
+from whyactivate.affine.recording.row_classes import MOST_ROWS, find_classes
 from whyactivate.affine.recording.scripts import Script
 from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracker import record, run_unwatched
-from whyactivate.affine.recording.turning_points import questions, turning_points
 from whyactivate.affine.rules.rule import is_real
 from whyactivate.affine.tape import Argument, Constant, Location, Storage, Tape, Value
 from whyactivate.affine.trees import leaves_of, like, lying_as, map_leaves, tensors_in
@@ -31,8 +32,8 @@ FEW = range(2, 9)
 """Batch sizes at which it is always looked at whether rows mix."""
 _MOST_SIZES, _MOST_NUMBERS = 8, 2**20
 """Of the batch sizes that code names: how many are tried, and of how many numbers at most."""
-_MOST_ROWS, _MOST_ON_THE_WAY = 4096, 2**22
-"""Of those at which an answer about sizes changes: of how many rows at most, and of how many numbers on the way."""
+_MOST_ON_THE_WAY = 2**22
+"""Of those at which an answer about sizes changes: of how many numbers on the way at most."""
 _STRAYED = "it did something else when it was run again"
 _FAR = 2.0**10
 """How large the numbers of some of the inputs are, so that what happens only far from 0 may be met."""
@@ -52,6 +53,8 @@ class Recordings:
             lies in memory as the example does.
         undecided_by_input: what it called then that may answer otherwise at the next call, and where.
         rows: how many rows the example has.
+        open: what the code does with the number of rows for which that makes a difference at numbers of rows that were
+            not tried, as far as is known; None where it does nothing of that kind.
     """
 
     singles: tuple[Tape, ...]
@@ -62,6 +65,7 @@ class Recordings:
     unwatched: tuple[Tensor, ...] = ()
     undecided_by_input: tuple[tuple[str, Location], ...] = ()
     rows: int = 1
+    open: Event | None = None
 
     @property
     def single(self) -> Tape | None:
@@ -269,6 +273,8 @@ class _Takes:
         self._missing: str | None = None
         self._disagreement: str | None = None
         self.is_off_script = False
+        self._open: Event | None = None
+        self._raised: dict[int, Event] = {}
 
     def take(self, one: Example, *, may_raise: bool = False) -> bool:
         """Record one more; False where nothing more can be known.
@@ -296,6 +302,7 @@ class _Takes:
             self._missing = f"it does not run on a batch of {one.rows} row(s): {type(error).__name__}: {error}"
             self.is_off_script = True
             return True
+        self._open = self._open or self._raised.get(one.rows)  # what came after that was not heard
         self._tapes.setdefault(one.rows, []).append(tape)
         return tape.refusal is None and not tape.state
 
@@ -305,15 +312,19 @@ class _Takes:
         named = [rows for rows in example.sizes_to_try(self._state.sizes - tried) if rows <= 64 or self._is_cheap(rows)]
         if not self._state.asks_for_sizes:
             return named
-        inputs = {rows: example.with_rows(rows) for rows in (2, 3)}
-        asked = {rows: questions(module, one.args, one.kwargs, self._state) for rows, one in inputs.items()}
-        points = sorted(turning_points(asked) - tried)
-        return sorted({*named, *[rows for rows in points if self._is_cheap(rows)][:_MOST_SIZES]})
+
+        def heard(rows: int) -> Heard:
+            one = example.with_rows(rows)
+            return listen(module, one.args, one.kwargs, rows, self._state)
+
+        classes = find_classes(heard, tried | set(named), self._is_cheap, _MOST_SIZES)
+        self._open, self._raised = classes.open, classes.raised
+        return sorted({*named, *classes.to_try})
 
     def _is_cheap(self, rows: int) -> bool:
         """Whether a run with so many rows makes few enough numbers, going by how many those so far made."""
         made = {size: _numbers_on_the_way(tapes[0]) for size, tapes in [*self._tapes.items()][:3]}
-        return rows <= _MOST_ROWS and _extrapolated(made, rows) <= _MOST_ON_THE_WAY
+        return rows <= MOST_ROWS and _extrapolated(made, rows) <= _MOST_ON_THE_WAY
 
     def _record(self, one: Example) -> Tape:
         found = self._tapes.get(one.rows, [])
@@ -362,6 +373,7 @@ class _Takes:
             unwatched,
             tuple(dict.fromkeys(calls.notes)),
             self._example.rows,
+            self._open,
         )
 
 

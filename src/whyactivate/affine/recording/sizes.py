@@ -13,8 +13,11 @@ _MOST_REMEMBERED = 4096
 _LARGEST = 64
 _ASKS_FOR_SIZES = frozenset({"len", "shape", "size", "numel", "__len__"})
 _GOES_BY_SIZES = _ASKS_FOR_SIZES | {
-    "nelement", "stride", "split", "split_with_sizes", "tensor_split", "chunk", "hsplit", "vsplit", "unfold", "unbind",
+    "nelement", "nbytes", "stride", "split", "split_with_sizes", "tensor_split", "chunk", "hsplit", "vsplit", "unfold",
+    "unbind", "enumerate", "zip", "iter", "list", "tuple", "ones_like", "zeros_like", "full_like", "new_ones",
+    "new_zeros", "new_full",
 }  # fmt: skip
+_TAKES_APART = frozenset({"BINARY_SUBSCR", "UNPACK_SEQUENCE", "UNPACK_EX", "GET_ITER"})
 _TELLS_APART = ("COMPARE_OP", "CONTAINS_OP", "BINARY_OP")
 
 
@@ -23,7 +26,7 @@ def asks_for_sizes(code: types.CodeType) -> bool:
     """Whether code may ask for the size of something, or cut it."""
     return (
         not _GOES_BY_SIZES.isdisjoint(code.co_names)
-        or any("SLICE" in step.opname or type(step.argval) is slice for step in dis.get_instructions(code))
+        or any("SLICE" in step.opname or step.opname in _TAKES_APART for step in dis.get_instructions(code))
         or any(map(asks_for_sizes, inner_codes(code)))
     )
 

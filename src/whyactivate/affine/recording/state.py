@@ -107,6 +107,7 @@ class State:
         self.asks_for_sizes = any(map(_is_installed, self._own))  # of which not all code is looked at
         self._names = {"forward"}
         self._stored: set[str] = set()  # names of attributes that code may set
+        self._spaces_of_code: dict[int, dict[str, Any]] = {}  # in which the module's own code looks up names
         self._libraries: list[tuple[Any, str]] = []  # their modules, classes and objects, on which it may
         self._logs = False  # whether code uses loggers
         self._compiled: str | None = None  # what is compiled
@@ -183,6 +184,11 @@ class State:
                 elif stored and isinstance(value, (type, types.FunctionType)):
                     self._keepers.append(keeper_of_stored(value, stored, name))
         return bool(installed)
+
+    def namespaces(self) -> list[dict[str, Any]]:
+        """Those in which the module's own code looks up names."""
+        own = {id(vars(module)): vars(module) for module in [*sys.modules.values()] if _package_of(module) in self._own}
+        return [*(self._spaces_of_code | own).values()]
 
     def leads_to(self, kind: type) -> bool:
         """True where something of that kind is among what the module leads to."""
@@ -297,6 +303,7 @@ class State:
                 self._object_to(objection and f"{path} {objection}")
                 self._use_of_library(used, path)
             self._visit_named(vars(function), path)
+        self._spaces_of_code[id(function.__globals__)] = function.__globals__
         names = names_in(function.__code__)
         objection = objection_to_code(function.__code__, names, function.__globals__)
         self._object_to(objection and f"{path} {objection}")
@@ -517,6 +524,10 @@ class State:
 
 def _package(module: str | None) -> str:
     return (module or "").partition(".")[0]
+
+
+def _package_of(module: Any) -> str:
+    return _package(getattr(module, "__name__", None))
 
 
 @functools.cache

@@ -1,0 +1,211 @@
+"""What int, float, range, list and others stand for in a module's code while its sizes are listened to.
+
+Python's own turn a number that knows where it came from into one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Size
+
+from whyactivate.affine.recording.counts import is_counted, number, plain_number
+
+
+class _Stands(type):
+    """The type of what stands for a type of Python's own: it makes numbers of it, and tells them as that does."""
+
+    own: type
+
+    def __call__(cls, *given: Any, **named: Any) -> Any:
+        return cls.make(*given, **named)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls.own)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, cls.own)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(cls.own, name)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is cls.own
+
+    def __hash__(cls) -> int:
+        return hash(cls.own)
+
+
+class _Int(metaclass=_Stands):
+    own = int
+
+    @staticmethod
+    def make(*given: Any, **named: Any) -> Any:
+        """What int() gives, knowing where it came from."""
+        if len(given) != 1 or named or not is_counted(given[0]):
+            return int(*given, **named)
+        (one,) = given
+        return one if type(one.value) is int else number(one, int(one.value), ("trunc", one.form))
+
+
+class _Float(metaclass=_Stands):
+    own = float
+
+    @staticmethod
+    def make(*given: Any) -> Any:
+        """What float() gives, knowing where it came from."""
+        if len(given) != 1 or not is_counted(given[0]):
+            return float(*given)
+        (one,) = given
+        return number(one, float(one.value), ("float", one.form))
+
+
+class Counting(Sequence[int]):
+    """A range whose end came of sizes. The last of its numbers knows that; whether it has more is asked."""
+
+    __class__ = property(lambda self: range)  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    def __init__(self, start: Any, stop: Any, step: Any) -> None:
+        self._bounds = start, stop, step
+        self._plain = range(plain_number(start), plain_number(stop), plain_number(step))
+        steps = (stop - start + step - (1 if plain_number(step) > 0 else -1)) // step
+        self._length = steps
+        self._last = start + step * (steps - 1)
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def counted_length(self) -> Any:
+        """How many numbers it has; it knows where that came from."""
+        return max(self._length, 0)
+
+    def __iter__(self) -> Iterator[Any]:
+        several = bool(self._length > 1)
+        if not several and not self._length > 0:
+            return
+        yield from self._plain[:-1]
+        yield self._last
+
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed([*self])
+
+    def __contains__(self, one: object) -> bool:
+        start, stop, step = self._bounds
+        if not isinstance(one, int):
+            return one in self._plain
+        inside = (start <= one < stop) if plain_number(step) > 0 else (stop < one <= start)
+        return bool(inside and (one - start) % step == 0)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [*self][index]
+        at = self._length + index if index < 0 else index
+        if not 0 <= at < self._length:
+            raise IndexError("range object index out of range")
+        start, _, step = self._bounds
+        return start + step * at
+
+
+class _Range(metaclass=_Stands):
+    own = range
+
+    @staticmethod
+    def make(*bounds: Any) -> Any:
+        """A range, which knows where its end came from."""
+        if not any(map(is_counted, bounds)) or len(bounds) > 3:
+            return range(*bounds)
+        start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+        return Counting(start, stop, step)
+
+
+def _enumerate_with(length: Callable[[Any], Any]) -> type:
+    class _Enumerate(metaclass=_Stands):
+        own = enumerate
+
+        @staticmethod
+        def make(things: Iterable[Any], start: Any = 0) -> Any:
+            """What enumerate() gives; the last number knows where it came from."""
+            try:
+                counted = length(things)
+            except TypeError:
+                return enumerate(things, start)
+            return (
+                zip(Counting(start, start + counted, 1), things, strict=False)
+                if is_counted(counted)
+                else (enumerate(things, start))
+            )
+
+    return _Enumerate
+
+
+def _print(*things: Any, **named: Any) -> None:
+    """What print() does, but that nobody is told of the numbers that are shown."""
+    print(*map(_shown, things), **named)
+
+
+def _shown(thing: Any) -> Any:
+    if type(thing) is tuple or isinstance(thing, Size):
+        return type(thing)(map(_shown, thing))
+    return plain_number(thing)
+
+
+def _list_with(listed: Callable[[Any, Any], Any], kind: type) -> type:
+    class _Listed(metaclass=_Stands):
+        own = kind
+
+        @staticmethod
+        def make(*things: Any) -> Any:
+            """What list() or tuple() gives; the rows of a tensor report where their number makes a difference."""
+            return listed(kind(*things), things[0]) if things else kind()
+
+    return _Listed
+
+
+def _type_among(stands: Mapping[type, type]) -> type:
+    class _Type(metaclass=_Stands):
+        own = type
+
+        @staticmethod
+        def make(*given: Any, **named: Any) -> Any:
+            """What type() gives, and what stands for that."""
+            if len(given) != 1 or named:
+                return type(*given, **named)
+            kind = given[0].__class__ if type(given[0]).__module__.startswith(_HERE) else type(given[0])
+            return stands.get(kind, kind)
+
+    return _Type
+
+
+_HERE = __name__.rpartition(".")[0]
+
+
+@contextmanager
+def tracked_names(
+    spaces: Iterable[dict[str, Any]], length: Callable[[Any], Any], listed: Callable[[Any, Any], Any]
+) -> Generator[None]:
+    """Within it, code that looks up names in some namespaces finds these in place of Python's own.
+
+    Args:
+        spaces: the namespaces.
+        length: how long something is, as a number that reports.
+        listed: a list or tuple, and what it was made of, as one that reports.
+    """
+    stands: dict[type, type] = {int: _Int, float: _Float, range: _Range, enumerate: _enumerate_with(length)}
+    stands |= {kind: _list_with(listed, kind) for kind in (list, tuple)}
+    stands[type] = _type_among(stands)
+    names = {"print": _print, **{kind.__name__: stand for kind, stand in stands.items()}}
+    changed = [(space, name) for space in spaces for name in names if name not in space]
+    for space, name in changed:
+        space[name] = names[name]
+    try:
+        yield
+    finally:
+        for space, name in changed:
+            del space[name]
+
+
+def as_python_knows_it(thing: Any) -> Any:
+    """What stands for a type of Python's own as that type; anything else as it is."""
+    return thing.own if isinstance(thing, _Stands) else thing
