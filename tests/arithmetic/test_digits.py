@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyactivate.arithmetic import exact, planes
+from whyactivate.arithmetic import planes, rational
 from whyactivate.arithmetic.digits import MOST_FROM_FLOATS, Digits
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS
@@ -104,7 +104,7 @@ def test_numbers_that_span_too_much_are_left_to_integers() -> None:
 
 @pytest.fixture(params=[1, 10**9], ids=["digits", "ints"])
 def representation(request, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "MANY", request.param)
+    monkeypatch.setattr(rational, "MANY", request.param)
 
 
 @pytest.mark.usefixtures("representation")

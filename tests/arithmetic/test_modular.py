@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyactivate.arithmetic import exact
+from whyactivate.arithmetic import rational
 from whyactivate.arithmetic.digits import Digits
 from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.modular import LEAST_PRIMES, ModularArray, draw_prime, residues_modulo
@@ -46,7 +46,7 @@ def test_arithmetic_agrees_with_python_integers(pairs: list[tuple[int, int]]) ->
 
 @pytest.mark.parametrize("many", [1, 10**9], ids=["digits", "ints"])
 def test_exact_numbers_have_the_residues_of_their_fractions(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "MANY", many)
+    monkeypatch.setattr(rational, "MANY", many)
     generator = torch.Generator().manual_seed(1)
     left, right = torch.randn(3, 5, generator=generator), torch.randn(5, 2, generator=generator)
     left[0, 0], left[1, 1], left[2, 2] = 2.0**-149, -0.0, 2.0**127

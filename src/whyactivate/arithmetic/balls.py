@@ -17,11 +17,12 @@ from flint import arb, ctx, fmpq
 from numpy.typing import NDArray
 
 from whyactivate.arithmetic.digits import on_one_scale
-from whyactivate.arithmetic.exact import ExactArray, Scalar
+from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.fixed_point import FixedPoint
 from whyactivate.arithmetic.fixed_products import convolve, multiply_matrices
 from whyactivate.arithmetic.planes import LONGEST_SUM
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align, objects
+from whyactivate.arithmetic.rational import Scalar
 from whyactivate.errors import InputError
 
 DEFAULT_BITS = 128

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from whyactivate.arithmetic.balls import BallArray
 from whyactivate.arithmetic.digits import flushes_subnormals
-from whyactivate.arithmetic.exact import ExactArray, Scalar
+from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.floats import FLOAT_FORMATS, decode
 from whyactivate.arithmetic.points import Cells, Mask, PointsArray, align
+from whyactivate.arithmetic.rational import Scalar
 from whyactivate.errors import InputError
 
 Floats = NDArray[np.float64]

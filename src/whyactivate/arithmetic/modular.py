@@ -15,8 +15,10 @@ from flint import fmpz
 from numpy.typing import NDArray
 
 from whyactivate.arithmetic.digits import DIGIT_BITS, Digits
-from whyactivate.arithmetic.exact import ExactArray, Scalar, multiply_matrices
+from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.matrix_products import multiply_matrices
 from whyactivate.arithmetic.points import Cells, PointsArray, align
+from whyactivate.arithmetic.rational import Scalar
 from whyactivate.errors import InputError
 
 PRIME_BITS = 62

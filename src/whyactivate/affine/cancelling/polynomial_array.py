@@ -12,8 +12,9 @@ from flint import fmpq
 
 from whyactivate.affine.cancelling.polynomials import Forms, Polynomial
 from whyactivate.affine.rules.rule import CannotEvaluate
-from whyactivate.arithmetic.exact import ExactArray, Scalar
+from whyactivate.arithmetic.exact import ExactArray
 from whyactivate.arithmetic.points import Cells, PointsArray, align
+from whyactivate.arithmetic.rational import Scalar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
