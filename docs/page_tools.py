@@ -32,7 +32,7 @@ def on_config(config: Any) -> None:
 
 
 def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
-    """The figure as HTML, in the colours of the page.
+    """The figure as HTML, in the colours of the page and with words in the language of its caption.
 
     Args:
         figure: what a function of `whyactivate.plots` returned.
@@ -40,9 +40,14 @@ def show_figure(figure: Figure, name: str, *, alt: str, caption: str) -> str:
         alt: what it shows, in words, for those who cannot see it.
         caption: what it shows, in a sentence.
     """
+    from figure_words import ORIGINAL, in_language, language_of
+
     from whyactivate.plots import svg_of
     from whyactivate.report.inline import inline_svg
 
+    language = language_of(caption)
+    if language != ORIGINAL:
+        figure = in_language(figure, language)
     drawing = inline_svg(svg_of(figure), name, alt)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>"
     return f'<figure class="figure" data-search-exclude><div class="figure-view">{drawing}</div>{caption}</figure>'
