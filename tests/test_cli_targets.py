@@ -225,3 +225,17 @@ def test_a_lazy_module_is_to_be_run_by_the_function_that_makes_it() -> None:
     result = run("inspect", "their_nets:lazy", "--input", "1,6")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "their_nets:lazy: 0.weight has no shape yet (a lazy module); write a function that makes" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "collapse", "ablate"])
+def test_what_is_wrong_with_an_input_is_said_of_the_option(command: str) -> None:
+    for shapes, words in (
+        ((), "its first layer is not an nn.Linear; no --input was given: say what it takes, as in --input 1,3,224,224"),
+        (("--input", "0,3,8,8"), "--input '0,3,8,8': the batch dimension comes first and has at least one row"),
+    ):
+        result = run(command, "their_nets:convolutions", *shapes)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert words in result.stderr
+        assert "example_input" not in result.stderr
+    result = run("inspect", "their_nets:sound", "--input", "2,6:int64")
+    assert result.stderr.startswith("whyactivate: --input must hold at least one floating tensor")

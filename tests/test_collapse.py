@@ -334,7 +334,9 @@ def test_nonsense_is_refused_with_what_was_expected(kind, options, words: str) -
 def test_an_input_is_not_guessed_behind_another_layer(first):
     module = nn.Sequential(first, nn.Linear(8, 2))
     for door in (wa.collapse_linear, wa.ablate):
-        with pytest.raises(InputError, match=r"its first layer is not an nn\.Linear\. Pass example_input"):
+        with pytest.raises(
+            InputError, match=r"its first layer is not an nn\.Linear\. Pass a tensor .* as example_input$"
+        ):
             door(module)
 
 

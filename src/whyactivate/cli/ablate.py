@@ -61,7 +61,7 @@ def ablate(
         loaded = None if data is None else load_dataset(data, seed or 0)
         rate = 1e-3 if learning_rate is None else learning_rate
         config = None if loaded is None else TrainConfig(epochs=epochs or 50, learning_rate=rate, seed=seed or 0)
-        with their_code():
+        with their_code(guessed=example is None and loaded is None):
             ablation = take_out(found.module, example, loaded, config, seeds=seeds, progress=progress)
         files: tuple[Path, ...] = ()
         if out is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whyactivate.errors import InputError, find_nearest
+from whyactivate.errors import InputError, SettingError, find_nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,16 +76,15 @@ def their_code(*, guessed: bool = False) -> Generator[None]:
     """While a target's code runs: what it prints goes to stderr, since stdout is for the answer.
 
     Raises:
-        InputError: as before; where the input had to be `guessed`, with how to say what it is.
+        InputError: as before, about --input; where the input had to be `guessed`, with how to say what it is.
     """
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield
         except InputError as error:
-            if not guessed:
-                raise
+            said = error.problem if isinstance(error, SettingError) else str(error).replace("example_input", "--input")
             hint = "no --input was given: say what it takes, as in --input 1,3,224,224 or --input 1,16:int64"
-            raise InputError(f"{str(error).rstrip('.')}; {hint}") from error
+            raise InputError(f"{said.rstrip('.')}; {hint}" if guessed else said) from error
 
 
 def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
@@ -108,6 +107,8 @@ def read_inputs(shapes: list[str]) -> tuple[Tensor, ...] | dict[str, Tensor]:
             hint = f" Did you mean {nearest!r}?" if nearest else ""
             raise InputError(f"--input {text!r}: unknown dtype {name!r}.{hint} Known: {', '.join(_DTYPES)}.")
         shape, dtype = tuple(map(int, match["shape"].split(","))), getattr(torch, name)
+        if shape[0] == 0:
+            raise InputError(f"--input {text!r}: the batch dimension comes first and has at least one row")
         try:
             if dtype.is_floating_point:
                 tensor = torch.randn(shape, generator=generator).to(dtype)

@@ -12,7 +12,7 @@ from whyactivate.affine.evaluating.replay import ExactConstants
 from whyactivate.affine.multiply import AffineStep, TooLargeError, multiply_steps
 from whyactivate.affine.recording import Example, check_module
 from whyactivate.collapse.result import Collapse, Step, modes_of
-from whyactivate.errors import CannotCollapseError, InputError, NotAffineError, RowsMixError, UndecidedError
+from whyactivate.errors import CannotCollapseError, NotAffineError, RowsMixError, SettingError, UndecidedError
 from whyactivate.proof import LinearRounding, RoundedStep
 
 _OTHER_LAYERS = (
@@ -104,9 +104,10 @@ def infer_input(module: nn.Module) -> Tensor:
                 # Not part.weight: where that is computed (spectral_norm), asking for it changes the module.
                 first = next(part.parameters(), torch.empty(0, device="cpu"))
                 return torch.zeros(1, part.in_features, dtype=first.dtype, device=first.device)
-    raise InputError(
-        f"cannot tell what {type(module).__name__} takes: its first layer is not an nn.Linear. "
-        "Pass example_input, a tensor with the batch dimension first."
+    raise SettingError(
+        f"cannot tell what {type(module).__name__} takes: its first layer is not an nn.Linear",
+        "example_input",
+        lead=". Pass a tensor with the batch dimension first as ",
     )
 
 
