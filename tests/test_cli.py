@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -24,7 +25,7 @@ from typer.testing import CliRunner, Result
 import whyactivate
 from demo_run import quick_parts, quick_result
 from whyactivate.activations import ACTIVATIONS
-from whyactivate.cli import app
+from whyactivate.cli import app, main
 from whyactivate.cli.console import show_table, write_json
 from whyactivate.cli.exits import code_of
 from whyactivate.demo import Disagreement, Part, words
@@ -438,6 +439,20 @@ def test_train_interrupted_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch, tm
     assert result.exit_code == 130
     assert f"interrupted after epoch 2 of 5; the weights of then are in {path}" in result.stderr
     assert load_weights(path).activation == "relu"
+
+
+def test_ctrl_c_before_a_command_runs_is_one_line_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    module = sys.modules["whyactivate.cli.app"]  # the package has an app of its own
+    monkeypatch.setattr(module, "app", pressed)
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, capsys.readouterr().err) == (130, "whyactivate: interrupted\n")
 
 
 def test_a_file_that_was_there_is_not_lost_to_a_bad_argument(tmp_path: Path) -> None:

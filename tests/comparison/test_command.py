@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -125,3 +127,21 @@ def test_progress_says_how_far_and_how_long():
     assert said[1][0] == "3 of 10 networks, about 30 s left"
     assert said[1][1] == pytest.approx(500, abs=2)
     assert [_duration(s) for s in (5, 600, 9000)] == ["5 s", "10 min", "2.5 h"]
+
+
+def test_an_interrupted_command_names_its_option_and_nothing_of_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from whyactivate import comparison
+
+    whole = comparison.compare
+
+    def stopped(*arguments: Any, **options: Any) -> comparison.ComparisonResult:
+        result = whole(*arguments, **options)
+        return replace(result, members=result.members[:-1])
+
+    monkeypatch.setattr(comparison, "compare", stopped)
+    path = tmp_path / "part.json"
+    result = run(*SMALL, "--save", path)
+    assert result.exit_code == 130
+    assert "1 network is still to be trained.\n" in result.stdout
+    assert "resume=" not in result.stdout
+    assert result.stderr == f"whyactivate: interrupted after 11 of 12 networks; go on with --resume {path}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from whyactivate.cli.collapse import collapse
 from whyactivate.cli.compare import compare
 from whyactivate.cli.demo import demo
 from whyactivate.cli.exercise import exercise
-from whyactivate.cli.exits import OneLineGroup, PlainCommand
+from whyactivate.cli.exits import INTERRUPTED, OneLineGroup, PlainCommand, complain
 from whyactivate.cli.inspect import inspect
 from whyactivate.cli.prove import prove
 from whyactivate.cli.train import train
@@ -64,4 +65,7 @@ def whyactivate(
 def main() -> None:
     """What the console script runs."""
     gc.set_threshold(50_000, 20, 20)  # while so much is imported, looking for garbage costs more than keeping it
-    app(prog_name="whyactivate")
+    try:
+        app(prog_name="whyactivate")
+    except KeyboardInterrupt:  # before a command runs: what an app catches, it catches while it runs one
+        sys.exit(complain("interrupted", INTERRUPTED))

@@ -115,7 +115,7 @@ def _show(result: ComparisonResult, save: Path | None, figure: Path | None) -> N
     for part, (columns, *rows) in enumerate(words.split(*result.table(), console.width - 4)):
         caption = "the same, further columns" if part else "medians with 95 % intervals, and the linear floor"
         show_table(console, caption, columns, [row for row in rows if any(row[1:])], follows=part > 0)
-    for sentence in words.sentences(result):
+    for sentence in words.sentences(result, to_go_on=""):  # how to, says the line that ends an interrupted command
         say(console, sentence)
     for name, path in (("Networks", save), ("Figure", figure)):
         if path is not None:

@@ -170,8 +170,8 @@ def leaders(summaries: Sequence[Summary], quantity: str) -> list[Summary]:
     return [ordered[0], *(s for s in ordered[1:] if best.overlaps(getattr(s, quantity)))]
 
 
-def sentences(result: ComparisonResult) -> list[str]:
-    """What the numbers say, and what they do not."""
+def sentences(result: ComparisonResult, to_go_on: str = ": pass this result as resume=") -> list[str]:
+    """What the numbers say, and what they do not; `to_go_on` says how to train the rest."""
     if not result.summaries:
         return ["No network was trained to its end."]
     said = [_say_intervals(result)]
@@ -188,7 +188,7 @@ def sentences(result: ComparisonResult) -> list[str]:
         said.append(f"{diverged} diverged: they count as infinite losses; a pair of two such losses is left out.")
     if result.missing:
         left = "1 network is" if result.missing == 1 else f"{result.missing} networks are"
-        said.append(f"{left} still to be trained: pass this result as resume=.")
+        said.append(f"{left} still to be trained{to_go_on}.")
     return said
 
 
