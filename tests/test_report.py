@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from browser.laboratory import CHROMIUM
 from demo_run import quick_parts, quick_result
 from whyactivate.demo import Disagreement
 from whyactivate.demo.story import paragraphs, table_of
@@ -77,7 +78,7 @@ def test_the_page_says_what_the_run_found() -> None:
         assert f"{check.claim} yes {check.found}" in said
     for proof in quick_result().collapse.proofs:
         assert f"Proof, {proof.kind}: holds" in said
-        assert " ".join(proof.statement.split()) in said
+        assert " ".join(proof.statement.split()) in said.replace("\u2011", "-")
 
 
 def test_the_page_asks_nobody_for_anything() -> None:
@@ -192,3 +193,26 @@ def test_nothing_in_a_run_is_taken_for_markup() -> None:
 
 def test_the_same_run_gives_the_same_page() -> None:
     assert html() == render_report(quick_result(), tuple(d for p in quick_parts() if (d := draw_part(p, "seed 0"))))
+
+
+def test_no_number_of_a_proof_is_torn_at_the_end_of_a_line() -> None:
+    said = words(Page(html()))
+    bounds = re.findall(r"is within \d\.\d\de(.)\d\d of Wx \+ b", said)
+    assert bounds
+    assert set(bounds) == {"\u2011"}
+
+
+def test_figures_stay_legible_on_a_telephone(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    path = tmp_path / "report.html"
+    path.write_text(html(), encoding="utf-8")
+    with playwright.sync_playwright() as opened:
+        page = opened.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]).new_page(
+            viewport={"width": 390, "height": 800}
+        )
+        page.goto(path.as_uri())
+        widths = page.evaluate("[...document.querySelectorAll('figure svg')].map(svg => svg.clientWidth)")
+        assert min(widths) >= 400, "letters of 9.5 points in 6.4 inches are then as large as the smallest of the page"
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

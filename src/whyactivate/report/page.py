@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,8 @@ from whyactivate.report.inline import inline_svg
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from whyactivate.proof import Proof
 
 
 def render_report(result: DemoResult, figures: Sequence[Drawing] = ()) -> str:
@@ -73,8 +76,13 @@ def _template() -> Template:
     source = resources.files("whyactivate.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = _shown
-    environment.filters["stated"] = say_statement
+    environment.filters["stated"] = _stated
     return environment.from_string(source)
+
+
+def _stated(proof: Proof) -> str:
+    """What a proof states; no line ends inside 4.05e-05."""
+    return re.sub(r"(?<=\de)-(?=\d)", "\u2011", say_statement(proof))
 
 
 def _shown(value: object) -> str:
