@@ -13,11 +13,12 @@ from typing import Any, Self, TypeGuard, TypeVar
 
 import numpy as np
 import torch
-from flint import arb, ctx, fmpq
+from flint import arb, arb_series, ctx, fmpq
 from numpy.typing import NDArray
 
 from whyactivate.arithmetic.digits import on_one_scale
 from whyactivate.arithmetic.exact import ExactArray
+from whyactivate.arithmetic.fixed_functions import Series, apply_series
 from whyactivate.arithmetic.fixed_point import FixedPoint
 from whyactivate.arithmetic.fixed_products import convolve, multiply_matrices
 from whyactivate.arithmetic.planes import LONGEST_SUM
@@ -130,7 +131,7 @@ class BallArray(PointsArray):
 
     def __truediv__(self, other: Self | ExactArray | Scalar) -> Self:
         divisor = self._coerced(other)
-        if self.is_fixed and not divisor.is_fixed:
+        if self.is_fixed:
             return self * divisor.apply(lambda x: 1 / x)
         return self._binary(divisor, np.true_divide)
 
@@ -170,6 +171,11 @@ class BallArray(PointsArray):
         with ctx.workprec(self.bits):
             return type(self)(_map(function, self.balls), self.bits)
 
+    def _analytic(self, function: Callable[[arb], arb], series: Series) -> Self:
+        """A function that is analytic on the whole real line, of every entry; many in fixed point by polynomials."""
+        fixed = apply_series(self._fixed(self), series, self.bits) if self.is_fixed else None
+        return self.apply(function) if fixed is None else self.from_fixed(fixed, self.bits)
+
     def __abs__(self) -> Self:
         return self.from_fixed(abs(self._fixed(self)), self.bits) if self.is_fixed else self.apply(abs)
 
@@ -179,7 +185,7 @@ class BallArray(PointsArray):
 
     def exp(self) -> Self:
         """e^x."""
-        return self.apply(lambda x: x.exp())
+        return self._analytic(lambda x: x.exp(), arb_series.exp)
 
     def log(self) -> Self:
         """The natural logarithm; not finite where the ball reaches 0 or below."""
@@ -191,7 +197,7 @@ class BallArray(PointsArray):
 
     def expm1(self) -> Self:
         """e^x - 1, sharp near 0."""
-        return self.apply(lambda x: x.expm1())
+        return self._analytic(lambda x: x.expm1(), lambda x: x.exp() - 1)
 
     def sqrt(self) -> Self:
         """The square root; not finite where the ball reaches below 0."""
@@ -199,19 +205,19 @@ class BallArray(PointsArray):
 
     def tanh(self) -> Self:
         """The hyperbolic tangent."""
-        return self.apply(lambda x: x.tanh())
+        return self._analytic(lambda x: x.tanh(), lambda x: 1 - 2 / (1 + (2 * x).exp()))
 
     def erf(self) -> Self:
         """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-        return self.apply(lambda x: x.erf())
+        return self._analytic(lambda x: x.erf(), arb_series.erf)
 
     def sigmoid(self) -> Self:
         """1 / (1 + e^-x), in the form that does not overflow."""
-        return self.apply(lambda x: 1 / (1 + (-x).exp()) if x >= 0 else x.exp() / (1 + x.exp()))
+        return self._analytic(_sigmoid, lambda x: 1 / (1 + (-x).exp()))
 
     def softplus(self) -> Self:
         """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
-        return self.apply(lambda x: x.max(arb(0)) + (-abs(x)).exp().log1p())
+        return self._analytic(_softplus, lambda x: (1 + x.exp()).log())
 
     def floor(self) -> Self:
         """The largest whole number not above."""
@@ -223,11 +229,11 @@ class BallArray(PointsArray):
 
     def sin(self) -> Self:
         """The sine."""
-        return self.apply(lambda x: x.sin())
+        return self._analytic(lambda x: x.sin(), arb_series.sin)
 
     def cos(self) -> Self:
         """The cosine."""
-        return self.apply(lambda x: x.cos())
+        return self._analytic(lambda x: x.cos(), arb_series.cos)
 
     def maximum(self, other: Self | ExactArray | Scalar) -> Self:
         """The larger of the two, entry by entry; an enclosure also where the order is not decided."""
@@ -429,6 +435,14 @@ def _exact(numbers: _Balls | ExactArray | Scalar) -> _Balls | ExactArray:
 def _map(function: Callable[[Any], Any], cells: Cells) -> Cells:
     """`function` of every cell, the shape kept (0 entries included)."""
     return objects(np.frompyfunc(function, 1, 1)(cells))
+
+
+def _sigmoid(x: arb) -> arb:
+    return 1 / (1 + (-x).exp()) if x >= 0 else x.exp() / (1 + x.exp())
+
+
+def _softplus(x: arb) -> arb:
+    return x.max(arb(0)) + (-abs(x)).exp().log1p()
 
 
 def _holds(ball: arb, number: Fraction) -> bool:

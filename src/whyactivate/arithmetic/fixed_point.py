@@ -90,12 +90,23 @@ class FixedPoint:
         planes = np.stack([one.planes for one in digits], axis=1)
         return cls(Digits(planes, digits[0].low), np.stack([one.radius for one in arrays]))
 
+    @classmethod
+    def concatenate(cls, arrays: Sequence[Self]) -> Self:
+        """Arrays joined along their last axis."""
+        digits = on_one_scale([one.digits for one in arrays])
+        planes = np.concatenate([one.planes for one in digits], axis=-1)
+        return cls(Digits(planes, digits[0].low), np.concatenate([one.radius for one in arrays], axis=-1))
+
     # -- reading ----------------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the array of numbers."""
         return self.radius.shape
+
+    def approximately(self) -> Floats:
+        """About the midpoints; 0 or infinite where those are beyond the range of float64."""
+        return _approximately(self.digits)
 
     @property
     def size(self) -> Floats:

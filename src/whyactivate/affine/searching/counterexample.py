@@ -30,7 +30,7 @@ _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
 _SCALES_OF_LARGE = (1.0, 2.0**20, 2.0**7, 2.0**-6, 2.0**60)
 """Far from 0 activations are at their ends, and what is added to a stream that is normalised is small beside it: there
 the intervals of deep networks stay narrow."""
-_WIDE_BITS = (88, 176, 512, 1536)
+_WIDE_BITS = (88, 132, 176, 264, 352, 528, 1056, 1584)
 """With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
 _HOPELESS = 2.0**10
 _TRIES_BEFORE_HOPELESS = 2
@@ -123,7 +123,8 @@ def _first(
             break
     if not most_wide or not tried:
         return vague
-    tried.sort(key=itemgetter(0))
+    # In fixed point all numbers of an array share a unit: beside squares of large ones, small ones lose digits.
+    tried = sorted(((blur * question.size**2, question) for blur, question in tried), key=itemgetter(0))
     width = tried[0][0] * 2.0**53  # of the intervals that a single bit would give: each further one halves them
     for bits, more_bits in itertools.zip_longest(_WIDE_BITS, _WIDE_BITS[1:]):
         can_pass_over = more_bits and count_wide_tries(tape, more_bits)
@@ -190,6 +191,11 @@ class _Question:
             return self._compare(arithmetic)
         except (InputError, NoValue):  # such as a number beyond the largest float on the way: of no use
             return _Answer(None)
+
+    @property
+    def size(self) -> float:
+        """The largest number in a and b without its sign, 1 at least."""
+        return max([1.0, *(float(x.abs().max()) for x in (*self.a, *self.b) if x.numel())])
 
     def _shown(self, point: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """An input as the module takes it: pairs of reals as complex numbers again."""
