@@ -386,3 +386,15 @@ def test_analyses_in_several_threads_leave_the_process_as_it_was() -> None:
         thread.join()
     assert settings() == before
     assert verdicts == ["not_affine"] * 15
+
+
+once = iter([1.0])
+
+
+def test_an_attribute_may_have_the_name_of_something_else_in_the_file() -> None:
+    """As in a notebook, where short names stand for many things; but globals can be had by other means, too."""
+    module = Parts(lambda m, x: m.fc1(x) + m.once)
+    module.once = nn.Parameter(torch.ones(4))
+    assert wa.analyze(module, rows()).verdict == "affine"
+    for reader in (lambda m, x: m.fc1(x) * next(once, 2.0), lambda m, x: m.fc1(x) * next(globals()["once"], 2.0)):
+        assert wa.analyze(Parts(reader), rows()).verdict == "undecided"

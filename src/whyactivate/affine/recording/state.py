@@ -54,7 +54,13 @@ from whyactivate.affine.recording.keepers import (
 )
 from whyactivate.affine.recording.sizes import asks_for_sizes, sizes_in
 from whyactivate.affine.recording.standard_library import objection_to_value
-from whyactivate.affine.recording.surroundings import SETTERS, names_in, objection_to_code, stored_names_in
+from whyactivate.affine.recording.surroundings import (
+    SETTERS,
+    global_names_in,
+    names_in,
+    objection_to_code,
+    stored_names_in,
+)
 from whyactivate.affine.recording.uses import imported_by, uses_of
 
 _MOST_OBJECTS = 200_000
@@ -316,8 +322,9 @@ class State:
         self._keep(keeper_of(function.__annotations__, f"{path}.__annotations__"))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             self._waiting.append((cell, f"{name} in {path}"))
-        self._keepers.append(keeper_of_names(function.__globals__, names, "global "))
-        for name in sorted(names):
+        looked_up = global_names_in(function.__code__)
+        self._keepers.append(keeper_of_names(function.__globals__, looked_up, "global "))
+        for name in sorted(looked_up):
             self._name(function.__globals__.get(name), name)
         for module in imported_by(function.__code__):
             self._name(module, module.__name__)

@@ -46,6 +46,15 @@ _ASKS_WHO_WATCHES = frozenset(
 _LOOKS_UP = frozenset(
     {"__annotations__", "__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "gi_frame", "cr_frame"}
 )
+_GIVES_GLOBALS = frozenset(
+    {
+        "globals", "locals", "vars", "eval", "exec", "compile", "modules", "__dict__", "__import__", "import_module",
+        "getmodule", "find_class",
+    }
+)  # fmt: skip
+"""The names of what gets at globals under names that need not be looked up by the code itself."""
+_ABOUT_GLOBALS = ("_GLOBAL", "_GLOBALS", "_NAME")
+"""How the names of steps end that load, store or delete one."""
 _CLOCKS = frozenset(
     {
         "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "process_time_ns",
@@ -128,6 +137,16 @@ def names_in(code: types.CodeType) -> frozenset[str]:
     """The names that code may look up: of globals, of attributes, and in texts (for getattr and kin)."""
     texts = (one for one in code.co_consts if isinstance(one, str) and one.isidentifier())
     return frozenset(code.co_names).union(texts, *map(names_in, inner_codes(code)))
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def global_names_in(code: types.CodeType) -> frozenset[str]:
+    """The names that code may look up among its globals: attributes may have the same names as other things there."""
+    names = names_in(code)
+    if not names.isdisjoint(_GIVES_GLOBALS):
+        return names
+    found = (one.argval for one in dis.get_instructions(code) if one.opname.endswith(_ABOUT_GLOBALS))
+    return frozenset(found).union(*map(global_names_in, inner_codes(code)))
 
 
 def _keywords_in(code: types.CodeType) -> frozenset[str]:
