@@ -80,6 +80,26 @@ class Recurrent(nn.Module):
         return self.head(self.lstm(x)[0][:, -1])
 
 
+class VisionTransformer(nn.Module):
+    """A transformer on patches of 16 × 16 pixels; a width of 192, 12 layers and 3 heads give ViT-Tiny."""
+
+    def __init__(self, width: int, layers: int, heads: int, size: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 16, 16)
+        self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.places = nn.Parameter(torch.randn(1, (size // 16) ** 2 + 1, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        self.head = nn.Linear(width, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.first.expand(len(x), -1, -1), patches], dim=1)
+        return self.head(self.encoder(tokens + self.places)[:, 0])
+
+
 def resnet(widths: tuple[int, ...], blocks: int) -> nn.Module:
     """A ResNet with as many stages as widths; (64, 128, 256, 512) and 2 blocks give ResNet-18."""
     layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
@@ -139,6 +159,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "encoder, 6 layers of 64": (lambda: encoder(64, 6), (1, 16, 64)),
     "ResNet-18, 3×64×64": (lambda: resnet((64, 128, 256, 512), 2), (1, 3, 64, 64)),
     "ResNet-18, 3×224×224": (lambda: resnet((64, 128, 256, 512), 2), (1, 3, 224, 224)),
+    "ViT-Tiny, 3×224×224": (lambda: VisionTransformer(192, 12, 3, 224), (1, 3, 224, 224)),
 }
 
 

@@ -81,7 +81,8 @@ class FixedPoint:
     @classmethod
     def from_cells(cls, cells: Cells, low: int) -> Self:
         """Undoes `to_cells`."""
-        return cls(Digits.from_cells(cells, low), cells["radius"])
+        digits = Digits.from_cells(cells, low)  # a view, in which the digits of one place lie far apart
+        return cls(Digits(np.ascontiguousarray(digits.planes), low), np.ascontiguousarray(cells["radius"]))
 
     @classmethod
     def stack(cls, arrays: Sequence[Self]) -> Self:

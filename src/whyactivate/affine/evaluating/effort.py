@@ -13,8 +13,8 @@ _MOST_SEARCHED = 200_000_000
 """The same for a search in float64 enclosures: some seconds."""
 _FEWEST_SEARCHED = 2
 """How many pairs of inputs are tried there at least, however large the program."""
-_MOST_IN_WIDE_BALLS = 30_000_000_000
-"""The same for a search in balls of several hundred bits, in fixed point: about a minute."""
+_MOST_IN_WIDE_BALLS = 60_000_000_000
+"""The same for a search in balls of several hundred bits, in fixed point: about three minutes."""
 _WORK_PER_BALL = 1_000
 """What it takes to make a ball from the digits of a product and to turn it into digits again, in the same unit."""
 _WORK_PER_FUNCTION = 10_000

@@ -30,7 +30,7 @@ _SCALES = (1.0, 2.0**7, 2.0**-6, 2.0**20, 2.0**60)
 _SCALES_OF_LARGE = (1.0, 2.0**20, 2.0**7, 2.0**-6, 2.0**60)
 """Far from 0 activations are at their ends, and what is added to a stream that is normalised is small beside it: there
 the intervals of deep networks stay narrow."""
-_WIDE_BITS = (88, 132, 176, 264, 352, 528, 1056, 1584)
+_WIDE_BITS = (88, 132, 176, 220, 264, 308, 352, 528, 1056, 1584)
 """With how many bits the balls are computed that are tried where float64 enclosures are too wide."""
 _HOPELESS = 2.0**10
 _TRIES_BEFORE_HOPELESS = 2
