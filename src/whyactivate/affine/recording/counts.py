@@ -24,6 +24,10 @@ class Listener(Protocol):
         """The number itself is put to a use in which it cannot be followed."""
         ...
 
+    def repeated(self, things: Any, times: Any) -> Any:
+        """A sequence, so many times in a row."""
+        ...
+
 
 class Count(torch.SymInt):
     """A whole number that came of sizes.
@@ -109,6 +113,8 @@ def _binary(name: str, *, swapped: bool = False) -> Callable[..., Any]:
     carry_out = getattr(operator, name)
 
     def method(self: Any, other: Any, *modulus: Any) -> Any:
+        if name == "mul" and isinstance(other, (list, tuple, str, bytes)) and type(self.value) is int:
+            return self.listener.repeated(other, self)
         known = _operand(other)
         if known is None or modulus:
             return NotImplemented

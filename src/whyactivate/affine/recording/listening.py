@@ -105,7 +105,7 @@ def _heard(
 ) -> Heard:
     listener = _Listener(rows, state.is_own)
     args, kwargs = map_leaves(fresh_as_it_lies, list(args)), map_leaves(fresh_as_it_lies, dict(kwargs))
-    names = tracked_names(spaces, listener.count, listener.listed)
+    names = tracked_names(spaces, listener)
     try:
         with same_surroundings(lambda words: None), eager(), listener, names:
             module(*args, **kwargs)
@@ -189,21 +189,44 @@ class _Listener(TorchFunctionMode):
             plain_length(thing) if _is_ours(frame) or not (is_own or isinstance(thing, Tensor)) else self.count(thing)
         )
 
-    def count(self, thing: Any) -> Any:
+    def count(self, things: Any) -> Any:
         """How long something is, as a number that reports."""
-        if type(thing) is Counting:
-            return thing.counted_length()
-        if type(thing) in (_Parts, _Rows) and is_counted(known := thing.length()):
+        if type(things) is Counting:
+            return things.counted_length()
+        if type(things) in (_Parts, _Rows) and is_counted(known := things.length()):
             return known
         with without_functions():
-            return self.size(plain_length(thing))
+            return self.size(plain_length(things))
+
+    def is_rows(self, things: Any) -> bool:
+        """Whether something is made of the rows of a tensor or of its parts, or counts them."""
+        return isinstance(things, Tensor) or type(things) in (_Parts, _Rows, Counting)
+
+    def parts(self, things: Any) -> Any:
+        """What something is made of; of rows, without a word."""
+        if type(things) in (_Parts, _Rows):
+            return things.quietly()
+        with without_functions():
+            return things.unbind() if isinstance(things, Tensor) else things
 
     def listed(self, parts: Any, things: Any) -> Any:
         """A list or tuple of the rows of a tensor, or of its parts, as one that reports; any other as it is."""
-        if not (isinstance(things, Tensor) or type(things) in (_Parts, _Rows, Counting)):
+        if not self.is_rows(things):
             return parts
-        counted = self.count(things)
-        return _Rows.of(parts, counted, self) if isinstance(parts, list) else _Parts.of(parts, counted, self)
+        return (_Rows if isinstance(parts, list) else _Parts).of(parts, self.count(things), self)
+
+    def repeated(self, things: Any, times: Any) -> Any:
+        """A sequence, so many times in a row."""
+        if isinstance(things, (list, tuple)):
+            kind = _Rows if isinstance(things, list) else _Parts
+            return kind.of(things * times.value, times * plain_length(things), self)
+        self.taken(times.form, "index")
+        return things * times.value
+
+    def pair(self, rows: Any) -> None:
+        """Rows are told apart in a way that is not followed."""
+        if is_counted(counted := self.count(rows)):
+            self.taken(counted.form, "index")
 
     # -- what PyTorch's functions are called with --------------------------------------------------------------
 
@@ -215,11 +238,13 @@ class _Listener(TorchFunctionMode):
         self._before(func, given, named, args)
         try:
             result = func(*args, **kwargs)
-        except Exception:
-            shapes = [tuple(tensor.shape) for tensor in tensors_in([args, kwargs])]
-            self.taken(self.leaf(hash(tuple(shapes)), "error"), "error")
+        except Exception as error:  # one of sizes tells them
+            self.taken(self.leaf(hash(str(error)), "error"), "error")
             raise
-        if func in _SIZES or (func is Tensor.__len__ and "__len__" in _asking_frame().f_code.co_names):
+        asking = _asking_frame()
+        if func in _SIZES and _hands_on(asking):
+            return result
+        if func in _SIZES or (func is Tensor.__len__ and "__len__" in asking.f_code.co_names):
             if isinstance(result, tuple):
                 return _Shape(self.size(one, axis) for axis, one in enumerate(result))
             return self.size(result)
@@ -305,6 +330,12 @@ class _Listener(TorchFunctionMode):
             self.question(("eq", own, argument), plain_number(size) == argument)
         elif opcode == "UNPACK_EX":
             self.compare(size, (argument & 255) - 1)
+        elif (
+            opcode == "CALL_FUNCTION_EX"
+            or (opcode == "CALL" and not _calls_pytorch(frame))
+            or (opcode == "LIST_EXTEND" and _after(frame) != "PRECALL")
+        ):
+            self.taken(form_of(size) if is_counted(size) else self.leaf(size, "parts"), "index")
 
     def _remember(self, func: Any, given: tuple[Any, ...], named: dict[str, Any], result: Any) -> Any:
         """Keep it in mind where a tensor is made of sizes alone."""
@@ -384,10 +415,29 @@ class _Reporting:
 
     def __iter__(self) -> Any:
         self.listener.unpacked(self.length())
-        return super().__iter__()  # pyright: ignore
+        found = self.quietly()
+        if not all(thing is None or isinstance(thing, Tensor) for thing in found) and not any(map(is_counted, found)):
+            self.listener.pair(self)
+        return iter(found)
+
+    def quietly(self) -> list[Any]:
+        """The parts, without a word."""
+        return [*super().__iter__()]  # pyright: ignore
 
     def length(self) -> Any:
         return plain_length(self) if self.counted is None else self.counted
+
+
+def _telling(name: str) -> Any:
+    def method(self: Any, *others: Any) -> Any:
+        self.listener.pair(self)
+        return getattr(super(_Reporting, self), name)(*others)
+
+    return method
+
+
+for _name in (*(f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge", "contains", "hash")), "index", "count"):
+    setattr(_Reporting, _name, _telling(_name))
 
 
 class _Parts(_Reporting, tuple[Any, ...]):
@@ -454,14 +504,40 @@ def _line(frame: FrameType) -> Location:
     return Location(file=file, line=line, text=linecache.getline(file, line).strip())
 
 
-def _is_only_a_place(frame: FrameType) -> bool:
-    """Whether a whole number is asked for to repeat a list, to store something, or to pick one of several tensors.
+def _after(frame: FrameType) -> str:
+    """The instruction after the one that is carried out."""
+    return next((step.opname for step in _steps_of(frame.f_code) if step.offset > frame.f_lasti), "")
 
-    What the length of a list comes to is heard where somebody asks for it.
-    """
+
+def _calls_pytorch(frame: FrameType) -> bool:
+    """Whether it is one of PyTorch's functions that is called, by a name in the code such as `torch.stack`."""
+    steps = [*itertools.takewhile(lambda step: step.offset <= frame.f_lasti, _steps_of(frame.f_code))]
+    missing = (steps.pop().arg or 0) + 2
+    if steps[-1].opname == "PRECALL":
+        steps.pop()
+    while steps and missing > 0:
+        step = steps[-1]
+        if step.opname.startswith(("JUMP", "POP_JUMP")):
+            return False
+        missing -= dis.stack_effect(step.opcode, step.arg, jump=False)
+        steps.pop()
+    called = [*_steps_of(frame.f_code)[len(steps) :]]
+    if not called or called[0].opname != "LOAD_GLOBAL":
+        return False
+    found = frame.f_globals.get(called[0].argval)
+    for step in itertools.takewhile(lambda step: step.opname in ("LOAD_ATTR", "LOAD_METHOD"), called[1:]):
+        found = getattr(found, step.argval, None)
+    return str(getattr(found, "__module__", None) or "torch" * (type(found) is _BUILT_IN)).startswith("torch")
+
+
+_BUILT_IN = type(torch.stack)
+
+
+def _is_only_a_place(frame: FrameType) -> bool:
+    """Whether a whole number is asked for to store something, or to pick one of several tensors."""
     steps = [*itertools.takewhile(lambda step: step.offset <= frame.f_lasti, _steps_of(frame.f_code))]
     if steps[-1].opname != "BINARY_SUBSCR":
-        return steps[-1].opname in ("BINARY_OP", "STORE_SUBSCR")
+        return steps[-1].opname == "STORE_SUBSCR"
     if len(steps) < 3 or steps[-3].opname != "LOAD_FAST" or not steps[-2].opname.startswith("LOAD_"):
         return False
     things = frame.f_locals.get(steps[-3].argval)
@@ -475,6 +551,11 @@ def _steps_of(code: CodeType) -> tuple[dis.Instruction, ...]:
 
 def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
+
+
+def _hands_on(frame: FrameType) -> bool:
+    """Whether code is PyTorch's that hands sizes on to compiled code, which takes plain numbers only."""
+    return str(frame.f_globals.get("__name__", "")).startswith(("torch._functorch", "torch.func"))
 
 
 def _is_of_python(frame: FrameType) -> bool:

@@ -14,10 +14,12 @@ _LARGEST = 64
 _ASKS_FOR_SIZES = frozenset({"len", "shape", "size", "numel", "__len__"})
 _GOES_BY_SIZES = _ASKS_FOR_SIZES | {
     "nelement", "nbytes", "stride", "split", "split_with_sizes", "tensor_split", "chunk", "hsplit", "vsplit", "unfold",
-    "unbind", "enumerate", "zip", "iter", "list", "tuple", "ones_like", "zeros_like", "full_like", "new_ones",
-    "new_zeros", "new_full",
+    "unbind", "enumerate", "zip", "map", "sum", "iter", "islice", "deque", "set", "sorted", "reduce", "list",
+    "tuple", "ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full",
 }  # fmt: skip
-_TAKES_APART = frozenset({"BINARY_SUBSCR", "UNPACK_SEQUENCE", "UNPACK_EX", "GET_ITER"})
+_TAKES_APART = frozenset({
+    "BINARY_SUBSCR", "UNPACK_SEQUENCE", "UNPACK_EX", "GET_ITER", "LIST_EXTEND", "CALL_FUNCTION_EX",
+})  # fmt: skip
 _TELLS_APART = ("COMPARE_OP", "CONTAINS_OP", "BINARY_OP")
 
 

@@ -5,13 +5,37 @@ Python's own turn a number that knows where it came from into one that does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from torch import Size
+from torch import Size, Tensor
 
 from whyactivate.affine.recording.counts import is_counted, number, plain_number
+
+
+class Listened(Protocol):
+    """Whoever listens."""
+
+    def count(self, things: Any) -> Any:
+        """How long something is, as a number that reports."""
+        ...
+
+    def parts(self, things: Any) -> Any:
+        """What something is made of; of rows, without a word."""
+        ...
+
+    def listed(self, parts: Any, things: Any) -> Any:
+        """A list or tuple, and what it was made of, as one that reports."""
+        ...
+
+    def is_rows(self, things: Any) -> bool:
+        """Whether something is made of the rows of a tensor, or counts them."""
+        ...
+
+    def pair(self, rows: Any) -> None:
+        """Rows are told apart in a way that is not followed."""
+        ...
 
 
 class _Stands(type):
@@ -88,6 +112,18 @@ class Counting(Sequence[int]):
         yield from self._plain[:-1]
         yield self._last
 
+    def __eq__(self, other: object) -> bool:
+        self._take()
+        return self._plain == (other._plain if type(other) is Counting else other)
+
+    def __hash__(self) -> int:
+        self._take()
+        return hash(self._plain)
+
+    def _take(self) -> None:
+        if is_counted(length := self.counted_length()):
+            length.listener.taken(length.form, "index")
+
     def __reversed__(self) -> Iterator[Any]:
         return reversed([*self])
 
@@ -120,24 +156,41 @@ class _Range(metaclass=_Stands):
         return Counting(start, stop, step)
 
 
-def _enumerate_with(length: Callable[[Any], Any]) -> type:
+def _enumerate_with(told: Listened) -> type:
     class _Enumerate(metaclass=_Stands):
         own = enumerate
 
         @staticmethod
         def make(things: Iterable[Any], start: Any = 0) -> Any:
             """What enumerate() gives; the last number knows where it came from."""
-            try:
-                counted = length(things)
-            except TypeError:
+            counted = told.count(things) if isinstance(things, Sized) else None
+            if not is_counted(counted):
                 return enumerate(things, start)
-            return (
-                zip(Counting(start, start + counted, 1), things, strict=False)
-                if is_counted(counted)
-                else (enumerate(things, start))
-            )
+            return zip(Counting(start, start + counted, 1), told.parts(things), strict=False)
 
     return _Enumerate
+
+
+def _with_others(told: Listened, make: Callable[..., Any]) -> Callable[..., Any]:
+    """zip() and map(): rows that go along with something else are told apart by it."""
+
+    def together(*things: Any, **named: Any) -> Any:
+        rows = [thing for thing in things if told.is_rows(thing)]
+        if rows and len(rows) < len(things) - (make is map):
+            told.pair(rows[0])
+        return make(*map(told.parts, things), **named)
+
+    return together
+
+
+def _sum_with(told: Listened) -> Callable[..., Any]:
+    def added(things: Iterable[Any], /, start: Any = 0) -> Any:
+        parts = told.parts(things)
+        if told.is_rows(things) and not all(isinstance(part, Tensor) for part in parts):
+            told.pair(things)
+        return sum(map(plain_number, parts), plain_number(start))
+
+    return added
 
 
 def _print(*things: Any, **named: Any) -> None:
@@ -151,14 +204,14 @@ def _shown(thing: Any) -> Any:
     return plain_number(thing)
 
 
-def _list_with(listed: Callable[[Any, Any], Any], kind: type) -> type:
+def _list_with(told: Listened, kind: type) -> type:
     class _Listed(metaclass=_Stands):
         own = kind
 
         @staticmethod
         def make(*things: Any) -> Any:
             """What list() or tuple() gives; the rows of a tensor report where their number makes a difference."""
-            return listed(kind(*things), things[0]) if things else kind()
+            return told.listed(kind(*map(told.parts, things)), things[0]) if things else kind()
 
     return _Listed
 
@@ -182,20 +235,13 @@ _HERE = __name__.rpartition(".")[0]
 
 
 @contextmanager
-def tracked_names(
-    spaces: Iterable[dict[str, Any]], length: Callable[[Any], Any], listed: Callable[[Any, Any], Any]
-) -> Generator[None]:
-    """Within it, code that looks up names in some namespaces finds these in place of Python's own.
-
-    Args:
-        spaces: the namespaces.
-        length: how long something is, as a number that reports.
-        listed: a list or tuple, and what it was made of, as one that reports.
-    """
-    stands: dict[type, type] = {int: _Int, float: _Float, range: _Range, enumerate: _enumerate_with(length)}
-    stands |= {kind: _list_with(listed, kind) for kind in (list, tuple)}
+def tracked_names(spaces: Iterable[dict[str, Any]], told: Listened) -> Generator[None]:
+    """Within it, code that looks up names in some namespaces finds these in place of Python's own."""
+    stands: dict[type, type] = {int: _Int, float: _Float, range: _Range, enumerate: _enumerate_with(told)}
+    stands |= {kind: _list_with(told, kind) for kind in (list, tuple)}
     stands[type] = _type_among(stands)
-    names = {"print": _print, **{kind.__name__: stand for kind, stand in stands.items()}}
+    names: dict[str, Any] = {kind.__name__: stand for kind, stand in stands.items()}
+    names |= {"print": _print, "sum": _sum_with(told), "zip": _with_others(told, zip), "map": _with_others(told, map)}
     changed = [(space, name) for space in spaces for name in names if name not in space]
     for space, name in changed:
         space[name] = names[name]
