@@ -183,7 +183,7 @@ class Tape:
     module changed about itself. Complex numbers stand on it as pairs of reals, along a last axis of two;
     `complex_inputs` and `complex_outputs` tell for each input and output whether it is such pairs;
     `complex_constants` are the complex tensors of which parts stand on it. `reads` counts how often numbers of tensors
-    were seen to be read by Python.
+    were seen to be read by Python; `asks_sizes` is True where anything was done that tells the size of a tensor.
     """
 
     inputs: tuple[Value, ...]
@@ -200,6 +200,7 @@ class Tape:
     complex_outputs: tuple[bool, ...] = ()
     complex_constants: tuple[Constant, ...] = ()
     reads: int = 0
+    asks_sizes: bool = False
 
     @property
     def changed(self) -> str:

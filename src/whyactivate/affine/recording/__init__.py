@@ -310,7 +310,8 @@ class _Takes:
         """Other batch sizes for which the module's code may make a difference, as far as they are cheap."""
         module, example, tried = self._module, self._example, self._tapes.keys()
         named = [rows for rows in example.sizes_to_try(self._state.sizes - tried) if rows <= 64 or self._is_cheap(rows)]
-        if not self._state.asks_for_sizes:
+        asked = any(tape.asks_sizes for tapes in self._tapes.values() for tape in tapes)
+        if not (asked and self._state.asks_for_sizes):
             return named
 
         def heard(rows: int) -> Heard:

@@ -8,6 +8,7 @@ import gc
 import random
 import sys
 import threading
+import types
 from collections.abc import Callable, Generator, Mapping
 from operator import eq
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from whyactivate.affine import _torch_compat as compat
+from whyactivate.affine.recording.size_functions import tells_sizes
 from whyactivate.affine.trees import tensors_in
 
 
@@ -71,6 +73,7 @@ class LeakGuard(compat.TorchFunctionMode):
     Attributes:
         moves_memory: whether a tensor was laid over other memory.
         reads: how often numbers were read or memory was given away.
+        asks_sizes: whether anything was done that tells the size of a tensor.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class LeakGuard(compat.TorchFunctionMode):
         self._depends, self._refuse, self._lend, self._own = depends, refuse, lend, own
         self.moves_memory = False
         self.reads = 0
+        self.asks_sizes = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -109,10 +113,20 @@ class LeakGuard(compat.TorchFunctionMode):
                     self._lend(tensor)
         if types and compat.subclasses_have_a_say() and any(compat.has_own_functions(kind) for kind in types):
             return NotImplemented  # the subclass's own code runs next, and this guard sees it
-        result = func(*args, **kwargs)
+        self.asks_sizes = self.asks_sizes or tells_sizes(func) or _is_given_code(func, args, kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception:
+            self.asks_sizes = True  # or whether it raised does
+            raise
         if leak is not None and func in _COPIES:
             self._own(result)
         return result
+
+
+def _is_given_code(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function of PyTorch's own Python is given something to call: what that does is not seen from here."""
+    return isinstance(func, types.FunctionType) and any(map(callable, (*args, *kwargs.values())))
 
 
 ONE_AT_A_TIME = threading.RLock()

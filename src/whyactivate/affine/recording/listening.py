@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -25,6 +24,7 @@ from whyactivate.affine.recording.counts import Count, Ratio, form_of, is_counte
 from whyactivate.affine.recording.forms import Form, Leaf
 from whyactivate.affine.recording.guards import same_surroundings
 from whyactivate.affine.recording.lengths import plain_length, told_of_lengths
+from whyactivate.affine.recording.size_functions import CHUNKS, EVEN_SPLITS, PARTS, SIZES, SPLITS
 from whyactivate.affine.recording.state import State
 from whyactivate.affine.recording.tracked_names import Counting, as_python_knows_it, tracked_names
 from whyactivate.affine.tape import Location
@@ -242,13 +242,13 @@ class _Listener(TorchFunctionMode):
             self.taken(self.leaf(hash(str(error)), "error"), "error")
             raise
         asking = _asking_frame()
-        if func in _SIZES and _hands_on(asking):
+        if func in SIZES and _hands_on(asking):
             return result
-        if func in _SIZES or (func is Tensor.__len__ and "__len__" in asking.f_code.co_names):
+        if func in SIZES or (func is Tensor.__len__ and "__len__" in asking.f_code.co_names):
             if isinstance(result, tuple):
                 return _Shape(self.size(one, axis) for axis, one in enumerate(result))
             return self.size(result)
-        if func in _PARTS:
+        if func in PARTS:
             return _Parts.of(result, self._number_of_parts(func, given, named, args), self)
         with without_functions():
             return result if self._compare(func, args) else self._remember(func, given, named, result)
@@ -258,7 +258,7 @@ class _Listener(TorchFunctionMode):
             return
         if func is Tensor.__getitem__ and args[0].ndim:
             self._cut(args[0], given[1])
-        elif func in _SPLITS and len(given) > 1 and isinstance(given[1], int):
+        elif func in SPLITS and len(given) > 1 and isinstance(given[1], int):
             axis = plain_number(named.get("dim", given[2] if len(given) > 2 else 0))
             self.compare(args[0].shape[axis], given[1])
         elif func is Tensor.__iter__ and args[0].ndim:
@@ -292,9 +292,9 @@ class _Listener(TorchFunctionMode):
         by = places.get(1, places.get("split_size", places.get("chunks")))
         if "unbind" in func.__name__:
             return size
-        if func in _EVEN_SPLITS and isinstance(by, int):
+        if func in EVEN_SPLITS and isinstance(by, int):
             return -(-size // by)
-        if func in _CHUNKS and isinstance(by, int):
+        if func in CHUNKS and isinstance(by, int):
             return -(-size // -(-size // by))
         return None
 
@@ -574,25 +574,6 @@ _WRAPPERS = tuple(compat.TORCH_FOLDER + file for file in ("overrides.py", "_tens
 
 _CONTAINERS = (list, tuple, set, frozenset, dict, range)
 
-_SIZES = frozenset({
-    Tensor.size,
-    Tensor.numel,
-    Tensor.nelement,
-    Tensor.stride,
-    Tensor.storage_offset,
-    torch.numel,
-    *attrgetter("shape.__get__", "nbytes.__get__")(Tensor),
-})  # fmt: skip
-_SPLITS = frozenset({
-    torch.chunk, torch.split, torch.tensor_split, torch.unsafe_chunk, torch.unsafe_split,
-    Tensor.chunk, Tensor.split, Tensor.tensor_split, Tensor.unsafe_chunk, Tensor.unsafe_split,
-})  # fmt: skip
-_EVEN_SPLITS = frozenset({torch.split, Tensor.split, torch.unsafe_split, Tensor.unsafe_split})
-_CHUNKS = frozenset({torch.chunk, Tensor.chunk, torch.unsafe_chunk, Tensor.unsafe_chunk})
-_PARTS = _SPLITS | {
-    torch.unbind, Tensor.unbind, torch.hsplit, torch.vsplit, torch.dsplit, Tensor.hsplit, Tensor.vsplit, Tensor.dsplit,
-    torch.split_with_sizes, Tensor.split_with_sizes,
-}  # fmt: skip
 _COMPARISONS = {
     form: name
     for name in ("lt", "le", "gt", "ge", "eq", "ne")

@@ -101,6 +101,7 @@ class _Recorder(compat.DispatchMode):
         self._nodes: list[Node] = []
         self._complex_constants: list[Constant] = []
         self._reads = 0
+        self._asks_sizes = False
         self._refusal: str | None = None
         self._refused_at = Location()
         self._notes: dict[str, None] = {}
@@ -161,6 +162,7 @@ class _Recorder(compat.DispatchMode):
             complex_inputs=tuple(complex_inputs),
             complex_constants=tuple(self._complex_constants),
             reads=self._reads,
+            asks_sizes=self._asks_sizes,
             complex_outputs=tuple(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in shown),
         )
         if self._writer is not None and tape.refusal is None and not tape.state:
@@ -177,7 +179,7 @@ class _Recorder(compat.DispatchMode):
                 shown = [_settled(leaf) for leaf in leaves_of(result) if not isinstance(leaf, PLAIN_KINDS)]
                 if any(map(memory.depends, tensors_beside(result))):
                     self._refuse("the module returns numbers in attributes, or as keys, of what it returns")
-        self._reads = guard.reads
+        self._reads, self._asks_sizes = guard.reads, guard.asks_sizes
         if self._writer is not None and (guard.moves_memory or memory.is_any_lent):
             self._writer.spoil()
         return shown
